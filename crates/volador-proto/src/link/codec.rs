@@ -1,0 +1,122 @@
+//! Fields of a payload: fixed integers, varints (LEB128, at most 5 bytes) and strings of a varint length.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::LinkError;
+
+pub(super) fn put_varint(out: &mut BytesMut, mut n: u32) {
+    while n >= 0x80 {
+        out.put_u8(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.put_u8(n as u8);
+}
+
+pub(super) fn put_str(out: &mut BytesMut, s: &[u8]) {
+    // A frame's length is a u32, so no string in it can be longer: `Batch::frame` checks the whole.
+    put_varint(out, s.len() as u32);
+    out.put_slice(s);
+}
+
+/// Reads the fields of one payload in their order.
+pub(super) struct Reader {
+    kind: u8,
+    payload: Bytes,
+    /// Bytes of `payload` that have been read; 0 <= at <= payload.len().
+    at: usize,
+}
+
+impl Reader {
+    pub(super) fn new(kind: u8, payload: Bytes) -> Self {
+        Self { kind, payload, at: 0 }
+    }
+
+    pub(super) fn bad(&self, field: &'static str) -> LinkError {
+        LinkError::BadField { kind: self.kind, field }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], LinkError> {
+        let bytes = self.payload[self.at..].first_chunk::<N>().ok_or(LinkError::Truncated { kind: self.kind })?;
+        self.at += N;
+        Ok(*bytes)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, LinkError> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, LinkError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, LinkError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, LinkError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u32, LinkError> {
+        let mut n = 0u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.u8()?;
+            if shift == 28 && byte > 0x0f {
+                break;
+            }
+            n |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(n);
+            }
+        }
+        Err(self.bad("varint"))
+    }
+
+    /// A string, sharing the payload's memory.
+    pub(super) fn str(&mut self) -> Result<Bytes, LinkError> {
+        let len = self.varint()? as usize;
+        if len > self.payload.len() - self.at {
+            return Err(LinkError::Truncated { kind: self.kind });
+        }
+        let start = self.at;
+        self.at += len;
+        Ok(self.payload.slice(start..self.at))
+    }
+
+    /// All that has not been read, sharing the payload's memory.
+    pub(super) fn rest(self) -> Bytes {
+        self.payload.slice(self.at..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn varints_and_strings_come_back(n: u32, s: Vec<u8>) {
+            let mut out = BytesMut::new();
+            put_varint(&mut out, n);
+            put_str(&mut out, &s);
+            let mut reader = Reader::new(0, out.freeze());
+            prop_assert_eq!(reader.varint(), Ok(n));
+            prop_assert_eq!(&reader.str().unwrap()[..], &s[..]);
+            prop_assert!(reader.rest().is_empty());
+        }
+    }
+
+    #[test]
+    fn varint_over_32_bits_is_refused() {
+        let mut reader = Reader::new(7, Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0x1f]));
+        assert_eq!(reader.varint(), Err(LinkError::BadField { kind: 7, field: "varint" }));
+    }
+
+    #[test]
+    fn string_past_the_end_is_refused() {
+        let mut reader = Reader::new(7, Bytes::from_static(&[3, b'a', b'b']));
+        assert_eq!(reader.str(), Err(LinkError::Truncated { kind: 7 }));
+    }
+}

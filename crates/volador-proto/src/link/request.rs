@@ -1,0 +1,159 @@
+//! A request on the link: everything that the Rack environment needs, ready to be read in place.
+
+use std::os::fd::OwnedFd;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    LinkError,
+    batch::Frames,
+    codec::{Reader, put_str, put_varint},
+    response::Fields,
+};
+
+/// What the client asked its connection to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A valid WebSocket opening handshake (RFC 6455 §4.2.1).
+    WebSocket,
+    /// `Accept: text/event-stream`, or that Content-Type.
+    Sse,
+}
+
+/// The head of a request as the gateway writes it. All strings are the client's bytes unless said otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The push transport that the client asks for.
+    pub transport: Option<Transport>,
+    /// Whether the connection is encrypted (`rack.url_scheme` is then "https").
+    pub tls: bool,
+    /// HTTP/1.0, where false means 1.1.
+    pub http_10: bool,
+    /// The method, a token (RFC 9110 §9.1).
+    pub method: &'a [u8],
+    /// The path of the request target, not decoded; "*" in `OPTIONS *`.
+    pub path: &'a [u8],
+    /// The query without its question mark; empty when there is none.
+    pub query: &'a [u8],
+    /// The peer's IP address as text; empty on a Unix socket.
+    pub remote_addr: &'a [u8],
+    /// The host of the Host field (or of an absolute target), without its port.
+    pub server_name: &'a [u8],
+    /// The port as decimal text.
+    pub server_port: &'a [u8],
+}
+
+impl RequestHead<'_> {
+    /// Writes head, fields and the marker of an inline body; the body's bytes may follow as they are.
+    pub(super) fn encode<'a>(
+        &self,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: u8,
+        file_len: u64,
+        out: &mut BytesMut,
+    ) {
+        let transport = match self.transport {
+            None => 0,
+            Some(Transport::WebSocket) => 1,
+            Some(Transport::Sse) => 2,
+        };
+        out.put_u8(transport | u8::from(self.tls) << 2 | u8::from(self.http_10) << 3);
+        for s in [self.method, self.path, self.query, self.remote_addr, self.server_name, self.server_port] {
+            put_str(out, s);
+        }
+        Fields::encode(fields, out);
+        out.put_u8(body);
+        if body == BODY_FILE {
+            out.put_u64_le(file_len);
+        }
+    }
+}
+
+pub(super) const BODY_NONE: u8 = 0;
+pub(super) const BODY_INLINE: u8 = 1;
+pub(super) const BODY_FILE: u8 = 2;
+
+/// The body of a request. It is complete when the request is sent over the link.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// No body, or an empty one.
+    None,
+    /// A small body.
+    Inline(Bytes),
+    /// A body that the gateway wrote to an unlinked file, whose position is at its start.
+    File {
+        /// The file; nobody else holds it.
+        fd: OwnedFd,
+        /// The file's length in bytes.
+        len: u64,
+    },
+}
+
+/// A request as the worker reads it. Its strings share the memory of the batch.
+#[derive(Debug)]
+pub struct Request {
+    /// The push transport that the client asks for.
+    pub transport: Option<Transport>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// HTTP/1.0, where false means 1.1.
+    pub http_10: bool,
+    /// The method, a token.
+    pub method: Bytes,
+    /// The path of the request target, not decoded.
+    pub path: Bytes,
+    /// The query without its question mark.
+    pub query: Bytes,
+    /// The peer's IP address as text; empty on a Unix socket.
+    pub remote_addr: Bytes,
+    /// The host that the client addressed, without its port.
+    pub server_name: Bytes,
+    /// The port as decimal text.
+    pub server_port: Bytes,
+    /// The header fields: lower-case names, each once, repeated ones joined.
+    pub fields: Fields,
+    /// The body.
+    pub body: RequestBody,
+}
+
+impl Request {
+    pub(super) fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
+        let mut reader = Reader::new(kind, payload);
+        let flags = reader.u8()?;
+        let transport = match flags & 3 {
+            0 => None,
+            1 => Some(Transport::WebSocket),
+            2 => Some(Transport::Sse),
+            _ => return Err(reader.bad("transport")),
+        };
+        Ok(Self {
+            transport,
+            tls: flags & 4 != 0,
+            http_10: flags & 8 != 0,
+            method: reader.str()?,
+            path: reader.str()?,
+            query: reader.str()?,
+            remote_addr: reader.str()?,
+            server_name: reader.str()?,
+            server_port: reader.str()?,
+            fields: Fields::decode(&mut reader)?,
+            body: match reader.u8()? {
+                BODY_NONE => RequestBody::None,
+                BODY_INLINE => RequestBody::Inline(reader.rest()),
+                BODY_FILE => RequestBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
+                _ => return Err(reader.bad("body")),
+            },
+        })
+    }
+}
+
+impl Fields {
+    pub(super) fn encode<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, out: &mut BytesMut) {
+        for (name, value) in fields {
+            put_str(out, name);
+            put_str(out, value);
+        }
+        // No field has an empty name, so an empty one ends the list: the writer need not know the count beforehand.
+        put_varint(out, 0);
+    }
+}

@@ -1,0 +1,281 @@
+//! Frames from a worker to the gateway.
+
+use std::os::fd::OwnedFd;
+
+use bytes::{BufMut, Bytes};
+
+use super::{
+    Batch, Fields, LinkError, Payload, Response, ResponseBody, StreamId,
+    batch::Frames,
+    codec::{Reader, put_str},
+};
+
+const RESPONSE: u8 = 1;
+const CHUNK: u8 = 2;
+const SPILL: u8 = 3;
+const SPILLED: u8 = 4;
+const END: u8 = 5;
+const ABORT: u8 = 6;
+const UPGRADE: u8 = 7;
+const WRITE: u8 = 8;
+const CLOSE: u8 = 9;
+const HANDLED: u8 = 10;
+const BROADCAST: u8 = 11;
+
+/// What a worker tells the gateway, mostly about one stream.
+#[derive(Debug)]
+pub enum ToGateway {
+    /// The answer to a request.
+    Response(Response),
+    /// The next bytes of a streamed response.
+    Chunk(Bytes),
+    /// From here on the bytes of a streamed response are in this file, from its offset 0: the client reads more slowly
+    /// than the application writes. [`Self::Spilled`] tells how many.
+    Spill(OwnedFd),
+    /// The file of [`Self::Spill`] now has so many bytes in all.
+    Spilled(u64),
+    /// The streamed response is complete.
+    End,
+    /// The streamed response can't be completed: the client must see that it is cut short.
+    Abort,
+    /// The answer to a request with a transport: the connection becomes a push connection.
+    Upgrade {
+        /// Fields for the head that the client gets (cookies, for instance).
+        fields: Fields,
+        /// Whether the client's messages and the connection's end are to be told to the worker.
+        handler: bool,
+    },
+    /// A message for a push connection, or for one that is about to become one.
+    Write(Payload, Bytes),
+    /// Close the push connection (1000) once what was written before has been sent.
+    Close,
+    /// So many messages have been handled since the last of these: the gateway may send as many more.
+    Handled(u32),
+    /// A message for every push connection whose request path matches the pattern.
+    Broadcast {
+        /// The pattern, as in `volador_hub::PathPattern`.
+        pattern: Bytes,
+        /// Text or binary.
+        payload: Payload,
+        /// The message.
+        data: Bytes,
+    },
+}
+
+impl ToGateway {
+    /// Decodes the next frame; None at the end of the batch.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the frame is not one of these. The link is then of no more use.
+    pub fn next(frames: &mut Frames) -> Option<Result<(StreamId, Self), LinkError>> {
+        let (kind, stream, payload) = frames.next_raw()?;
+        Some(Self::decode(kind, payload, frames).map(|frame| (stream, frame)))
+    }
+
+    fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
+        let mut reader = Reader::new(kind, payload.clone());
+        Ok(match kind {
+            RESPONSE => Self::Response(Response::decode(kind, payload, frames)?),
+            CHUNK => Self::Chunk(payload),
+            SPILL => Self::Spill(frames.descriptor(kind)?),
+            SPILLED => Self::Spilled(reader.u64()?),
+            END => Self::End,
+            ABORT => Self::Abort,
+            UPGRADE => Self::Upgrade { handler: reader.u8()? != 0, fields: Fields::decode(&mut reader)? },
+            WRITE => Self::Write(read_payload(&mut reader)?, reader.rest()),
+            CLOSE => Self::Close,
+            HANDLED => Self::Handled(reader.u32()?),
+            BROADCAST => {
+                Self::Broadcast { payload: read_payload(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
+            }
+            _ => return Err(LinkError::UnknownKind(kind)),
+        })
+    }
+}
+
+fn payload_byte(payload: Payload) -> u8 {
+    match payload {
+        Payload::Text => 0,
+        Payload::Binary => 1,
+    }
+}
+
+fn read_payload(reader: &mut Reader) -> Result<Payload, LinkError> {
+    match reader.u8()? {
+        0 => Ok(Payload::Text),
+        1 => Ok(Payload::Binary),
+        _ => Err(reader.bad("payload type")),
+    }
+}
+
+impl Batch {
+    /// Appends [`ToGateway::Response`].
+    pub fn response<'a>(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: ResponseBody,
+    ) {
+        self.frame(RESPONSE, stream, |out| Response::encode(status, fields, &body, out));
+        if let ResponseBody::File { fd, .. } = body {
+            self.descriptor(fd);
+        }
+    }
+
+    /// Appends [`ToGateway::Response`] whose complete body is the slices of `body`, one after the other.
+    pub fn complete_response<'a>(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        self.frame(RESPONSE, stream, |out| {
+            Response::encode(status, fields, &ResponseBody::Complete(Bytes::new()), out);
+            body.into_iter().for_each(|part| out.put_slice(part));
+        });
+    }
+
+    /// Appends [`ToGateway::Chunk`].
+    pub fn chunk(&mut self, stream: StreamId, data: &[u8]) {
+        self.frame(CHUNK, stream, |out| out.put_slice(data));
+    }
+
+    /// Appends [`ToGateway::Spill`].
+    pub fn spill(&mut self, stream: StreamId, file: OwnedFd) {
+        self.frame(SPILL, stream, |_| ());
+        self.descriptor(file);
+    }
+
+    /// Appends [`ToGateway::Spilled`].
+    pub fn spilled(&mut self, stream: StreamId, len: u64) {
+        self.frame(SPILLED, stream, |out| out.put_u64_le(len));
+    }
+
+    /// Appends [`ToGateway::End`].
+    pub fn end(&mut self, stream: StreamId) {
+        self.frame(END, stream, |_| ());
+    }
+
+    /// Appends [`ToGateway::Abort`].
+    pub fn abort(&mut self, stream: StreamId) {
+        self.frame(ABORT, stream, |_| ());
+    }
+
+    /// Appends [`ToGateway::Upgrade`].
+    pub fn upgrade<'a>(
+        &mut self,
+        stream: StreamId,
+        handler: bool,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
+        self.frame(UPGRADE, stream, |out| {
+            out.put_u8(handler.into());
+            Fields::encode(fields, out);
+        });
+    }
+
+    /// Appends [`ToGateway::Write`].
+    pub fn write(&mut self, stream: StreamId, payload: Payload, data: &[u8]) {
+        self.frame(WRITE, stream, |out| {
+            out.put_u8(payload_byte(payload));
+            out.put_slice(data);
+        });
+    }
+
+    /// Appends [`ToGateway::Close`].
+    pub fn close(&mut self, stream: StreamId) {
+        self.frame(CLOSE, stream, |_| ());
+    }
+
+    /// Appends [`ToGateway::Handled`].
+    pub fn handled(&mut self, stream: StreamId, messages: u32) {
+        self.frame(HANDLED, stream, |out| out.put_u32_le(messages));
+    }
+
+    /// Appends [`ToGateway::Broadcast`].
+    pub fn broadcast(&mut self, pattern: &[u8], payload: Payload, data: &[u8]) {
+        self.frame(BROADCAST, StreamId::NONE, |out| {
+            out.put_u8(payload_byte(payload));
+            put_str(out, pattern);
+            out.put_slice(data);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: StreamId = StreamId::NONE;
+    const FIELDS: [(&[u8], &[u8]); 2] = [(b"content-type", b"text/plain"), (b"x-empty", b"")];
+
+    fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
+        fields.iter().map(|(n, v)| (&n[..], &v[..])).collect()
+    }
+
+    #[test]
+    fn every_frame_comes_back_in_order() {
+        let mut batch = Batch::new();
+        batch.response(ID, 200, FIELDS, ResponseBody::Complete("hello".into()));
+        batch.complete_response(ID, 599, [], [&b"he"[..], b"", b"llo"]);
+        batch.response(ID, 100, [], ResponseBody::Stream);
+        batch.chunk(ID, b"chunk");
+        let file = std::fs::File::open("/dev/null").unwrap();
+        batch.spill(ID, file.try_clone().unwrap().into());
+        batch.spilled(ID, 1 << 40);
+        batch.end(ID);
+        batch.abort(ID);
+        batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), len: 9 });
+        batch.upgrade(ID, true, FIELDS);
+        batch.write(ID, Payload::Binary, b"\0\xff");
+        batch.close(ID);
+        batch.handled(ID, 3);
+        batch.broadcast(b"/rooms/*", Payload::Text, b"hi");
+        let mut frames = batch.into_frames();
+        let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
+        let ToGateway::Response(response) = next() else { panic!() };
+        assert_eq!((response.status, pairs(&response.fields)), (200, FIELDS.to_vec()));
+        assert!(matches!(response.body, ResponseBody::Complete(body) if body == "hello"));
+        assert!(
+            matches!(next(), ToGateway::Response(Response { status: 599, body: ResponseBody::Complete(body), .. }) if body == "hello")
+        );
+        assert!(matches!(next(), ToGateway::Response(Response { status: 100, body: ResponseBody::Stream, .. })));
+        assert!(matches!(next(), ToGateway::Chunk(data) if data == "chunk"));
+        assert!(matches!(next(), ToGateway::Spill(_)));
+        assert!(matches!(next(), ToGateway::Spilled(len) if len == 1 << 40));
+        assert!(matches!(next(), ToGateway::End));
+        assert!(matches!(next(), ToGateway::Abort));
+        assert!(matches!(next(), ToGateway::Response(Response { body: ResponseBody::File { len: 9, .. }, .. })));
+        assert!(matches!(next(), ToGateway::Upgrade { handler: true, fields } if pairs(&fields) == FIELDS));
+        assert!(matches!(next(), ToGateway::Write(Payload::Binary, data) if data[..] == b"\0\xff"[..]));
+        assert!(matches!(next(), ToGateway::Close));
+        assert!(matches!(next(), ToGateway::Handled(3)));
+        let ToGateway::Broadcast { pattern, payload: Payload::Text, data } = next() else { panic!() };
+        assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));
+        assert!(ToGateway::next(&mut frames).is_none());
+    }
+
+    #[test]
+    fn status_out_of_range_is_refused() {
+        for status in [0, 99, 600] {
+            let mut batch = Batch::new();
+            batch.response(ID, status, [], ResponseBody::Stream);
+            let err = ToGateway::next(&mut batch.into_frames()).unwrap().unwrap_err();
+            assert_eq!(err, LinkError::BadField { kind: RESPONSE, field: "status" });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..14, payload: Vec<u8>) {
+            let mut batch = Batch::new();
+            batch.frame(kind, ID, |out| out.put_slice(&payload));
+            let mut frames = batch.into_frames();
+            while let Some(Ok(_)) = ToGateway::next(&mut frames) {}
+        }
+    }
+}

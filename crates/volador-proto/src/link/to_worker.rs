@@ -1,0 +1,214 @@
+//! Frames from the gateway to a worker.
+
+use bytes::{BufMut, Bytes};
+
+use super::{
+    Batch, LinkError, Payload, Request, RequestBody, RequestHead, StreamId,
+    batch::Frames,
+    codec::Reader,
+    request::{BODY_FILE, BODY_INLINE, BODY_NONE},
+};
+
+const REQUEST: u8 = 1;
+const CANCEL: u8 = 2;
+const CREDIT: u8 = 3;
+const TEXT: u8 = 4;
+const BINARY: u8 = 5;
+const CLOSED: u8 = 6;
+
+/// What the gateway tells a worker about one stream.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// A complete request wants an answer: a `Response` or an `Upgrade`.
+    Request(Box<Request>),
+    /// The client is gone, or had to be cut off: nothing that answers this request arrives any more.
+    Cancel,
+    /// The client has taken so many more bytes of a streamed response.
+    Credit(u32),
+    /// The client sent a message; to be acknowledged with `Handled`.
+    Message(Payload, Bytes),
+    /// The push connection has ended; no frame follows for it.
+    Closed {
+        /// The close code as the peers saw it (RFC 6455 §7.4); 1006 when there was no close handshake, and for SSE.
+        code: u16,
+    },
+}
+
+impl ToWorker {
+    /// Decodes the next frame; None at the end of the batch.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the frame is not one of these. The link is then of no more use.
+    pub fn next(frames: &mut Frames) -> Option<Result<(StreamId, Self), LinkError>> {
+        let (kind, stream, payload) = frames.next_raw()?;
+        Some(Self::decode(kind, payload, frames).map(|frame| (stream, frame)))
+    }
+
+    fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
+        Ok(match kind {
+            REQUEST => Self::Request(Box::new(Request::decode(kind, payload, frames)?)),
+            CANCEL => Self::Cancel,
+            CREDIT => Self::Credit(Reader::new(kind, payload).u32()?),
+            TEXT => Self::Message(Payload::Text, payload),
+            BINARY => Self::Message(Payload::Binary, payload),
+            CLOSED => Self::Closed { code: Reader::new(kind, payload).u16()? },
+            _ => return Err(LinkError::UnknownKind(kind)),
+        })
+    }
+}
+
+impl Batch {
+    /// Appends [`ToWorker::Request`]. `fields` are lower-case names with their values; each name stands once.
+    pub fn request<'a>(
+        &mut self,
+        stream: StreamId,
+        head: &RequestHead<'_>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: RequestBody,
+    ) {
+        match body {
+            RequestBody::None => {
+                self.frame(REQUEST, stream, |out| head.encode(fields, BODY_NONE, 0, out));
+            }
+            RequestBody::Inline(bytes) => self.frame(REQUEST, stream, |out| {
+                head.encode(fields, BODY_INLINE, 0, out);
+                out.put_slice(&bytes);
+            }),
+            RequestBody::File { fd, len } => {
+                self.frame(REQUEST, stream, |out| head.encode(fields, BODY_FILE, len, out));
+                self.descriptor(fd);
+            }
+        }
+    }
+
+    /// Appends [`ToWorker::Cancel`].
+    pub fn cancel(&mut self, stream: StreamId) {
+        self.frame(CANCEL, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Credit`].
+    pub fn credit(&mut self, stream: StreamId, bytes: u32) {
+        self.frame(CREDIT, stream, |out| out.put_u32_le(bytes));
+    }
+
+    /// Appends [`ToWorker::Message`].
+    pub fn message(&mut self, stream: StreamId, payload: Payload, data: &[u8]) {
+        let kind = match payload {
+            Payload::Text => TEXT,
+            Payload::Binary => BINARY,
+        };
+        self.frame(kind, stream, |out| out.put_slice(data));
+    }
+
+    /// Appends [`ToWorker::Closed`].
+    pub fn closed(&mut self, stream: StreamId, code: u16) {
+        self.frame(CLOSED, stream, |out| out.put_u16_le(code));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, Write};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::link::Transport;
+
+    const ID: StreamId = StreamId::NONE;
+
+    fn head(s: &[u8]) -> RequestHead<'_> {
+        RequestHead {
+            transport: Some(Transport::Sse),
+            tls: true,
+            http_10: true,
+            method: b"GET",
+            path: s,
+            query: b"a=b",
+            remote_addr: b"127.0.0.1",
+            server_name: b"example.com",
+            server_port: b"80",
+        }
+    }
+
+    fn only(batch: Batch) -> ToWorker {
+        let mut frames = batch.into_frames();
+        let (stream, frame) = ToWorker::next(&mut frames).unwrap().unwrap();
+        assert_eq!(stream, ID);
+        assert!(ToWorker::next(&mut frames).is_none());
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn request_comes_back(
+            path: Vec<u8>,
+            fields in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..40), any::<Vec<u8>>()), 0..20),
+            body: Vec<u8>,
+        ) {
+            let mut batch = Batch::new();
+            let pairs = fields.iter().map(|(n, v)| (&n[..], &v[..]));
+            batch.request(ID, &head(&path), pairs, RequestBody::Inline(body.clone().into()));
+            let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
+            prop_assert_eq!(request.transport, Some(Transport::Sse));
+            prop_assert!(request.tls && request.http_10);
+            prop_assert_eq!(&request.path[..], &path[..]);
+            prop_assert_eq!(&request.server_port[..], b"80");
+            let got: Vec<_> = request.fields.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
+            prop_assert_eq!(got, fields);
+            let RequestBody::Inline(got) = request.body else { panic!("not inline") };
+            prop_assert_eq!(&got[..], &body[..]);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..8, payload: Vec<u8>) {
+            let mut batch = Batch::new();
+            batch.frame(kind, ID, |out| out.put_slice(&payload));
+            let mut frames = batch.into_frames();
+            while let Some(Ok(_)) = ToWorker::next(&mut frames) {}
+        }
+    }
+
+    #[test]
+    fn file_body_brings_its_descriptor() {
+        let path = std::env::temp_dir().join(format!("volador-link-{}", std::process::id()));
+        let mut file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.write_all(b"body").unwrap();
+        file.rewind().unwrap();
+        let mut batch = Batch::new();
+        batch.request(ID, &head(b"/"), [], RequestBody::File { fd: file.into(), len: 4 });
+        let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
+        let RequestBody::File { fd, len: 4 } = request.body else { panic!("not a file of 4 bytes") };
+        let mut text = String::new();
+        std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "body");
+    }
+
+    #[test]
+    fn file_body_without_descriptor_is_refused() {
+        let mut batch = Batch::new();
+        batch.frame(REQUEST, ID, |out| head(b"/").encode([], BODY_FILE, 4, out));
+        let err = ToWorker::next(&mut batch.into_frames()).unwrap().unwrap_err();
+        assert_eq!(err, LinkError::MissingDescriptor(REQUEST));
+    }
+
+    #[test]
+    fn small_frames_come_back_in_order_over_appended_batches() {
+        let (mut batch, mut more) = (Batch::new(), Batch::new());
+        batch.cancel(StreamId::new(1, 2, 3));
+        batch.credit(ID, 70_000);
+        more.message(ID, Payload::Text, b"text");
+        more.message(ID, Payload::Binary, b"");
+        more.closed(ID, 1001);
+        batch.append(more);
+        let mut frames = batch.into_frames();
+        let mut next = || ToWorker::next(&mut frames).unwrap().unwrap();
+        assert!(matches!(next(), (id, ToWorker::Cancel) if id == StreamId::new(1, 2, 3)));
+        assert!(matches!(next(), (ID, ToWorker::Credit(70_000))));
+        assert!(matches!(next(), (ID, ToWorker::Message(Payload::Text, data)) if data == "text"));
+        assert!(matches!(next(), (ID, ToWorker::Message(Payload::Binary, data)) if data.is_empty()));
+        assert!(matches!(next(), (ID, ToWorker::Closed { code: 1001 })));
+        assert!(ToWorker::next(&mut frames).is_none());
+    }
+}
