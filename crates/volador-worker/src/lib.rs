@@ -1,1 +1,2 @@
-#![allow(missing_docs)]
+//! The Ruby-free half of a worker.
+#![forbid(unsafe_code)]

@@ -1,1 +1,4 @@
-#![allow(missing_docs)]
+//! Volador's Ruby extension.
+
+#[magnus::init(name = "volador_ext")]
+fn init() {}
