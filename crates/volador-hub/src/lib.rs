@@ -1,1 +1,12 @@
-#![allow(missing_docs)]
+//! Volador's hub without I/O: who receives what.
+//!
+//! The hub answers one question: which push connections does this payload go to? It holds keys of connections, never
+//! the connections. It has no sockets, no clock, no threads, no locks, no wire formats and no Ruby; everything in it is
+//! deterministic. Each shard of the gateway owns one hub for its own connections and is the only one to touch it.
+//!
+//! | module   | finds                                                                     |
+//! |----------|---------------------------------------------------------------------------|
+//! | [`path`] | the push connections whose request path matches a pattern (a *broadcast*) |
+#![forbid(unsafe_code)]
+
+pub mod path;
