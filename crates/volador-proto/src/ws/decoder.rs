@@ -1,6 +1,20 @@
-//! [`Decoder`]: bytes of a client to events.
+//! [`Decoder`]: bytes of a client to messages, pings, pongs and the close.
+//!
+//! ```text
+//!            +---------------- its payload is complete -----------------+
+//!            v                                                          |
+//!  input -> boundary -> head (0 to 13 bytes kept) -> payload (kept in pieces)
+//! ```
+//!
+//! A frame that lies in the input as a whole is handed out from there. What comes in pieces is kept in a
+//! [`Partial`], which exists only as long as something is partial.
 
-use super::ProtocolError;
+use super::{
+    ProtocolError, close,
+    frame::{Frame, HEAD_MAX, Opcode},
+    mask,
+    utf8::Utf8,
+};
 use crate::link::Payload;
 
 /// What a client may send.
@@ -28,9 +42,55 @@ pub enum Event<'a> {
     },
 }
 
-/// Decodes the frames of one client.
+/// Decodes the frames of one client. Takes 16 bytes while nothing is partial.
 #[derive(Debug, Default)]
-pub struct Decoder {}
+pub struct Decoder {
+    /// What has arrived in part; None at the boundary between two whole messages.
+    partial: Option<Box<Partial>>,
+    /// Set by a Close frame, an error or the sink: all further bytes are ignored.
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    /// The head at hand, when its rest has not arrived: `head[..head_len]`.
+    head: [u8; HEAD_MAX],
+    /// 0 when no head is partial, and always below [`HEAD_MAX`].
+    head_len: usize,
+    /// The frame at hand, when the rest of its payload has not arrived.
+    frame: Option<Frame>,
+    /// What has arrived of that frame's payload when it is a control frame; 125 bytes at most.
+    control: Vec<u8>,
+    /// The message at hand: its last frame is not complete. Control frames may come in between.
+    message: Option<Message>,
+}
+
+impl Partial {
+    fn is_empty(&self) -> bool {
+        self.head_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+}
+
+/// A message whose end has not arrived.
+#[derive(Debug)]
+struct Message {
+    payload: Payload,
+    /// Grows with what arrives: what a head announces is not believed.
+    data: Vec<u8>,
+    /// The state of `data` as text; not used for binary.
+    utf8: Utf8,
+}
+
+impl Message {
+    fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        // §8.1 lets us fail at the end of the message only, but the sooner the better: the client can't mend it.
+        if self.payload == Payload::Text && !self.utf8.push(piece) {
+            return Err(ProtocolError::BadUtf8);
+        }
+        self.data.extend_from_slice(piece);
+        Ok(())
+    }
+}
 
 impl Decoder {
     /// At the start of a connection.
@@ -50,15 +110,166 @@ impl Decoder {
         limits: &Limits,
         mut sink: impl FnMut(Event<'_>) -> bool,
     ) -> Result<(), ProtocolError> {
-        if limits.message_max_bytes < input.len() {
-            return Err(ProtocolError::TooBig { max: limits.message_max_bytes });
+        if self.ended {
+            return Ok(());
         }
-        sink(Event::Message(Payload::Binary, input));
-        Ok(())
+        let result = self.frames(input, limits, &mut sink);
+        if result != Ok(true) {
+            *self = Self { partial: None, ended: true };
+        } else if self.partial.as_ref().is_some_and(|partial| partial.is_empty()) {
+            self.partial = None;
+        }
+        result.map(drop)
     }
 
     /// Whether no frame and no message is partial.
     pub fn is_idle(&self) -> bool {
-        true
+        self.partial.is_none()
+    }
+
+    /// Decodes until the input is used up (true) or the events have ended (false).
+    fn frames(
+        &mut self,
+        mut input: &mut [u8],
+        limits: &Limits,
+        sink: &mut impl FnMut(Event<'_>) -> bool,
+    ) -> Result<bool, ProtocolError> {
+        while !input.is_empty() {
+            let mut frame = match self.partial.as_mut().and_then(|partial| partial.frame.take()) {
+                Some(frame) => frame,
+                None => {
+                    let (frame, rest) = self.head(input)?;
+                    let Some(frame) = frame else { return Ok(true) };
+                    self.check(&frame, limits)?;
+                    input = rest;
+                    frame
+                }
+            };
+            let here = usize::try_from(frame.left).map_or(input.len(), |left| left.min(input.len()));
+            if here == 0 && frame.left > 0 {
+                // Only the head is here. Nothing is kept of the payload, so that it may still arrive as a whole.
+                self.partial.get_or_insert_default().frame = Some(frame);
+                return Ok(true);
+            }
+            let (piece, rest) = input.split_at_mut(here);
+            input = rest;
+            mask::apply(piece, frame.key);
+            frame.advance(here);
+            let go_on = match frame.opcode.is_control() {
+                true => self.control(&frame, piece, sink)?,
+                false => self.data(&frame, piece, sink)?,
+            };
+            if !go_on {
+                return Ok(false);
+            }
+            if frame.left > 0 {
+                self.partial.get_or_insert_default().frame = Some(frame);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the head of the next frame from `input`, which is not empty, and returns what follows it. When the head is
+    /// not complete its bytes are kept.
+    fn head<'i>(&mut self, input: &'i mut [u8]) -> Result<(Option<Frame>, &'i mut [u8]), ProtocolError> {
+        if let Some(partial) = &mut self.partial
+            && partial.head_len > 0
+        {
+            for (i, &byte) in input.iter().enumerate() {
+                partial.head[partial.head_len] = byte;
+                partial.head_len += 1;
+                if let Some((frame, _)) = Frame::parse(&partial.head[..partial.head_len])? {
+                    partial.head_len = 0;
+                    return Ok((Some(frame), &mut input[i + 1..]));
+                }
+            }
+            return Ok((None, &mut []));
+        }
+        if let Some((frame, len)) = Frame::parse(input)? {
+            return Ok((Some(frame), &mut input[len..]));
+        }
+        let partial = self.partial.get_or_insert_default();
+        partial.head[..input.len()].copy_from_slice(input);
+        partial.head_len = input.len();
+        Ok((None, &mut []))
+    }
+
+    /// Judges a frame by what came before it, and by its announced length.
+    fn check(&self, frame: &Frame, limits: &Limits) -> Result<(), ProtocolError> {
+        if frame.opcode.is_control() {
+            // §5.4: "Control frames MAY be injected in the middle of a fragmented message."
+            return Ok(());
+        }
+        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        // §5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message".
+        match (message.is_some(), frame.opcode == Opcode::Continuation) {
+            (false, true) => return Err(ProtocolError::NothingToContinue),
+            (true, false) => return Err(ProtocolError::Interleaved),
+            _ => {}
+        }
+        let max = limits.message_max_bytes;
+        let room = max.saturating_sub(message.map_or(0, |message| message.data.len()));
+        if frame.left > room as u64 {
+            return Err(ProtocolError::TooBig { max });
+        }
+        Ok(())
+    }
+
+    /// Takes the next piece of a data frame. False when the sink wants no more.
+    fn data(
+        &mut self,
+        frame: &Frame,
+        piece: &[u8],
+        sink: &mut impl FnMut(Event<'_>) -> bool,
+    ) -> Result<bool, ProtocolError> {
+        let last = frame.fin && frame.left == 0;
+        let payload = if frame.opcode == Opcode::Text { Payload::Text } else { Payload::Binary };
+        if last && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
+            if payload == Payload::Text && simdutf8::basic::from_utf8(piece).is_err() {
+                return Err(ProtocolError::BadUtf8);
+            }
+            return Ok(sink(Event::Message(payload, piece)));
+        }
+        let slot = &mut self.partial.get_or_insert_default().message;
+        // `check` has seen to it that a continuation finds its message here.
+        let message = slot.get_or_insert_with(|| Message { payload, data: Vec::new(), utf8: Utf8::default() });
+        message.push(piece)?;
+        match last.then(|| slot.take()).flatten() {
+            None => Ok(true),
+            Some(message) if !message.utf8.is_complete() => Err(ProtocolError::BadUtf8),
+            Some(message) => Ok(sink(Event::Message(message.payload, &message.data))),
+        }
+    }
+
+    /// Takes the next piece of a control frame. False when the sink wants no more, and after a Close.
+    fn control(
+        &mut self,
+        frame: &Frame,
+        piece: &[u8],
+        sink: &mut impl FnMut(Event<'_>) -> bool,
+    ) -> Result<bool, ProtocolError> {
+        if frame.left > 0 {
+            self.partial.get_or_insert_default().control.extend_from_slice(piece);
+            return Ok(true);
+        }
+        let mut kept = self.partial.as_mut().map_or_else(Vec::new, |partial| std::mem::take(&mut partial.control));
+        let payload = if kept.is_empty() {
+            piece
+        } else {
+            kept.extend_from_slice(piece);
+            &kept
+        };
+        let event = match frame.opcode {
+            Opcode::Ping => Event::Ping(payload),
+            Opcode::Pong => Event::Pong(payload),
+            _ => {
+                sink(close::parse(payload)?);
+                return Ok(false);
+            }
+        };
+        Ok(sink(event))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,14 @@
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 
+mod close;
 mod decoder;
 mod encode;
 mod error;
 mod frame;
 mod handshake;
+mod mask;
+mod utf8;
 
 pub use decoder::{Decoder, Event, Limits};
 pub use encode::{close, message, ping, pong};
