@@ -90,3 +90,129 @@ fn data_lines(text: &str, out: &mut BytesMut) {
     line(b"data: ", rest, out);
     out.put_u8(b'\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An event as a page gets it.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Received {
+        data: String,
+        event: String,
+        last_id: String,
+        retry_ms: Option<u64>,
+    }
+
+    /// What an EventSource makes of a stream, by the letter of §9.2.6.
+    fn receive(stream: &[u8]) -> Vec<Received> {
+        let stream = std::str::from_utf8(stream).expect("a stream is UTF-8").replace("\r\n", "\n").replace('\r', "\n");
+        let (mut events, mut event, mut last_id, mut retry_ms) = (Vec::new(), Received::default(), String::new(), None);
+        // What stands after the last line end is an incomplete line.
+        for line in stream.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            if line.is_empty() {
+                let mut event = std::mem::take(&mut event);
+                if event.data.is_empty() {
+                    continue;
+                }
+                event.data.pop();
+                events.push(Received { last_id: last_id.clone(), retry_ms, ..event });
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "event" => event.event = value.into(),
+                "data" => event.data = event.data + value + "\n",
+                "id" if !value.contains('\0') => last_id = value.into(),
+                "retry" if value.bytes().all(|b| b.is_ascii_digit()) => retry_ms = value.parse().ok(),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    /// The text as the format can carry it.
+    fn with_lf(text: &str) -> String {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    }
+
+    #[test]
+    fn bytes_are_one_line_for_each_line() {
+        for (text, bytes) in [
+            ("", "data: \n\n"),
+            ("a", "data: a\n\n"),
+            (" a", "data:  a\n\n"),
+            ("a\nb", "data: a\ndata: b\n\n"),
+            ("a\r\nb\rc\n\nd", "data: a\ndata: b\ndata: c\ndata: \ndata: d\n\n"),
+            ("a\n", "data: a\ndata: \n\n"),
+            ("a\r\n", "data: a\ndata: \n\n"),
+            ("\r", "data: \ndata: \n\n"),
+            ("data: x", "data: data: x\n\n"),
+        ] {
+            assert_eq!(data(text.as_bytes()), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_replaced() {
+        assert_eq!(data(b"a\xffb\xc3"), "data: a\u{fffd}b\u{fffd}\n\n");
+    }
+
+    #[test]
+    fn fields_stand_before_the_data() {
+        let event = Event { data: "x", event: Some("tick"), id: Some("7"), retry_ms: Some(1500) };
+        assert_eq!(event.encode().unwrap(), "event: tick\nid: 7\nretry: 1500\ndata: x\n\n");
+    }
+
+    #[test]
+    fn event_or_id_that_would_start_a_field_of_its_own_is_refused() {
+        for value in ["a\nid: b", "a\r", "\n"] {
+            let event = Event { event: Some(value), ..Event::default() };
+            assert_eq!(event.encode(), Err(EventError::LineEnd { field: "event" }));
+            let event = Event { id: Some(value), ..Event::default() };
+            assert_eq!(event.encode(), Err(EventError::LineEnd { field: "id" }));
+        }
+        assert_eq!(Event { id: Some("a\0"), ..Event::default() }.encode(), Err(EventError::NulInId));
+    }
+
+    #[test]
+    fn heartbeat_is_no_event_and_disturbs_none() {
+        let stream = [heartbeat(), data(b"a"), heartbeat(), data(b"b"), heartbeat()].concat();
+        let received: Vec<_> = receive(&stream).into_iter().map(|event| event.data).collect();
+        assert_eq!(received, ["a", "b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn texts_come_back(texts in prop::collection::vec("([a: \r\n]|\r\n|\\PC){0,20}", 0..5)) {
+            let stream: Vec<u8> = texts.iter().flat_map(|text| data(text.as_bytes())).collect();
+            let received: Vec<_> = receive(&stream).into_iter().map(|event| event.data).collect();
+            prop_assert_eq!(received, texts.iter().map(|text| with_lf(text)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn events_come_back_or_are_refused(
+            text in "([a: \r\n]|\\PC){0,20}",
+            event in prop::option::of("([a: ]|\\PC){0,9}[\r\n]?"),
+            id in prop::option::of("([a: ]|\\PC){0,9}[\0\n]?"),
+            retry_ms: Option<u64>,
+        ) {
+            let sent = Event { data: &text, event: event.as_deref(), id: id.as_deref(), retry_ms };
+            match sent.encode() {
+                Ok(bytes) => {
+                    let event = Received {
+                        data: with_lf(&text),
+                        event: event.unwrap_or_default(),
+                        last_id: id.unwrap_or_default(),
+                        retry_ms,
+                    };
+                    prop_assert_eq!(receive(&bytes), vec![event]);
+                }
+                Err(_) => prop_assert!(event.iter().chain(&id).any(|value| value.contains(['\r', '\n', '\0']))),
+            }
+        }
+    }
+}
