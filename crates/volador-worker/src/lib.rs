@@ -1,2 +1,47 @@
-//! The Ruby-free half of a worker.
+//! The half of a worker that knows no Ruby: it takes the gateway's frames apart into jobs for the application's threads
+//! and gathers what they answer into batches for the gateway.
+//!
+//! ```text
+//!  gateway ──deliver──▶ Worker ──▶ JobQueue ──take──▶ Seat (one per application thread)
+//!     ▲                   │ PushStream (mailbox)         │
+//!     └──Outlet──────── Outboxes ◀── frames ─────────────┘
+//! ```
+//!
+//! | module     | holds                                                                     |
+//! |------------|---------------------------------------------------------------------------|
+//! | `worker`   | [`Worker`]: the link's end, the push streams, the seats                    |
+//! | `seat`     | [`Seat`]: takes jobs, answers them                                        |
+//! | `response` | a streamed response: what goes as chunks, what into the spool file        |
+//! | `spool`    | the unlinked file for what a slow client has not taken yet                |
+//! | `push`     | [`PushStream`]: one push connection and its mailbox                       |
+//! | `queue`    | the jobs, and the seats that are parked for them                          |
+//! | `wake`     | the policy: which delivery wakes a parked seat                            |
+//! | `outbox`   | frames on their way to the gateway, per shard                             |
+//! | `flush`    | the policy: when an outbox is handed over                                 |
+//! | `watcher`  | the thread that sees to the two policies when everybody else is busy      |
+//! | `signal`   | how a waiting seat is woken                                               |
+//!
+//! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
+//! [`PushStream`] or broadcast. The only calls that wait are [`Seat::park`] and [`Seat::wait_credit`].
+//!
+//! The crate may not know Ruby, the gateway, sockets or an async runtime.
 #![forbid(unsafe_code)]
+
+mod error;
+mod flush;
+mod outbox;
+mod push;
+mod queue;
+mod response;
+mod seat;
+mod signal;
+mod spool;
+mod wake;
+mod watcher;
+mod worker;
+
+pub use error::WriteError;
+pub use outbox::Outlet;
+pub use push::{Event, PushStream};
+pub use seat::{Seat, Taken, Waiter};
+pub use worker::{Options, Worker};

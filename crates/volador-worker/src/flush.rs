@@ -1,0 +1,61 @@
+//! The policy: when are the frames of an outbox handed to the gateway?
+//!
+//! Each hand-over costs a wake-up of the gateway's thread and, on the same core, a change of threads, which is dearer
+//! than a small request. So answers are gathered as long as there is more to answer, within bounds that a client does
+//! not notice. What somebody waits for outside of that rhythm goes at once.
+
+use std::time::Duration;
+
+/// Answers in an outbox that are enough for a hand-over.
+pub(crate) const RESPONSES: u32 = 16;
+
+/// Age of the oldest frame at which the next answer takes all with it.
+pub(crate) const RESPONSE_AGE: Duration = Duration::from_micros(300);
+
+/// Age of the oldest frame at which the watcher hands it over: the seat is inside of a slow request.
+pub(crate) const FRAME_AGE: Duration = Duration::from_millis(1);
+
+/// How much haste a frame has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// Somebody waits for it now: a chunk of a stream, a push from a thread that serves no request.
+    Now,
+    /// The end of an answer. `last` when no further job waits, so that nothing will be gathered with it.
+    Answer {
+        /// No further job waits.
+        last: bool,
+    },
+    /// It may wait for the answer that the same thread is about to give.
+    WithAnswer,
+}
+
+/// Whether an outbox is to be handed over after a frame of this haste was added. `answers` counts that frame, `age` is
+/// the oldest frame's.
+pub(crate) fn is_due(haste: Haste, answers: u32, age: Duration) -> bool {
+    match haste {
+        Haste::Now | Haste::Answer { last: true } => true,
+        Haste::Answer { last: false } => answers >= RESPONSES || age >= RESPONSE_AGE,
+        Haste::WithAnswer => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn haste_decides() {
+        let more = Haste::Answer { last: false };
+        for (haste, answers, age_us, due) in [
+            (Haste::Now, 0, 0, true),
+            (Haste::Answer { last: true }, 1, 0, true),
+            (more, 1, 0, false),
+            (more, 15, 299, false),
+            (more, 16, 0, true),
+            (more, 1, 300, true),
+            (Haste::WithAnswer, 15, 10_000, false),
+        ] {
+            assert_eq!(is_due(haste, answers, Duration::from_micros(age_us)), due, "{haste:?} {answers} {age_us}");
+        }
+    }
+}

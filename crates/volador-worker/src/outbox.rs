@@ -1,0 +1,216 @@
+//! [`Outboxes`]: frames on their way to the gateway, gathered per shard.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use volador_proto::link::Batch;
+
+use crate::flush::{self, Haste};
+
+/// The gateway's end of the link.
+pub trait Outlet: Send + Sync {
+    /// Hands frames to a shard. Must be quick: the caller may hold the lock that lets Ruby run.
+    fn deliver(&self, shard: u8, batch: Batch);
+
+    /// The number of shards; they are numbered from 0.
+    fn shards(&self) -> u8;
+}
+
+/// One outbox per shard of the gateway.
+pub(crate) struct Outboxes {
+    outlet: Arc<dyn Outlet>,
+    /// By shard.
+    boxes: Box<[Outbox]>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    staged: Mutex<Staged>,
+    /// Held from taking the frames out until they are delivered, so that two threads cannot overtake each other there.
+    turn: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Staged {
+    batch: Batch,
+    /// Answers among the frames.
+    answers: u32,
+    /// When the oldest frame came; None when there is none.
+    since: Option<Instant>,
+}
+
+impl Outboxes {
+    pub(crate) fn new(outlet: Arc<dyn Outlet>) -> Self {
+        let boxes = (0..outlet.shards()).map(|_| Outbox::default()).collect();
+        Self { outlet, boxes }
+    }
+
+    /// The numbers of all shards.
+    pub(crate) fn shards(&self) -> std::ops::Range<u8> {
+        0..self.outlet.shards()
+    }
+
+    /// Adds the frames that `write` appends, and hands all over if that is due. Returns whether frames stay behind, which
+    /// the watcher must then know of.
+    pub(crate) fn push(&self, shard: u8, haste: Haste, write: impl FnOnce(&mut Batch)) -> bool {
+        // A stream id with another shard cannot come from this gateway, so nobody waits for the frame.
+        let Some(outbox) = self.boxes.get(usize::from(shard)) else { return false };
+        let due = {
+            let mut staged = outbox.staged.lock();
+            write(&mut staged.batch);
+            staged.answers += u32::from(matches!(haste, Haste::Answer { .. }));
+            let age = match staged.since {
+                None => {
+                    staged.since = Some(Instant::now());
+                    Duration::ZERO
+                }
+                // The clock is asked only where the answer depends on it.
+                Some(since) if haste == (Haste::Answer { last: false }) => since.elapsed(),
+                Some(_) => Duration::ZERO,
+            };
+            flush::is_due(haste, staged.answers, age)
+        };
+        if due {
+            self.hand_over(shard, outbox);
+        }
+        !due
+    }
+
+    /// Hands over whatever there is.
+    pub(crate) fn flush(&self) {
+        for (shard, outbox) in (0..).zip(&self.boxes) {
+            if outbox.staged.lock().since.is_some() {
+                self.hand_over(shard, outbox);
+            }
+        }
+    }
+
+    /// Hands over what has waited too long, and tells when to look again; None when there is nothing left.
+    pub(crate) fn flush_overdue(&self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for (shard, outbox) in (0..).zip(&self.boxes) {
+            let since = outbox.staged.lock().since;
+            let Some(due) = since.map(|since| since + flush::FRAME_AGE) else { continue };
+            if due <= now {
+                self.hand_over(shard, outbox);
+            } else {
+                next = Some(next.map_or(due, |at: Instant| at.min(due)));
+            }
+        }
+        next
+    }
+
+    fn hand_over(&self, shard: u8, outbox: &Outbox) {
+        let _turn = outbox.turn.lock();
+        let staged = std::mem::take(&mut *outbox.staged.lock());
+        if !staged.batch.is_empty() {
+            self.outlet.deliver(shard, staged.batch);
+        }
+    }
+}
+
+impl fmt::Debug for Outboxes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outboxes").field("shards", &self.boxes.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use volador_proto::link::{Payload, StreamId, ToGateway};
+
+    use super::*;
+
+    /// Keeps what it is given.
+    #[derive(Default)]
+    pub(crate) struct Kept {
+        pub(crate) batches: Mutex<Vec<(u8, Batch)>>,
+    }
+
+    impl Kept {
+        /// All frames so far, with their streams.
+        pub(crate) fn frames(&self) -> Vec<(StreamId, ToGateway)> {
+            let batches = std::mem::take(&mut *self.batches.lock());
+            batches
+                .into_iter()
+                .flat_map(|(_, batch)| {
+                    let mut frames = batch.into_frames();
+                    std::iter::from_fn(move || ToGateway::next(&mut frames)).map(Result::unwrap).collect::<Vec<_>>()
+                })
+                .collect()
+        }
+    }
+
+    impl Outlet for Kept {
+        fn deliver(&self, shard: u8, batch: Batch) {
+            self.batches.lock().push((shard, batch));
+        }
+
+        fn shards(&self) -> u8 {
+            2
+        }
+    }
+
+    fn stream(shard: u8) -> StreamId {
+        StreamId::new(shard, 0, 0)
+    }
+
+    #[test]
+    fn answers_are_gathered_up_to_sixteen() {
+        let kept = Arc::new(Kept::default());
+        let outboxes = Outboxes::new(kept.clone());
+        let mut early = 0;
+        for _ in 0..16 {
+            assert!(kept.batches.lock().len() <= 1);
+            early = kept.batches.lock().len();
+            outboxes.push(1, Haste::Answer { last: false }, |batch| batch.end(stream(1)));
+        }
+        outboxes.flush();
+        // A slow machine may reach the age limit before.
+        assert!(early == 0 || kept.batches.lock().len() > 1);
+        assert_eq!(kept.frames().len(), 16);
+    }
+
+    #[test]
+    fn frames_older_than_a_millisecond_are_handed_over_by_the_watcher() {
+        let kept = Arc::new(Kept::default());
+        let outboxes = Outboxes::new(kept.clone());
+        assert!(outboxes.push(0, Haste::WithAnswer, |batch| batch.close(stream(0))));
+        let due = outboxes.flush_overdue(Instant::now() - flush::FRAME_AGE).expect("it waits");
+        assert!(kept.frames().is_empty());
+        assert_eq!(outboxes.flush_overdue(due), None);
+        assert_eq!(kept.frames().len(), 1);
+    }
+
+    #[test]
+    fn frames_of_one_thread_keep_their_order_while_others_flush() {
+        let kept = Arc::new(Kept::default());
+        let outboxes = Outboxes::new(kept.clone());
+        std::thread::scope(|scope| {
+            for thread in 0..4u32 {
+                let outboxes = &outboxes;
+                scope.spawn(move || {
+                    for n in 0..2_000u32 {
+                        let haste = if n % 3 == 0 { Haste::Now } else { Haste::WithAnswer };
+                        outboxes.push(0, haste, |batch| {
+                            batch.write(StreamId::new(0, 0, thread), Payload::Binary, &n.to_le_bytes());
+                        });
+                    }
+                });
+            }
+        });
+        outboxes.flush();
+        let mut next = [0u32; 4];
+        for (id, frame) in kept.frames() {
+            let ToGateway::Write(_, data) = frame else { panic!("not a write") };
+            let expected = &mut next[id.slot() as usize];
+            assert_eq!(data[..], expected.to_le_bytes());
+            *expected += 1;
+        }
+        assert_eq!(next, [2_000; 4]);
+    }
+}

@@ -1,0 +1,441 @@
+//! [`JobQueue`]: the jobs, and the seats that are parked for them.
+//!
+//! ```text
+//!            take: a job             park                  wake
+//!   idle ───────────────▶ busy   idle ────▶ parked ─────────────────▶ coming
+//!     ▲───────────────────┘        ▲──────────┘ interrupted             │
+//!     ▲─────────────────────────────────────────── take, leave ─────────┘
+//! ```
+//!
+//! A parked seat is woken without a job and takes it when it runs Ruby again: no job is ever stuck behind the lock that
+//! a woken thread waits for, another seat that is quicker takes it.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use volador_proto::link::{Request, StreamId};
+
+use crate::{
+    push::PushStream,
+    response::Flow,
+    signal::{self, Signal},
+    wake::{Overdue, View, WakePolicy},
+};
+
+/// Something for a seat to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A request wants an answer.
+    Request {
+        stream: StreamId,
+        request: Box<Request>,
+        /// Its push stream, when it asks for a transport.
+        push: Option<Arc<PushStream>>,
+    },
+    /// A push stream has an event; its mailbox is held by this job.
+    Event(Arc<PushStream>),
+}
+
+/// What a seat found in the queue.
+#[derive(Debug)]
+pub(crate) enum Popped {
+    Job(Job),
+    /// Nothing now.
+    Empty,
+    /// Nothing, and nothing more will come.
+    Stopped,
+}
+
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+const PARKED: u8 = 2;
+const COMING: u8 = 3;
+
+/// A seat as other threads see it.
+#[derive(Debug)]
+pub(crate) struct SeatState {
+    /// IDLE, BUSY, PARKED or COMING. Changed under the queue's lock only.
+    role: AtomicU8,
+    pub(crate) signal: Signal,
+    /// The request that the seat serves, as bits; that of `StreamId::NONE` when there is none.
+    current: AtomicU64,
+    /// The last request of this seat whose client went away. Generations tell it from a later one.
+    cancelled: AtomicU64,
+    /// What the client has not taken yet of the streamed response.
+    pub(crate) flow: Mutex<Flow>,
+}
+
+impl SeatState {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            role: AtomicU8::new(IDLE),
+            signal: Signal::default(),
+            current: AtomicU64::new(StreamId::NONE.to_bits()),
+            cancelled: AtomicU64::new(StreamId::NONE.to_bits()),
+            flow: Mutex::new(Flow::new(StreamId::NONE)),
+        })
+    }
+
+    pub(crate) fn is_cancelled(&self, stream: StreamId) -> bool {
+        self.cancelled.load(Ordering::Acquire) == stream.to_bits()
+    }
+
+    /// The client of `stream` went away.
+    pub(crate) fn cancel(&self, stream: StreamId) {
+        if self.current.load(Ordering::Acquire) == stream.to_bits() {
+            self.cancelled.store(stream.to_bits(), Ordering::Release);
+            self.signal.raise(signal::CREDIT);
+        }
+    }
+}
+
+/// First in, first out, with the seats that wait for it.
+#[derive(Debug)]
+pub(crate) struct JobQueue {
+    state: Mutex<State>,
+    /// Length of the queue, to be asked without its lock.
+    len: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// The last one parked is the first to be woken: its caches are warm, and few threads stay in use under low load.
+    parked: Vec<Arc<SeatState>>,
+    /// Seats in the role COMING.
+    coming: usize,
+    /// Seats in the role BUSY.
+    busy: usize,
+    policy: WakePolicy,
+    /// False until answers have somewhere to go.
+    open: bool,
+    stopped: bool,
+}
+
+impl State {
+    fn view(&self) -> View {
+        View { queued: self.jobs.len(), parked: self.parked.len(), coming: self.coming, busy: self.busy }
+    }
+
+    fn set_role(&mut self, seat: &SeatState, role: u8) {
+        match seat.role.swap(role, Ordering::Relaxed) {
+            BUSY => self.busy -= 1,
+            COMING => self.coming -= 1,
+            _ => {}
+        }
+        match role {
+            BUSY => self.busy += 1,
+            COMING => self.coming += 1,
+            _ => {}
+        }
+    }
+
+    /// Takes a parked seat out, to be raised once the lock is released.
+    fn unpark(&mut self) -> Option<Arc<SeatState>> {
+        let seat = self.parked.pop()?;
+        self.set_role(&seat, COMING);
+        Some(seat)
+    }
+
+    /// Whether the watcher has to look after the queue.
+    fn needs_watcher(&self) -> bool {
+        self.open && !self.jobs.is_empty() && !self.parked.is_empty()
+    }
+}
+
+impl JobQueue {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            parked: Vec::new(),
+            coming: 0,
+            busy: 0,
+            policy: WakePolicy::new(),
+            open: false,
+            stopped: false,
+        };
+        Self { state: Mutex::new(state), len: AtomicUsize::new(0) }
+    }
+
+    /// Jobs that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Jobs may be taken from now on.
+    pub(crate) fn open(&self) -> bool {
+        self.state.lock().open = true;
+        self.deliver([])
+    }
+
+    /// Adds jobs and wakes a seat for them where that pays. Returns whether the watcher has to look after the rest.
+    pub(crate) fn deliver(&self, jobs: impl IntoIterator<Item = Job>) -> bool {
+        let mut state = self.state.lock();
+        state.jobs.extend(jobs);
+        self.len.store(state.jobs.len(), Ordering::Relaxed);
+        let view = state.view();
+        let woken = if state.open && state.policy.delivered(view, Instant::now()) > 0 { state.unpark() } else { None };
+        let needs_watcher = state.needs_watcher();
+        drop(state);
+        if let Some(seat) = woken {
+            seat.signal.raise(signal::JOB);
+        }
+        needs_watcher
+    }
+
+    /// Adds a job for a seat that is about to take one itself, so that there is nobody to wake at once.
+    pub(crate) fn requeue(&self, job: Job) -> bool {
+        let mut state = self.state.lock();
+        state.jobs.push_back(job);
+        self.len.store(state.jobs.len(), Ordering::Relaxed);
+        state.needs_watcher()
+    }
+
+    /// The next job, for a seat that has finished its last one. Returns with it whether the watcher has to look after
+    /// the jobs that are left.
+    pub(crate) fn take(&self, seat: &SeatState) -> (Popped, bool) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let job = if state.open { state.jobs.pop_front() } else { None };
+        let Some(job) = job else {
+            state.set_role(seat, IDLE);
+            seat.current.store(StreamId::NONE.to_bits(), Ordering::Release);
+            return (if state.stopped { Popped::Stopped } else { Popped::Empty }, false);
+        };
+        let queued = state.jobs.len();
+        self.len.store(queued, Ordering::Relaxed);
+        state.set_role(seat, BUSY);
+        state.policy.taken(now, queued);
+        let stream = match &job {
+            Job::Request { stream, .. } => *stream,
+            Job::Event(_) => StreamId::NONE,
+        };
+        // Under the lock: a Cancel finds the request in the queue or on the seat, there is nothing between.
+        seat.current.store(stream.to_bits(), Ordering::Release);
+        (Popped::Job(job), state.needs_watcher())
+    }
+
+    /// Waits until there may be a job, the queue has been stopped, or the seat is interrupted.
+    pub(crate) fn park(&self, seat: &Arc<SeatState>) {
+        {
+            let mut state = self.state.lock();
+            if state.stopped || (state.open && !state.jobs.is_empty()) {
+                return;
+            }
+            state.set_role(seat, PARKED);
+            state.parked.push(seat.clone());
+        }
+        seat.signal.wait();
+        let mut state = self.state.lock();
+        if seat.role.load(Ordering::Relaxed) == PARKED {
+            state.set_role(seat, IDLE);
+            state.parked.retain(|parked| !Arc::ptr_eq(parked, seat));
+        }
+    }
+
+    /// The seat takes no job for the time being, although it may have been woken for one: wakes another in its place.
+    pub(crate) fn leave(&self, seat: &SeatState) -> bool {
+        self.state.lock().set_role(seat, IDLE);
+        self.deliver([])
+    }
+
+    /// Takes a request out that no seat has taken. Returns whether it was there.
+    pub(crate) fn cancel(&self, cancelled: StreamId) -> bool {
+        let mut state = self.state.lock();
+        let at = state.jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
+        let job = at.and_then(|at| state.jobs.remove(at));
+        self.len.store(state.jobs.len(), Ordering::Relaxed);
+        drop(state);
+        job.is_some()
+    }
+
+    /// Seats get [`Popped::Stopped`] once no job is left.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        let woken: Vec<_> = std::iter::from_fn(|| state.unpark()).collect();
+        drop(state);
+        for seat in woken {
+            seat.signal.raise(signal::JOB);
+        }
+    }
+
+    /// The watcher's look: wakes seats when the queue stands still, and tells when to look again.
+    pub(crate) fn wake_overdue(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state.lock();
+        if !state.open {
+            return None;
+        }
+        let view = state.view();
+        match state.policy.overdue(view, now) {
+            Overdue::Never => None,
+            Overdue::At(at) => Some(at),
+            Overdue::Wake(n) => {
+                let woken: Vec<_> = std::iter::from_fn(|| state.unpark()).take(n).collect();
+                drop(state);
+                for seat in woken {
+                    seat.signal.raise(signal::JOB);
+                }
+                Some(now + crate::wake::PATIENCE)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn event() -> Job {
+        Job::Event(Arc::new(PushStream::new(StreamId::NONE)))
+    }
+
+    fn open() -> JobQueue {
+        let queue = JobQueue::new();
+        queue.open();
+        queue
+    }
+
+    fn parked(queue: &JobQueue) -> usize {
+        queue.state.lock().parked.len()
+    }
+
+    fn within_deadline(what: &str, mut fact: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !fact() {
+            assert!(Instant::now() < deadline, "not within 5 s: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// A seat's loop as an extension runs it, without a lock.
+    fn run(queue: &JobQueue, seat: &Arc<SeatState>, mut on_job: impl FnMut(Job)) {
+        loop {
+            match queue.take(seat).0 {
+                Popped::Job(job) => on_job(job),
+                Popped::Stopped => return,
+                Popped::Empty => {
+                    seat.signal.clear(!0);
+                    queue.park(seat);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_job_is_taken_once_and_all_seats_end() {
+        let queue = open();
+        let taken = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..5 {
+                scope.spawn(|| {
+                    run(&queue, &SeatState::new(), |_| {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    })
+                });
+            }
+            for n in 0..2_000 {
+                queue.deliver(std::iter::repeat_with(event).take(n % 4));
+                if n % 50 == 0 {
+                    queue.wake_overdue(Instant::now());
+                }
+            }
+            queue.stop();
+        });
+        assert_eq!(taken.into_inner(), 3_000);
+        let state = queue.state.lock();
+        assert_eq!((state.busy, state.coming, state.parked.len(), queue.len()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn last_parked_seat_is_woken_first() {
+        let queue = open();
+        let seats = [SeatState::new(), SeatState::new()];
+        std::thread::scope(|scope| {
+            for (n, seat) in seats.iter().enumerate() {
+                scope.spawn(|| queue.park(seat));
+                within_deadline("it parks", || parked(&queue) == n + 1);
+            }
+            queue.deliver([event()]);
+            assert_eq!(seats[1].role.load(Ordering::Relaxed), COMING);
+            assert_eq!(parked(&queue), 1);
+            queue.stop();
+        });
+    }
+
+    #[test]
+    fn burst_of_deliveries_wakes_one_seat_and_the_watcher_another() {
+        let queue = open();
+        let seats = [SeatState::new(), SeatState::new(), SeatState::new()];
+        std::thread::scope(|scope| {
+            for seat in &seats {
+                scope.spawn(|| queue.park(seat));
+            }
+            within_deadline("all park", || parked(&queue) == 3);
+            for _ in 0..10 {
+                queue.deliver([event()]);
+            }
+            assert_eq!(parked(&queue), 2);
+            assert!(queue.wake_overdue(Instant::now() + crate::wake::PATIENCE).is_some());
+            assert_eq!(parked(&queue), 1);
+            queue.stop();
+        });
+    }
+
+    #[test]
+    fn interrupted_seat_passes_its_wake_up_on() {
+        let queue = open();
+        let (first, second) = (SeatState::new(), SeatState::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| queue.park(&first));
+            within_deadline("first parks", || parked(&queue) == 1);
+            scope.spawn(|| queue.park(&second));
+            within_deadline("second parks", || parked(&queue) == 2);
+            queue.deliver([event()]);
+            queue.leave(&second);
+            assert_eq!(first.role.load(Ordering::Relaxed), COMING);
+        });
+    }
+
+    #[test]
+    fn interrupt_ends_the_park_and_takes_the_seat_out() {
+        let queue = open();
+        let seat = SeatState::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| queue.park(&seat));
+            within_deadline("it parks", || parked(&queue) == 1);
+            seat.signal.raise(signal::INTERRUPT);
+        });
+        assert_eq!(parked(&queue), 0);
+        assert_eq!(seat.role.load(Ordering::Relaxed), IDLE);
+    }
+
+    #[test]
+    fn jobs_wait_until_the_queue_is_opened() {
+        let queue = JobQueue::new();
+        let seat = SeatState::new();
+        queue.deliver([event()]);
+        assert!(matches!(queue.take(&seat).0, Popped::Empty));
+        queue.open();
+        assert!(matches!(queue.take(&seat).0, Popped::Job(_)));
+    }
+
+    #[test]
+    fn jobs_left_at_stop_are_still_taken() {
+        let queue = open();
+        let seat = SeatState::new();
+        queue.deliver([event()]);
+        queue.stop();
+        assert!(matches!(queue.take(&seat).0, Popped::Job(_)));
+        assert!(matches!(queue.take(&seat).0, Popped::Stopped));
+    }
+}

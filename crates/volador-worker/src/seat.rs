@@ -1,0 +1,357 @@
+//! [`Seat`]: where one application thread takes its jobs and answers them.
+
+use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
+
+use volador_proto::link::{Request, ResponseBody, StreamId};
+
+use crate::{
+    error::WriteError,
+    flush::Haste,
+    outbox::Outboxes,
+    push::{Event, PushStream},
+    queue::{Job, Popped, SeatState},
+    response::{Flow, ResponseStream},
+    signal,
+    worker::{Core, NO_CLOSE},
+};
+
+thread_local! {
+    /// Whether this thread is inside of a job, so that an answer will take its pushes along. Only a matter of speed: the
+    /// watcher sends what waits too long.
+    static IN_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The haste of a push from the calling thread.
+pub(crate) fn push_haste() -> Haste {
+    if IN_JOB.get() { Haste::WithAnswer } else { Haste::Now }
+}
+
+/// What a seat took.
+#[derive(Debug)]
+pub enum Taken {
+    /// A request, which is now the seat's current job.
+    Request(Box<Request>),
+    /// An event of a push stream, which is now the seat's current job; it is complete at the next take.
+    Event(StreamId, Event),
+    /// Nothing now: park, then try again.
+    Empty,
+    /// Nothing, and nothing more will come.
+    Stopped,
+}
+
+#[derive(Debug)]
+enum Current {
+    None,
+    Request { stream: StreamId, push: Option<Arc<PushStream>>, answer: Answer },
+    Event(Arc<PushStream>, /** Whether the gateway waits to hear that it was handled. */ bool),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Missing,
+    Streaming(ResponseStream),
+    Given,
+}
+
+/// One application thread's seat at the queue.
+///
+/// ```text
+///   take ─▶ Request ─▶ respond | respond_file | upgrade | abort ─▶ take …
+///                    └▶ start ─▶ write* ─▶ finish | abort ───────▶ take …
+///        ─▶ Event ────────────────────────────────────────────────▶ take …
+///        ─▶ Empty ─▶ park ───────────────────────────────────────▶ take …
+/// ```
+///
+/// Answers for a request that has one already, or for none, are ignored: the caller checks [`Self::is_unanswered`].
+#[derive(Debug)]
+pub struct Seat {
+    core: Arc<Core>,
+    state: Arc<SeatState>,
+    current: Current,
+}
+
+/// The part of a seat that waits and wakes, to be used while the seat itself is out of reach.
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    core: Arc<Core>,
+    state: Arc<SeatState>,
+}
+
+impl Waiter {
+    /// Forgets why it was woken before. To be called before each wait, at a point where no interrupt can be lost.
+    pub fn prepare(&self) {
+        self.state.signal.clear(!0);
+    }
+
+    /// Ends the wait, or keeps the next one from beginning. From any thread.
+    pub fn interrupt(&self) {
+        self.state.signal.raise(signal::INTERRUPT);
+    }
+
+    /// Waits until [`Seat::take`] is worth another try.
+    pub fn park(&self) {
+        if let Some(outboxes) = self.core.outboxes() {
+            outboxes.flush();
+        }
+        self.core.queue.park(&self.state);
+    }
+
+    /// Waits until the client of the streamed response has taken everything or has left.
+    pub fn wait_credit(&self) {
+        let stream = {
+            let flow = self.state.flow.lock();
+            if flow.outstanding == 0 {
+                return;
+            }
+            flow.stream
+        };
+        if let Some(outboxes) = self.core.outboxes() {
+            outboxes.flush();
+        }
+        loop {
+            // The reasons go before the look, so that one which comes after it ends the wait. An interrupt stays.
+            self.state.signal.clear(signal::CREDIT | signal::JOB);
+            if self.state.is_cancelled(stream) || self.state.flow.lock().outstanding == 0 {
+                return;
+            }
+            if self.state.signal.wait() & signal::INTERRUPT != 0 {
+                return;
+            }
+        }
+    }
+
+    /// The thread will not take a job now, although it may have been woken for one.
+    pub fn leave(&self) {
+        if self.core.queue.leave(&self.state) {
+            self.core.watcher.call();
+        }
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        let state = SeatState::new();
+        core.seats.write().push(state.clone());
+        Self { core, state, current: Current::None }
+    }
+
+    /// For the waits of this seat.
+    pub fn waiter(&self) -> Waiter {
+        Waiter { core: self.core.clone(), state: self.state.clone() }
+    }
+
+    /// Completes the current job and takes the next. An unanswered or unfinished request is cut off.
+    pub fn take(&mut self) -> Taken {
+        self.complete();
+        let (popped, call_watcher) = self.core.queue.take(&self.state);
+        if call_watcher {
+            self.core.watcher.call();
+        }
+        IN_JOB.set(matches!(popped, Popped::Job(_)));
+        match popped {
+            Popped::Job(Job::Request { stream, request, push }) => {
+                self.current = Current::Request { stream, push, answer: Answer::Missing };
+                Taken::Request(request)
+            }
+            Popped::Job(Job::Event(push)) => match push.next() {
+                Some(event) => {
+                    let id = push.id();
+                    self.current = Current::Event(push, matches!(event, Event::Message(..)));
+                    Taken::Event(id, event)
+                }
+                // A held mailbox has an event, else it would not have been queued.
+                None => Taken::Empty,
+            },
+            Popped::Empty => Taken::Empty,
+            Popped::Stopped => Taken::Stopped,
+        }
+    }
+
+    fn complete(&mut self) {
+        self.abort();
+        match std::mem::replace(&mut self.current, Current::None) {
+            Current::None => {}
+            Current::Request { push, .. } => {
+                if let Some(push) = push {
+                    self.let_go(push);
+                }
+            }
+            Current::Event(push, handled) => {
+                if handled {
+                    self.push(push.id(), |last| Haste::Answer { last }, |batch| batch.handled(push.id(), 1));
+                }
+                self.let_go(push);
+            }
+        }
+    }
+
+    /// The mailbox's turn is over; if it has more, it goes to the end of the queue, so that no stream keeps the others
+    /// waiting.
+    fn let_go(&self, push: Arc<PushStream>) {
+        if push.let_go() && self.core.queue.requeue(Job::Event(push)) {
+            self.core.watcher.call();
+        }
+    }
+
+    /// The request that wants an answer still.
+    fn unanswered(&self) -> Option<StreamId> {
+        match self.current {
+            Current::Request { stream, answer: Answer::Missing, .. } => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a current request without an answer of any kind.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered().is_some()
+    }
+
+    /// Whether the current job is a request.
+    pub fn has_request(&self) -> bool {
+        matches!(self.current, Current::Request { .. })
+    }
+
+    /// Whether a streamed response has been started and is not complete.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.current, Current::Request { answer: Answer::Streaming(_), .. })
+    }
+
+    /// The push stream of the current request, when it asks for a transport.
+    pub fn push_stream(&self) -> Option<&Arc<PushStream>> {
+        match &self.current {
+            Current::Request { push, .. } => push.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// A complete answer; the slices of `body` follow each other.
+    pub fn respond<'a>(
+        &mut self,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        let Some(stream) = self.unanswered() else { return };
+        self.refuse_push();
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.complete_response(stream, status, fields, body));
+        self.set_answer(Answer::Given);
+    }
+
+    /// A complete answer whose body is `len` bytes of a file, from its position on.
+    pub fn respond_file<'a>(
+        &mut self,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        fd: OwnedFd,
+        len: u64,
+    ) {
+        let Some(stream) = self.unanswered() else { return };
+        self.refuse_push();
+        let body = ResponseBody::File { fd, len };
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.response(stream, status, fields, body));
+        self.set_answer(Answer::Given);
+    }
+
+    /// The head of a streamed answer. It leaves together with the first bytes, or after a moment.
+    pub fn start<'a>(&mut self, status: u16, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+        let Some(stream) = self.unanswered() else { return };
+        self.refuse_push();
+        *self.state.flow.lock() = Flow::new(stream);
+        self.push(stream, |_| Haste::WithAnswer, |batch| batch.response(stream, status, fields, ResponseBody::Stream));
+        self.set_answer(Answer::Streaming(ResponseStream::new(stream)));
+    }
+
+    /// Hands over as much of `data` as there is room for, at least one byte unless the spool file is full. When it was
+    /// not all: [`Waiter::wait_credit`], then write the rest.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the response takes no more bytes.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
+        let Current::Request { stream, answer: Answer::Streaming(response), .. } = &mut self.current else {
+            return Err(WriteError::NotStreaming);
+        };
+        let Some(outboxes) = self.core.outboxes().filter(|_| !self.state.is_cancelled(*stream)) else {
+            return Err(WriteError::Gone);
+        };
+        let (written, staged) = response.write(data, &self.state.flow, outboxes, self.core.limits())?;
+        if staged {
+            self.core.watcher.call();
+        }
+        Ok(written)
+    }
+
+    /// The streamed answer is complete.
+    pub fn finish(&mut self) {
+        let Current::Request { stream, answer: answer @ Answer::Streaming(_), .. } = &mut self.current else { return };
+        *answer = Answer::Given;
+        let stream = *stream;
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.end(stream));
+    }
+
+    /// Cuts the connection, whether nothing or a part was answered; ignored after a complete answer.
+    pub fn abort(&mut self) {
+        let Current::Request { stream, answer, .. } = &mut self.current else { return };
+        if matches!(answer, Answer::Given) {
+            return;
+        }
+        *answer = Answer::Given;
+        let stream = *stream;
+        self.refuse_push();
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.abort(stream));
+    }
+
+    /// Accepts the handshake of the current request; ignored when it asks for no transport. `handler`: whether the
+    /// application wants the events.
+    pub fn upgrade<'a>(&mut self, handler: bool, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+        let (Some(stream), Some(push)) = (self.unanswered(), self.push_stream()) else { return };
+        if push.open(handler) {
+            // The mailbox is held by this request, so this queues nothing yet.
+            push.post(Event::Close(NO_CLOSE));
+        }
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, handler, fields));
+        self.set_answer(Answer::Given);
+    }
+
+    fn set_answer(&mut self, given: Answer) {
+        if let Current::Request { answer, .. } = &mut self.current {
+            *answer = given;
+        }
+    }
+
+    /// The request is answered as a plain one: there will be no push connection.
+    fn refuse_push(&self) {
+        if let Some(push) = self.push_stream()
+            && push.is_unanswered()
+        {
+            push.refuse();
+            self.core.forget(push.id());
+        }
+    }
+
+    fn push(
+        &self,
+        stream: StreamId,
+        haste: impl FnOnce(/* last: */ bool) -> Haste,
+        write: impl FnOnce(&mut volador_proto::link::Batch),
+    ) {
+        // Jobs come only after the outlet was set.
+        let Some(outboxes): Option<&Outboxes> = self.core.outboxes() else { return };
+        if outboxes.push(stream.shard(), haste(self.core.queue.len() == 0), write) {
+            self.core.watcher.call();
+        }
+    }
+}
+
+impl Drop for Seat {
+    /// The thread has gone, perhaps in the middle of a job.
+    fn drop(&mut self) {
+        self.complete();
+        if self.core.queue.leave(&self.state) {
+            self.core.watcher.call();
+        }
+        if let Some(outboxes) = self.core.outboxes() {
+            outboxes.flush();
+        }
+        self.core.seats.write().retain(|seat| !Arc::ptr_eq(seat, &self.state));
+    }
+}

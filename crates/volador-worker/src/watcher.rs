@@ -1,0 +1,107 @@
+//! [`Watcher`]: the thread that sees to the queue and the outboxes when everybody else is inside of application code.
+//!
+//! It sleeps for as long as nothing is left behind anywhere. Waking it costs as much as waking a seat, so after the last
+//! thing to do it stays at hand for a few short naps: under load nobody has to wake it.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+/// Length of a nap; the delay with which something left behind is seen, at most.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Naps without anything to do until it sleeps.
+const NAPS: u32 = 20;
+
+/// Runs on a thread of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Watcher {
+    stopped: Mutex<bool>,
+    called: Condvar,
+    /// Whether [`Self::call`] has to wake the thread.
+    asleep: AtomicBool,
+}
+
+impl Watcher {
+    /// There is something to look after. To be called after the state that [`Self::run`]'s `look` reads was changed.
+    pub(crate) fn call(&self) {
+        // The change and the look are under the same lock (the queue's or the outbox's), so either the look that
+        // follows the store of `asleep` saw the change, or this load sees the store.
+        if self.asleep.load(Ordering::SeqCst) {
+            let _stopped = self.stopped.lock();
+            self.asleep.store(false, Ordering::SeqCst);
+            self.called.notify_one();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.called.notify_one();
+    }
+
+    /// Until [`Self::stop`]: looks after things. `look` does what is due and returns when the next thing will be.
+    pub(crate) fn run(&self, mut look: impl FnMut(Instant) -> Option<Instant>) {
+        let mut idle = 0;
+        loop {
+            let now = Instant::now();
+            let next = look(now);
+            idle = if next.is_some() { 0 } else { idle + 1 };
+            if idle <= NAPS {
+                let mut stopped = self.stopped.lock();
+                if !*stopped {
+                    self.called.wait_until(&mut stopped, next.unwrap_or(now + NAP).min(now + NAP));
+                }
+            } else {
+                self.asleep.store(true, Ordering::SeqCst);
+                if look(now).is_none() {
+                    let mut stopped = self.stopped.lock();
+                    while !*stopped && self.asleep.load(Ordering::SeqCst) {
+                        self.called.wait(&mut stopped);
+                    }
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                idle = 0;
+            }
+            if *self.stopped.lock() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn sleeping_watcher_is_called_and_stopped() {
+        let (watcher, todo, done) = (Watcher::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                watcher.run(|_| {
+                    done.fetch_add(todo.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+                    None
+                });
+            });
+            let deadline = Instant::now() + Duration::from_secs(5);
+            for n in 1..=3 {
+                while !watcher.asleep.load(Ordering::SeqCst) {
+                    assert!(Instant::now() < deadline);
+                    std::thread::yield_now();
+                }
+                todo.store(1, Ordering::SeqCst);
+                watcher.call();
+                while done.load(Ordering::SeqCst) < n {
+                    assert!(Instant::now() < deadline);
+                    std::thread::yield_now();
+                }
+            }
+            watcher.stop();
+        });
+    }
+}
