@@ -1,0 +1,140 @@
+//! Link frames: whatever is written is read back, in its order, over any number of appended batches.
+
+use bytes::Bytes;
+use volador_proto::link::{
+    Batch, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway, ToWorker, Transport,
+};
+
+/// Writes one frame in each direction for each line of the bytes: its first byte says which, the rest is the content.
+pub fn check(data: &[u8]) {
+    let lines: Vec<_> = data.split(|&b| b == b'\n').filter_map(|line| line.split_first()).collect();
+    to_gateway(&lines);
+    to_worker(&lines);
+}
+
+fn payload(text: &[u8]) -> Payload {
+    if text.len().is_multiple_of(2) { Payload::Text } else { Payload::Binary }
+}
+
+fn stream(text: &[u8], n: usize) -> StreamId {
+    StreamId::new(n as u8, text.len() as u32, n as u32)
+}
+
+/// Header fields out of a text: its words, each with the text as its value.
+fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(|&b| b == b' ').filter(|name| !name.is_empty()).map(move |name| (name, text))
+}
+
+fn same_fields<'f>(got: impl IntoIterator<Item = &'f (Bytes, Bytes)>, text: &[u8]) {
+    assert!(got.into_iter().map(|(name, value)| (&name[..], &value[..])).eq(fields(text)));
+}
+
+fn to_gateway(lines: &[(&u8, &[u8])]) {
+    let mut all = Batch::new();
+    for (n, &(kind, text)) in lines.iter().enumerate() {
+        let (mut batch, id) = (Batch::new(), stream(text, n));
+        match kind % 9 {
+            0 => batch.response(id, 200, fields(text), ResponseBody::Complete(text.to_vec().into())),
+            1 => batch.complete_response(id, 404, fields(text), text.chunks(3)),
+            2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
+            3 => batch.chunk(id, text),
+            4 => batch.spilled(id, text.len() as u64),
+            5 => batch.upgrade(id, text.is_empty(), fields(text)),
+            6 => batch.write(id, payload(text), text),
+            7 => batch.handled(id, text.len() as u32),
+            _ => batch.broadcast(text, payload(text), text),
+        }
+        all.append(batch);
+    }
+    let mut frames = all.into_frames();
+    for (n, &(kind, text)) in lines.iter().enumerate() {
+        let (id, frame) = ToGateway::next(&mut frames).expect("a frame").expect("a valid frame");
+        assert_eq!(id, if kind % 9 == 8 { StreamId::NONE } else { stream(text, n) });
+        match (kind % 9, frame) {
+            (0 | 1, ToGateway::Response(Response { fields, body: ResponseBody::Complete(body), .. })) => {
+                same_fields(&fields, text);
+                assert_eq!(body, text);
+            }
+            (2, ToGateway::Response(Response { status: 500, fields, body: ResponseBody::Stream })) => {
+                same_fields(&fields, text);
+            }
+            (3, ToGateway::Chunk(chunk)) => assert_eq!(chunk, text),
+            (4, ToGateway::Spilled(len)) => assert_eq!(len, text.len() as u64),
+            (5, ToGateway::Upgrade { fields, handler }) => {
+                same_fields(&fields, text);
+                assert_eq!(handler, text.is_empty());
+            }
+            (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text), text)),
+            (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
+            (8, ToGateway::Broadcast { pattern, payload: got, data }) => {
+                assert_eq!((&pattern[..], got, &data[..]), (text, payload(text), text));
+            }
+            (kind, frame) => panic!("kind {kind} came back as {frame:?}"),
+        }
+    }
+    assert!(ToGateway::next(&mut frames).is_none());
+}
+
+fn to_worker(lines: &[(&u8, &[u8])]) {
+    let mut all = Batch::new();
+    for (n, &(kind, text)) in lines.iter().enumerate() {
+        let (mut batch, id) = (Batch::new(), stream(text, n));
+        match kind % 5 {
+            0 => batch.request(id, &head(*kind, text), fields(text), RequestBody::None),
+            1 => batch.request(id, &head(*kind, text), fields(text), RequestBody::Inline(text.to_vec().into())),
+            2 => batch.credit(id, text.len() as u32),
+            3 => batch.message(id, payload(text), text),
+            _ => batch.closed(id, text.len() as u16),
+        }
+        all.append(batch);
+    }
+    let mut frames = all.into_frames();
+    for (n, &(kind, text)) in lines.iter().enumerate() {
+        let (id, frame) = ToWorker::next(&mut frames).expect("a frame").expect("a valid frame");
+        assert_eq!(id, stream(text, n));
+        match (kind % 5, frame) {
+            (0 | 1, ToWorker::Request(request)) => {
+                same_head(&request, &head(*kind, text));
+                same_fields(&request.fields, text);
+                match request.body {
+                    RequestBody::None => assert_eq!(kind % 5, 0),
+                    RequestBody::Inline(body) => assert_eq!((kind % 5, &body[..]), (1, text)),
+                    RequestBody::File { .. } => panic!("no file was sent"),
+                }
+            }
+            (2, ToWorker::Credit(bytes)) => assert_eq!(bytes, text.len() as u32),
+            (3, ToWorker::Message(got, data)) => assert_eq!((got, &data[..]), (payload(text), text)),
+            (4, ToWorker::Closed { code }) => assert_eq!(code, text.len() as u16),
+            (kind, frame) => panic!("kind {kind} came back as {frame:?}"),
+        }
+    }
+    assert!(ToWorker::next(&mut frames).is_none());
+}
+
+fn head(kind: u8, text: &[u8]) -> RequestHead<'_> {
+    RequestHead {
+        transport: [None, Some(Transport::WebSocket), Some(Transport::Sse)][usize::from(kind) % 3],
+        tls: kind & 1 != 0,
+        http_10: kind & 2 != 0,
+        method: text,
+        path: &text[..text.len() / 2],
+        query: &text[text.len() / 2..],
+        remote_addr: b"",
+        server_name: text,
+        server_port: b"80",
+    }
+}
+
+fn same_head(got: &Request, sent: &RequestHead<'_>) {
+    assert_eq!((got.transport, got.tls, got.http_10), (sent.transport, sent.tls, sent.http_10));
+    for (got, sent) in [
+        (&got.method, sent.method),
+        (&got.path, sent.path),
+        (&got.query, sent.query),
+        (&got.remote_addr, sent.remote_addr),
+        (&got.server_name, sent.server_name),
+        (&got.server_port, sent.server_port),
+    ] {
+        assert_eq!(&got[..], sent);
+    }
+}
