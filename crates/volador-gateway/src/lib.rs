@@ -1,1 +1,47 @@
-#![allow(missing_docs)]
+//! The gateway: the half of Volador that owns every socket.
+//!
+//! It listens, speaks HTTP/1.1 (by hyper), turns connections into push connections, keeps those, fans broadcasts out to
+//! them, and hands complete requests and messages to the worker over the link. It knows no Ruby: a worker is whatever
+//! takes the frames ([`WorkerLink`]) and gives frames back ([`GatewayHandle`]).
+//!
+//! Each **shard** is one thread with its own event loop, connections, hub and table of streams. Nothing inside of a
+//! shard is locked; what comes from outside enters through its [`inbox`].
+//!
+//! ```text
+//!   accept ──▶ http::connection (hyper) ──▶ http::exchange ──▶ outbox ══▶ worker
+//!                   │ upgrade                     ▲                        ║
+//!                   ▼                             └────────── inbox ◀══════╝
+//!              push::engine (no task per connection) ◀──────────┘
+//! ```
+//!
+//! | module       | noun                                                              |
+//! |--------------|-------------------------------------------------------------------|
+//! | [`config`]   | limits and timeouts, all checked by the caller                     |
+//! | [`gateway`]  | starts, drains and stops the shards                                |
+//! | [`shard`]    | one thread's state and main loop                                   |
+//! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
+//! | [`inbox`]    | frames and commands on their way into a shard                      |
+//! | [`outbox`]   | frames on their way to the worker                                  |
+//! | [`streams`]  | the table of requests and push connections of a shard              |
+//! | [`http`]     | a connection while it speaks HTTP                                  |
+//! | [`push`]     | a connection after its upgrade                                     |
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod gateway;
+mod http;
+mod inbox;
+mod listener;
+mod log;
+mod outbox;
+mod push;
+mod shard;
+mod socket;
+mod stats;
+mod streams;
+
+pub use config::{BindAddress, Config};
+pub use error::GatewayError;
+pub use gateway::{Gateway, GatewayHandle, WorkerLink};
+pub use stats::Stats;

@@ -1,0 +1,130 @@
+//! [`Config`]: what the gateway does and how much it takes.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use crate::GatewayError;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindAddress {
+    /// `tcp://HOST:PORT`; port 0 takes a free one. The name is looked up when the listener is bound.
+    Tcp {
+        /// A name, an IPv4 address, or an IPv6 address without its brackets.
+        host: String,
+        /// 0 to 65535.
+        port: u16,
+    },
+    /// `unix:///PATH` of a socket file.
+    Unix(PathBuf),
+}
+
+impl FromStr for BindAddress {
+    type Err = GatewayError;
+
+    fn from_str(address: &str) -> Result<Self, Self::Err> {
+        let bad = |reason| GatewayError::BadAddress { address: address.to_owned(), reason };
+        if let Some(path) = address.strip_prefix("unix://") {
+            if path.is_empty() {
+                return Err(bad("name the socket file, as in unix:///run/app.sock"));
+            }
+            return Ok(Self::Unix(path.into()));
+        }
+        let rest = address.strip_prefix("tcp://").ok_or_else(|| bad("write tcp://HOST:PORT or unix:///PATH"))?;
+        let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing, as in tcp://0.0.0.0:9292"))?;
+        let port = port.parse().map_err(|_| bad("the port is not a number from 0 to 65535"))?;
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() {
+            return Err(bad("the host is missing, as in tcp://0.0.0.0:9292"));
+        }
+        Ok(Self::Tcp { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl From<SocketAddr> for BindAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp { host: address.ip().to_string(), port: address.port() }
+    }
+}
+
+/// Limits and timeouts of the gateway. What is not said to be otherwise holds for each connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; at least one.
+    pub bind: Vec<BindAddress>,
+    /// Gateway threads, 1 or more.
+    pub shards: u8,
+    /// Requests that the worker runs at once: its application threads.
+    pub threads: usize,
+    /// Requests that may wait for a thread, over all connections. One more is answered 503 with Retry-After.
+    pub queue_max: usize,
+    /// Bytes of request line and header fields together. More is answered 431.
+    pub head_max_bytes: usize,
+    /// Header fields of a request. More is answered 431.
+    pub header_fields_max: usize,
+    /// Bytes of a request target. More is answered 414.
+    pub target_max_bytes: usize,
+    /// Bytes of a request body. More is answered 413.
+    pub body_max_bytes: u64,
+    /// Bytes of a request body that are kept in memory; a longer one goes to a file.
+    pub body_memory_bytes: usize,
+    /// Where the files of long request bodies are made. They have no name there and vanish with the request.
+    pub tmpdir: PathBuf,
+    /// Time for the head of a request, from its first byte (for the first request: from the connection's start) to its
+    /// last. Afterwards: 408. It is also the start that a slow body is given.
+    pub head_timeout: Duration,
+    /// Bytes per second that a body must have on average, once `head_timeout` has passed. Below: 408.
+    pub body_min_rate: u32,
+    /// How long a connection may be idle between two requests. Afterwards it is closed.
+    pub keep_alive_timeout: Duration,
+    /// How long a client may take no byte of an answer that is ready for it. Afterwards the connection is cut.
+    pub write_timeout: Duration,
+    /// Bytes of a WebSocket message. A longer one closes the connection with 1009.
+    pub message_max_bytes: usize,
+    /// Bytes that may wait to be sent on a push connection. More closes it with 1013.
+    pub send_queue_max_bytes: usize,
+    /// Time between WebSocket pings. A peer that answered none of two in a row is taken for dead.
+    pub ping_interval: Duration,
+    /// Time between SSE heartbeats, so that dead peers are noticed and proxies keep the connection.
+    pub heartbeat_interval: Duration,
+    /// Origins (`https://example.com`, or `*` for all) whose pages may open WebSockets; None: the origin's host must be
+    /// the host that the request is for. A request without Origin does not come from a page and is let through.
+    pub allowed_origins: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back_as_they_were_written() {
+        for text in ["tcp://0.0.0.0:9292", "tcp://[::1]:0", "tcp://localhost:80", "unix:///run/app.sock"] {
+            assert_eq!(text.parse::<BindAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_with_what_to_write() {
+        for (text, reason) in [
+            ("9292", "write tcp://HOST:PORT"),
+            ("http://x:1", "write tcp://HOST:PORT"),
+            ("tcp://localhost", "the port is missing"),
+            ("tcp://localhost:http", "the port is not a number"),
+            ("tcp://localhost:65536", "the port is not a number"),
+            ("tcp://:80", "the host is missing"),
+            ("unix://", "name the socket file"),
+        ] {
+            let error = text.parse::<BindAddress>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One request on its way to the worker, and its answer on the way back.
+
+use std::{convert::Infallible, future::poll_fn, rc::Rc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use volador_proto::link::{Fields, ResponseBody, StreamId, Transport};
+
+use super::{
+    ConnectionState, Exchange,
+    body::{Body, FileReader},
+    connection::Requesting,
+    exchange::Answer,
+    refusal::Refusal,
+    request, upload,
+};
+use crate::{
+    log,
+    push::{Takeover, handshake},
+    shard::Shard,
+    stats::count,
+};
+
+const LEFT: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "The application gave no answer.");
+
+/// Answers one request. hyper calls this with each head, and not for the next one before this one's answer is complete.
+pub(super) async fn answer(
+    shard: Rc<Shard>,
+    state: Rc<ConnectionState>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let requesting = match state.begin_request(&shard.shared.config) {
+        Ok(requesting) => requesting,
+        Err(fault) => return Ok(refused(&shard, &fault.into(), state.refuse_request())),
+    };
+    Ok(match dispatch(&shard, &state, request).await {
+        Ok((response, body)) => response.map(|()| body.with(requesting)),
+        Err(refusal) => refused(&shard, &refusal, requesting),
+    })
+}
+
+fn refused(shard: &Shard, refusal: &Refusal, requesting: Requesting) -> Response<Body> {
+    match refusal.status() {
+        StatusCode::SERVICE_UNAVAILABLE => count(&shard.counters.refused_busy),
+        status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
+            count(&shard.counters.refused_bad)
+        }
+        _ => {}
+    }
+    refusal.response().map(|text| Body::whole(text).with(requesting))
+}
+
+async fn dispatch(
+    shard: &Rc<Shard>,
+    state: &Rc<ConnectionState>,
+    request: Request<Incoming>,
+) -> Result<(Response<()>, Body), Refusal> {
+    let (parts, body) = request.into_parts();
+    let wish = request::examine(&parts, &shard.shared.config)?;
+    let body = upload::collect(body, &shard.shared.config).await?;
+    let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
+    let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
+    request::send(&mut shard.outbox.batch(), ticket.id, &parts, &wish, origin, body);
+    count(&shard.counters.requests);
+
+    let answer = poll_fn(|cx| match shard.streams.borrow_mut().exchange(ticket.id) {
+        Some(exchange) => exchange.poll_answer(cx).map(Some),
+        None => std::task::Poll::Ready(None),
+    })
+    .await
+    .ok_or(LEFT)?;
+    ticket.answered();
+    match answer {
+        Answer::Response(response) => {
+            let mut head = Response::new(());
+            *head.status_mut() = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
+            *head.headers_mut() = headers(&response.fields);
+            let body = match response.body {
+                ResponseBody::Complete(bytes) => {
+                    ticket.complete();
+                    // hyper writes the length of a body that it knows. Only where no body is sent does the length
+                    // that the application gave stand for the one of GET (RFC 9110 §8.6).
+                    if parts.method != Method::HEAD && response.status != 304 {
+                        head.headers_mut().remove(header::CONTENT_LENGTH);
+                    }
+                    Body::whole(bytes)
+                }
+                ResponseBody::Stream => Body::stream(ticket),
+                ResponseBody::File { fd, len } => {
+                    ticket.complete();
+                    head.headers_mut().remove(header::CONTENT_LENGTH);
+                    Body::file(FileReader::from_position(fd), len)
+                }
+            };
+            Ok((head, body))
+        }
+        Answer::Upgrade { fields, handler } => {
+            let head = match (&wish.accept, wish.transport) {
+                (Some(accept), _) => handshake::websocket(accept, &fields),
+                (None, Some(Transport::Sse)) => handshake::sse(&fields),
+                (None, _) => {
+                    log::warn(format_args!(
+                        "the application upgraded a request that asked for no upgrade; answered 502"
+                    ));
+                    return Err(LEFT);
+                }
+            };
+            state.take_over(Takeover {
+                id: ticket.hand_over(),
+                transport: wish.transport.unwrap_or(Transport::Sse),
+                head,
+                handler,
+                path: parts.uri.path().as_bytes().into(),
+            });
+            // The connection's task drops this future when it has taken the socket from hyper.
+            std::future::pending().await
+        }
+    }
+}
+
+fn headers(fields: &Fields) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(fields.len() + 1);
+    for (name, value) in fields {
+        match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value.clone())) {
+            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+            // The worker has checked them, so that the application's author is told. No byte of it goes out.
+            _ => log::warn(format_args!("dropped a response field that is not valid: {name:?}")),
+        }
+    }
+    headers
+}
+
+/// A request's place in the table of streams and in the worker's queue. Dropping it tells the worker that nobody waits
+/// any longer, unless the answer is complete.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(super) shard: Rc<Shard>,
+    pub(super) id: StreamId,
+    /// Whether the worker's queue still counts it.
+    waiting: bool,
+    /// Whether the worker may still send something for it.
+    open: bool,
+    /// Whether the stream goes on as a push connection.
+    handed_over: bool,
+}
+
+impl Ticket {
+    /// None when the queue is full.
+    fn take(shard: &Rc<Shard>) -> Option<Self> {
+        shard.shared.claim().then(|| Self {
+            shard: shard.clone(),
+            id: shard.streams.borrow_mut().insert(Exchange::default()),
+            waiting: true,
+            open: true,
+            handed_over: false,
+        })
+    }
+
+    fn answered(&mut self) {
+        self.waiting = false;
+        self.shard.shared.release();
+    }
+
+    /// Nothing more will come.
+    pub(super) fn complete(&mut self) {
+        self.open = false;
+    }
+
+    fn hand_over(mut self) -> StreamId {
+        self.handed_over = true;
+        self.id
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.waiting {
+            self.shard.shared.release();
+        }
+        if self.handed_over {
+            return;
+        }
+        if self.open {
+            self.shard.outbox.batch().cancel(self.id);
+        }
+        self.shard.streams.borrow_mut().remove(self.id);
+        self.shard.ended();
+    }
+}
+
+/// A whole body, when there is one.
+pub(super) fn non_empty(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
+}

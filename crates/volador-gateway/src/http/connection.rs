@@ -1,0 +1,271 @@
+//! One connection from its accept to its end, or to its upgrade (RFC 9112 §9).
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use http::StatusCode;
+use hyper::{server::conn::http1, service::service_fn};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use volador_proto::http1::{HeadFault, HeadLimits, HeadWatch};
+
+use super::{
+    answer,
+    deadline::{Deadline, Expired, Waiting},
+    refusal::Refusal,
+    watched::Watched,
+};
+use crate::{
+    Config,
+    push::Takeover,
+    shard::Shard,
+    socket::Socket,
+    stats::{count, uncount},
+};
+
+/// Bytes that hyper buffers for one connection at most, in each direction. Above the largest head, so that the limits
+/// of the configuration speak first.
+const MAX_BUF_SIZE: usize = 128 << 10;
+
+/// How long the rest of a refused request is read and thrown away, so that the client can read its answer first.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// What the parts of one connection share: the parser's driver, the service and the response bodies.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    /// The peer's address as text; empty on a Unix socket.
+    pub(super) peer: String,
+    /// Our own host and port, for requests that do not name a host.
+    pub(super) local_name: (String, String),
+    watch: RefCell<HeadWatch>,
+    deadline: Cell<Deadline>,
+    /// A head that went over a limit before it was complete.
+    fault: Cell<Option<HeadFault>>,
+    /// Set when the application has accepted an upgrade: the socket is to leave hyper.
+    takeover: RefCell<Option<Takeover>>,
+    /// The connection's task, for a drain.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl ConnectionState {
+    fn new(peer: String, local_name: (String, String)) -> Self {
+        Self {
+            peer,
+            local_name,
+            watch: RefCell::new(HeadWatch::new()),
+            deadline: Cell::new(Deadline::new(Instant::now())),
+            fault: Cell::new(None),
+            takeover: RefCell::new(None),
+            waker: RefCell::new(None),
+        }
+    }
+
+    fn with_deadline<T>(&self, f: impl FnOnce(&mut Deadline) -> T) -> T {
+        let mut deadline = self.deadline.get();
+        let result = f(&mut deadline);
+        self.deadline.set(deadline);
+        result
+    }
+
+    /// Bytes have arrived. An error ends the connection, [`Self::fault`] says why.
+    pub(super) fn received(&self, bytes: &[u8], config: &Config) -> io::Result<()> {
+        let mut watch = self.watch.borrow_mut();
+        watch.feed(bytes);
+        match self.deadline.get().waiting() {
+            Waiting::Answer => return Ok(()),
+            Waiting::Idle if !watch.is_empty() => {
+                self.with_deadline(|d| d.wait_for(Waiting::Head, Instant::now()));
+            }
+            _ => {}
+        }
+        match watch.overflow(&limits(config)) {
+            None => Ok(()),
+            Some(fault) => {
+                self.fault.set(Some(fault));
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
+    }
+
+    /// Bytes were taken by the socket, or it `is_blocked`.
+    pub(super) fn sent(&self, is_blocked: bool) {
+        self.with_deadline(|d| d.set_blocked(is_blocked));
+    }
+
+    /// The parser has handed out a head: checks it and begins the request.
+    pub(super) fn begin_request(self: &Rc<Self>, config: &Config) -> Result<Requesting, HeadFault> {
+        self.with_deadline(|d| d.wait_for(Waiting::Answer, Instant::now()));
+        let requesting = Requesting(self.clone());
+        self.watch.borrow_mut().take_head(&limits(config))?;
+        Ok(requesting)
+    }
+
+    /// Marks the request as one that has begun although its head is refused.
+    pub(super) fn refuse_request(self: &Rc<Self>) -> Requesting {
+        Requesting(self.clone())
+    }
+
+    pub(super) fn take_over(&self, takeover: Takeover) {
+        *self.takeover.borrow_mut() = Some(takeover);
+    }
+
+    /// Has the connection's task look around.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn remember(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        match &mut *known {
+            Some(known) => known.clone_from(waker),
+            None => *known = Some(waker.clone()),
+        }
+    }
+}
+
+fn limits(config: &Config) -> HeadLimits {
+    HeadLimits { head_max_bytes: config.head_max_bytes, target_max_bytes: config.target_max_bytes }
+}
+
+/// A request that has no whole answer yet. Its end starts the wait for the next one.
+#[derive(Debug)]
+pub(crate) struct Requesting(Rc<ConnectionState>);
+
+impl Drop for Requesting {
+    fn drop(&mut self) {
+        let next = if self.0.watch.borrow().is_empty() { Waiting::Idle } else { Waiting::Head };
+        self.0.with_deadline(|d| d.wait_for(next, Instant::now()));
+    }
+}
+
+/// How a connection leaves hyper.
+enum Outcome {
+    /// It has ended in order, or by the peer.
+    Done,
+    /// The parser has refused a request by itself.
+    Refused,
+    /// It becomes a push connection.
+    TakenOver(Takeover),
+    /// The client has taken too long.
+    Expired(Expired),
+}
+
+/// Serves one connection.
+pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
+    let state = Rc::new(ConnectionState::new(peer, socket.local_name()));
+    let key = shard.connections.borrow_mut().insert(state.clone());
+    count(&shard.counters.accepted);
+    count(&shard.counters.http_connections);
+    let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
+    uncount(&shard.counters.http_connections);
+    match outcome {
+        Outcome::TakenOver(takeover) => shard.engine.adopt(&shard, socket, &read_buf, takeover),
+        Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
+            refuse(&shard, socket, Some(&refusal)).await;
+        }
+        Outcome::Expired(_) => drop(socket),
+        Outcome::Done | Outcome::Refused => match state.fault.take() {
+            Some(fault) => refuse(&shard, socket, Some(&fault.into())).await,
+            None => {
+                if matches!(outcome, Outcome::Refused) {
+                    count(&shard.counters.refused_bad);
+                }
+                refuse(&shard, socket, None).await;
+            }
+        },
+    }
+    shard.connections.borrow_mut().remove(key);
+    shard.ended();
+}
+
+/// Has hyper serve the connection until it ends or leaves.
+async fn drive(shard: &Rc<Shard>, state: &Rc<ConnectionState>, socket: Socket) -> (Socket, bytes::Bytes, Outcome) {
+    let config = &shard.shared.config;
+    let io = Watched { socket, state: state.clone(), shard: shard.clone() };
+    let service = service_fn(|request| answer::answer(shard.clone(), state.clone(), request));
+    let mut connection = http1::Builder::new()
+        .max_headers(config.header_fields_max)
+        .max_buf_size(MAX_BUF_SIZE.max(2 * config.head_max_bytes))
+        // The deadlines are ours.
+        .header_read_timeout(None)
+        // A client that has shut down its sending side still gets its answer.
+        .half_close(true)
+        .serve_connection(io, service);
+    let mut timer = pin!(sleep_until(state.deadline.get().next(config).0));
+    let mut draining = false;
+    let outcome = poll_fn(|cx| {
+        state.remember(cx.waker());
+        if shard.draining.get() && !draining {
+            draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(match result {
+                Err(error) if error.is_parse() => Outcome::Refused,
+                _ => Outcome::Done,
+            });
+        }
+        if let Some(takeover) = state.takeover.borrow_mut().take() {
+            return Poll::Ready(Outcome::TakenOver(takeover));
+        }
+        poll_deadline(state, config, timer.as_mut(), cx).map(Outcome::Expired)
+    })
+    .await;
+    let parts = connection.into_parts();
+    (parts.io.socket, parts.read_buf, outcome)
+}
+
+/// Ready when the client has taken too long. The timer is set again only when a deadline comes closer, or when it has
+/// fired: a deadline that moved on costs nothing until then.
+fn poll_deadline(
+    state: &ConnectionState,
+    config: &Config,
+    mut timer: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<Expired> {
+    let (at, _) = state.deadline.get().next(config);
+    if at < timer.deadline() {
+        timer.as_mut().reset(at);
+    }
+    while timer.as_mut().poll(cx).is_ready() {
+        let (at, expired) = state.deadline.get().next(config);
+        if at <= Instant::now() {
+            return Poll::Ready(expired);
+        }
+        timer.as_mut().reset(at);
+    }
+    Poll::Pending
+}
+
+/// Sends what the parser could not say, then closes so that the client can read it: closing a socket with unread bytes
+/// makes the system send a reset, at which the client throws away what it has received (RFC 9112 §9.6).
+async fn refuse(shard: &Shard, mut socket: Socket, refusal: Option<&Refusal>) {
+    if let Some(refusal) = refusal {
+        count(&shard.counters.refused_bad);
+        let answer = refusal.to_bytes();
+        // A peer that is gone needs no answer.
+        if !matches!(timeout(LINGER, socket.write_all(&answer)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let linger = async {
+        socket.shutdown().await?;
+        let mut rest = [0; 4096];
+        while socket.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whether the peer closed, failed or went on sending: the connection ends here.
+    let _ = timeout(LINGER, linger).await;
+}

@@ -1,0 +1,29 @@
+//! A connection while it speaks HTTP/1.1 (RFC 9110, RFC 9112). hyper parses heads and frames bodies; around it stand the
+//! strict checks, the limits, the deadlines and the way to the worker and back.
+//!
+//! | module         | noun                                                              |
+//! |----------------|-------------------------------------------------------------------|
+//! | [`connection`] | one connection from accept to its end, or to its upgrade           |
+//! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
+//! | [`deadline`]   | when a client has taken too long                                   |
+//! | [`answer`]     | one request on its way to the worker, and its answer               |
+//! | [`request`]    | a request head in the form of the link                             |
+//! | [`upload`]     | a request body, collected                                          |
+//! | [`exchange`]   | what the worker has said about one request                         |
+//! | [`body`]       | a response body: whole, streamed, or from a file                   |
+//! | [`origin`]     | who may open a WebSocket                                           |
+//! | [`refusal`]    | an answer that the gateway gives by itself                         |
+
+mod answer;
+mod body;
+mod connection;
+mod deadline;
+mod exchange;
+mod origin;
+mod refusal;
+mod request;
+mod upload;
+mod watched;
+
+pub(crate) use connection::{ConnectionState, serve};
+pub(crate) use exchange::{Early, Exchange};

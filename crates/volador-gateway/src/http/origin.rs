@@ -1,0 +1,75 @@
+//! Who may open a WebSocket (RFC 6455 §10.2). A browser sends cookies along with a handshake from any page, and no
+//! same-origin rule holds it back: the server has to look at Origin.
+
+use http::{HeaderMap, header};
+
+/// Whether the page behind a handshake may connect.
+///
+/// `allowed` are origins as browsers send them, or `*`; None compares the origin's host with Host, so that it also works
+/// behind a proxy that ends TLS.
+///
+/// # Errors
+/// The origin that may not.
+pub(crate) fn check(headers: &HeaderMap, allowed: Option<&[String]>) -> Result<(), String> {
+    // No Origin: not a browser, so nobody's cookies are at stake.
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let refused = || Err(String::from_utf8_lossy(origin.as_bytes()).into_owned());
+    let Ok(origin) = origin.to_str() else { return refused() };
+    let ok = match allowed {
+        Some(allowed) => allowed.iter().any(|a| a == "*" || a.eq_ignore_ascii_case(origin)),
+        None => {
+            let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+            same_host(origin, host)
+        }
+    };
+    if ok { Ok(()) } else { refused() }
+}
+
+fn same_host(origin: &str, host: &str) -> bool {
+    // "null", and schemes that have no host, are nobody's.
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let default_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    let bare = |h: &str| h.strip_suffix(default_port).unwrap_or(h).to_ascii_lowercase();
+    !rest.is_empty() && bare(rest) == bare(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(origin: Option<&str>, allowed: Option<&[&str]>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "app.example:8080".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        let allowed: Option<Vec<String>> = allowed.map(|a| a.iter().map(|&s| s.to_owned()).collect());
+        check(&headers, allowed.as_deref()).is_ok()
+    }
+
+    #[test]
+    fn only_the_same_host_or_a_listed_origin_may_connect() {
+        assert!(result(None, None));
+        assert!(result(None, Some(&[])));
+        assert!(result(Some("http://app.example:8080"), None));
+        assert!(result(Some("https://APP.example:8080"), None));
+        assert!(!result(Some("http://app.example"), None));
+        assert!(!result(Some("http://evil.example:8080"), None));
+        assert!(!result(Some("http://app.example:8080.evil.example"), None));
+        assert!(!result(Some("null"), None));
+        assert!(result(Some("https://other.example"), Some(&["https://other.example"])));
+        assert!(!result(Some("http://app.example:8080"), Some(&["https://other.example"])));
+        assert!(result(Some("null"), Some(&["*"])));
+    }
+
+    #[test]
+    fn a_default_port_may_be_left_out_on_either_side() {
+        assert!(same_host("https://a.example", "a.example:443"));
+        assert!(same_host("http://a.example:80", "a.example"));
+        assert!(!same_host("http://a.example", "a.example:443"));
+    }
+}

@@ -1,0 +1,219 @@
+//! A request head in the form of the link: whom it is for, what it wants, and its fields as the Rack environment will
+//! have them.
+
+use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
+use volador_proto::{
+    link::{Batch, RequestBody, RequestHead, StreamId, Transport},
+    ws,
+};
+
+use super::{origin, refusal::Refusal};
+use crate::{Config, log};
+
+/// What the gateway itself needs to know of a request after its head has gone to the worker.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) transport: Option<Transport>,
+    /// The Sec-WebSocket-Accept value of a WebSocket handshake.
+    pub(crate) accept: Option<[u8; 28]>,
+}
+
+/// Checks what can be told from the head alone, and says what the client asks for.
+///
+/// # Errors
+/// 417 for an unknown expectation, 413 for a body that is announced too large, 501 for CONNECT; of a WebSocket handshake
+/// 400, 405, 426, and 403 for a foreign origin.
+pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This server is no proxy: CONNECT is not served."));
+    }
+    if let Some(expect) = parts.headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        // RFC 9110 §10.1.1: a server that receives another expectation MAY respond with 417.
+        return Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "The only expectation served is 100-continue."));
+    }
+    let headers = &parts.headers;
+    // RFC 6455 §4.2.1 and RFC 9110 §7.8: a field may come in several lines.
+    let upgrade = joined(headers, header::UPGRADE);
+    if ws::is_upgrade(upgrade.as_deref()) {
+        let accept = ws::Handshake {
+            method: parts.method.as_str().as_bytes(),
+            http_11: parts.version == Version::HTTP_11,
+            connection: joined(headers, header::CONNECTION).as_deref(),
+            upgrade: upgrade.as_deref(),
+            key: joined(headers, header::SEC_WEBSOCKET_KEY).as_deref(),
+            version: joined(headers, header::SEC_WEBSOCKET_VERSION).as_deref(),
+        }
+        .accept()?;
+        if let Err(origin) = origin::check(headers, config.allowed_origins.as_deref()) {
+            log::warn(format_args!(
+                "refused a WebSocket from origin {origin:?} with 403: add it to allowed_origins if its pages may connect"
+            ));
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "WebSockets from this origin are not accepted."));
+        }
+        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept) });
+    }
+    Ok(Wish { transport: wants_events(parts).then_some(Transport::Sse), accept: None })
+}
+
+/// WHATWG HTML §9.2.2: an EventSource asks with `Accept: text/event-stream`.
+fn wants_events(parts: &Parts) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let names_events = |value: &http::HeaderValue| {
+        value.as_bytes().split(|&byte| byte == b',').any(|range| {
+            let media_type = range.split(|&byte| byte == b';').next().unwrap_or_default();
+            media_type.trim_ascii().eq_ignore_ascii_case(EVENTS)
+        })
+    };
+    matches!(parts.method, Method::GET | Method::POST)
+        && [header::ACCEPT, header::CONTENT_TYPE]
+            .iter()
+            .any(|name| parts.headers.get_all(name).iter().any(names_events))
+}
+
+/// All values of a field as one list (RFC 9110 §5.3).
+fn joined(headers: &HeaderMap, name: header::HeaderName) -> Option<Vec<u8>> {
+    let mut values = headers.get_all(&name).iter();
+    let mut all = values.next()?.as_bytes().to_vec();
+    for value in values {
+        // RFC 6265 §5.4: cookies are separated by a semicolon.
+        all.extend_from_slice(if name == header::COOKIE { b"; " } else { b", " });
+        all.extend_from_slice(value.as_bytes());
+    }
+    Some(all)
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(crate) peer: &'a str,
+    /// For a request that does not name its host (HTTP/1.0).
+    pub(crate) local_name: (&'a str, &'a str),
+}
+
+/// Appends the request to the frames for the worker.
+pub(crate) fn send(
+    batch: &mut Batch,
+    stream: StreamId,
+    parts: &Parts,
+    wish: &Wish,
+    origin: Origin<'_>,
+    body: RequestBody,
+) {
+    // RFC 9112 §3.2.2: of a target in absolute form the authority counts, whatever Host says.
+    let host = match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str().as_bytes()),
+        None => parts.headers.get(header::HOST).map(http::HeaderValue::as_bytes),
+    };
+    let (name, port) = match host.map(split_host) {
+        Some((name, port)) if !name.is_empty() => (name, port.unwrap_or(b"80")),
+        _ => (origin.local_name.0.as_bytes(), origin.local_name.1.as_bytes()),
+    };
+    let head = RequestHead {
+        transport: wish.transport,
+        tls: false,
+        http_10: parts.version == Version::HTTP_10,
+        method: parts.method.as_str().as_bytes(),
+        path: parts.uri.path().as_bytes(),
+        query: parts.uri.query().unwrap_or_default().as_bytes(),
+        remote_addr: origin.peer.as_bytes(),
+        server_name: name,
+        server_port: port,
+    };
+    // The body is here whole: what the application sees is its length, not how it travelled.
+    let mut digits = itoa::Buffer::new();
+    let len = match &body {
+        RequestBody::None => 0,
+        RequestBody::Inline(bytes) => bytes.len() as u64,
+        RequestBody::File { len, .. } => *len,
+    };
+    let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    let length = chunked.then(|| (&b"content-length"[..], digits.format(len).as_bytes()));
+
+    let headers = &parts.headers;
+    if headers.len() == headers.keys_len() {
+        let fields = headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
+        batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
+    } else {
+        let fields: Vec<_> =
+            headers.keys().map(|n| (n.as_str(), joined(headers, n.clone()).unwrap_or_default())).collect();
+        let fields = fields.iter().map(|(n, v)| (n.as_bytes(), &v[..]));
+        batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
+    }
+}
+
+/// Whether the application may see a field.
+fn is_shown(name: &[u8]) -> bool {
+    // "a_b" and "a-b" are the same HTTP_A_B: a client could pass one off as the other, that a proxy in front has set.
+    !name.contains(&b'_')
+        // HTTP_PROXY is where many HTTP clients look for their proxy (CVE-2016-5388).
+        && name != b"proxy"
+        // The body does not come in chunks any more.
+        && name != b"transfer-encoding"
+}
+
+/// `example.com:80`, `[::1]:80`, `example.com`: name and port.
+fn split_host(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match host.iter().rposition(|&byte| byte == b':') {
+        // The colons of an IPv6 address stand before its bracket.
+        Some(colon) if !host[colon..].contains(&b']') => {
+            let port = &host[colon + 1..];
+            (&host[..colon], (!port.is_empty()).then_some(port))
+        }
+        _ => (host, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn hosts_are_split_at_their_port() {
+        for (host, name, port) in [
+            ("example.com", "example.com", None),
+            ("example.com:8080", "example.com", Some("8080")),
+            ("example.com:", "example.com", None),
+            ("[::1]", "[::1]", None),
+            ("[::1]:80", "[::1]", Some("80")),
+        ] {
+            assert_eq!(split_host(host.as_bytes()), (name.as_bytes(), port.map(str::as_bytes)), "{host}");
+        }
+    }
+
+    #[test]
+    fn event_stream_in_accept_or_content_type_is_a_wish_for_sse() {
+        for (method, name, value, wanted) in [
+            ("GET", "accept", "text/event-stream", true),
+            ("GET", "accept", "text/html, Text/Event-Stream;q=0.5", true),
+            ("GET", "content-type", "text/event-stream; charset=utf-8", true),
+            ("HEAD", "accept", "text/event-stream", false),
+            ("GET", "accept", "text/event-streams", false),
+            ("GET", "accept", "*/*", false),
+        ] {
+            let parts = Request::builder().method(method).header(name, value).body(()).unwrap().into_parts().0;
+            assert_eq!(wants_events(&parts), wanted, "{method} {name}: {value}");
+        }
+    }
+
+    #[test]
+    fn repeated_fields_are_joined_and_cookies_with_semicolons() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("accept", "a"), ("accept", "b"), ("cookie", "c=1"), ("cookie", "d=2")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        assert_eq!(joined(&headers, header::ACCEPT).unwrap(), b"a, b");
+        assert_eq!(joined(&headers, header::COOKIE).unwrap(), b"c=1; d=2");
+        assert_eq!(joined(&headers, header::HOST), None);
+    }
+
+    #[test]
+    fn fields_that_could_be_mistaken_are_not_shown() {
+        for (name, shown) in [("x-user", true), ("x_user", false), ("proxy", false), ("proxy-authorization", true)] {
+            assert_eq!(is_shown(name.as_bytes()), shown, "{name}");
+        }
+    }
+}

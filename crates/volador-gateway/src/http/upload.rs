@@ -1,0 +1,175 @@
+//! A request body, collected before the application sees the request: a slow client never holds an application thread.
+
+use std::{
+    fs::File,
+    future::{Future, poll_fn},
+    io::{self, Seek, Write},
+    path::Path,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+use volador_proto::link::RequestBody;
+
+use super::refusal::Refusal;
+use crate::{Config, log};
+
+const TOO_LARGE: Refusal =
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than the server accepts.");
+const TOO_SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request body took too long to arrive.");
+const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "The request body is not well-formed.");
+const NOT_STORED: Refusal =
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The server could not store the request body.");
+
+/// Reads the whole body: into memory up to `body_memory_bytes`, above that into a file.
+///
+/// # Errors
+/// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written.
+pub(crate) async fn collect(mut body: Incoming, config: &Config) -> Result<RequestBody, Refusal> {
+    let hint = body.size_hint();
+    if hint.exact() == Some(0) {
+        return Ok(RequestBody::None);
+    }
+    // Refused before a byte of it is read: a client that asked with `Expect: 100-continue` need not send it.
+    if hint.lower() > config.body_max_bytes {
+        return Err(TOO_LARGE);
+    }
+    let mut received = 0;
+    let mut pace = Pace::new(config);
+    let mut store = Store::Empty;
+    while let Some(bytes) = pace.next_bytes(&mut body, received).await? {
+        received += bytes.len() as u64;
+        if received > config.body_max_bytes {
+            return Err(TOO_LARGE);
+        }
+        store = store.append(bytes, config).await.map_err(|error| not_stored(&error, &config.tmpdir))?;
+    }
+    store.finish(received).map_err(|error| not_stored(&error, &config.tmpdir))
+}
+
+fn not_stored(error: &io::Error, tmpdir: &Path) -> Refusal {
+    log::warn(format_args!(
+        "answered 500: can't store a request body in {}: {error}. Free some space, or choose another tmpdir",
+        tmpdir.display()
+    ));
+    NOT_STORED
+}
+
+/// Watches that a body keeps its pace.
+struct Pace {
+    started: Instant,
+    grace: Duration,
+    /// Bytes per second, at least 1.
+    rate: u32,
+    /// Made when the body lets us wait for the first time: most are there with their head.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    fn new(config: &Config) -> Self {
+        Self { started: Instant::now(), grace: config.head_timeout, rate: config.body_min_rate.max(1), timer: None }
+    }
+
+    /// When so many bytes must have arrived.
+    fn deadline(&self, received: u64) -> Instant {
+        self.started + self.grace + Duration::from_millis(received.saturating_mul(1000) / u64::from(self.rate))
+    }
+
+    /// The body's next bytes; None at its end.
+    async fn next_bytes(&mut self, body: &mut Incoming, received: u64) -> Result<Option<Bytes>, Refusal> {
+        let deadline = self.deadline(received);
+        poll_fn(|cx| {
+            while let Poll::Ready(frame) = pin!(&mut *body).poll_frame(cx) {
+                match frame {
+                    None => return Poll::Ready(Ok(None)),
+                    Some(Ok(frame)) => {
+                        // Trailers have no place in a Rack environment.
+                        if let Ok(bytes) = frame.into_data() {
+                            return Poll::Ready(Ok(Some(bytes)));
+                        }
+                    }
+                    Some(Err(_)) => return Poll::Ready(Err(MALFORMED)),
+                }
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            timer.as_mut().poll(cx).map(|()| Err(TOO_SLOW))
+        })
+        .await
+    }
+}
+
+/// The bytes that have arrived.
+enum Store {
+    Empty,
+    /// The usual body: one piece, as hyper read it.
+    One(Bytes),
+    Memory(BytesMut),
+    /// Unlinked, so that it vanishes with its last descriptor.
+    File(File),
+}
+
+impl Store {
+    async fn append(self, bytes: Bytes, config: &Config) -> io::Result<Self> {
+        let held = match &self {
+            Self::Empty => 0,
+            Self::One(one) => one.len(),
+            Self::Memory(memory) => memory.len(),
+            Self::File(_) => usize::MAX,
+        };
+        if held.saturating_add(bytes.len()) <= config.body_memory_bytes {
+            return Ok(match self {
+                Self::Empty | Self::File(_) => Self::One(bytes),
+                Self::One(one) => {
+                    let mut memory = BytesMut::from(one);
+                    memory.extend_from_slice(&bytes);
+                    Self::Memory(memory)
+                }
+                Self::Memory(mut memory) => {
+                    memory.extend_from_slice(&bytes);
+                    Self::Memory(memory)
+                }
+            });
+        }
+        let tmpdir = config.tmpdir.clone();
+        // Files block, and the shard must not: its other connections go on meanwhile.
+        tokio::task::spawn_blocking(move || {
+            let mut file = match self {
+                Self::File(file) => file,
+                Self::Empty => tempfile::tempfile_in(tmpdir)?,
+                Self::One(start) => started(&tmpdir, &start)?,
+                Self::Memory(start) => started(&tmpdir, &start)?,
+            };
+            file.write_all(&bytes)?;
+            Ok(Self::File(file))
+        })
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn finish(self, len: u64) -> io::Result<RequestBody> {
+        Ok(match self {
+            Self::Empty => RequestBody::None,
+            Self::One(bytes) => RequestBody::Inline(bytes),
+            Self::Memory(memory) => RequestBody::Inline(memory.freeze()),
+            Self::File(mut file) => {
+                file.rewind()?;
+                RequestBody::File { fd: file.into(), len }
+            }
+        })
+    }
+}
+
+fn started(tmpdir: &Path, start: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile_in(tmpdir)?;
+    file.write_all(start)?;
+    Ok(file)
+}

@@ -1,0 +1,113 @@
+//! [`Listener`]: one bound address.
+
+use std::{
+    fs, io, net,
+    os::unix::{fs::FileTypeExt, net as unix},
+    path::{Path, PathBuf},
+};
+
+use crate::{BindAddress, GatewayError, socket::Socket};
+
+/// Connections that the system keeps for us until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// A bound address. Dropping it stops listening; a socket file is then removed.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(net::TcpListener),
+    Unix(unix::UnixListener, SocketFile),
+}
+
+/// A socket file that goes when its listener goes.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; there is nobody to tell.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Binds `address` and listens.
+    pub(crate) fn bind(address: &BindAddress) -> Result<Self, GatewayError> {
+        let listener = match address {
+            BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(Self::Tcp),
+            BindAddress::Unix(path) => bind_unix(path).map(|(l, file)| Self::Unix(l, file)),
+        };
+        listener.map_err(|source| GatewayError::Bind { address: address.to_string(), source })
+    }
+
+    /// The address with the port that was taken.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => BindAddress::from(address).to_string(),
+                Err(error) => format!("tcp://({error})"),
+            },
+            Self::Unix(_, file) => BindAddress::Unix(file.0.clone()).to_string(),
+        }
+    }
+
+    /// The same listener for one shard's event loop. To be called in its runtime.
+    pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
+        Ok(match self {
+            Self::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
+            Self::Unix(listener, _) => Acceptor::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?),
+        })
+    }
+}
+
+fn bind_tcp(host: &str, port: u16) -> io::Result<net::TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in net::ToSocketAddrs::to_socket_addrs(&(host, port))? {
+        // std sets SO_REUSEADDR on Unix, so that a restart does not wait for old connections, and CLOEXEC.
+        match net::TcpListener::bind(address) {
+            Ok(listener) => {
+                // std listens with its own backlog; a second listen only changes that.
+                rustix::net::listen(&listener, BACKLOG)?;
+                listener.set_nonblocking(true)?;
+                return Ok(listener);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind_unix(path: &Path) -> io::Result<(unix::UnixListener, SocketFile)> {
+    // A socket file that nobody listens on is what a killed server left behind; one in use is not ours to take.
+    if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+        if unix::UnixStream::connect(path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = unix::UnixListener::bind(path)?;
+    let file = SocketFile(path.to_owned());
+    listener.set_nonblocking(true)?;
+    Ok((listener, file))
+}
+
+/// A shard's view of a listener.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Acceptor {
+    /// The next connection, and its peer's address as text (empty on a Unix socket).
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, String)> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Answers and pushes are written whole, so there is nothing for Nagle's algorithm to gather.
+                stream.set_nodelay(true)?;
+                (Socket::Tcp(stream), peer.ip().to_string())
+            }
+            Self::Unix(listener) => (Socket::Unix(listener.accept().await?.0), String::new()),
+        })
+    }
+}

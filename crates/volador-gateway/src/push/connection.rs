@@ -1,0 +1,302 @@
+//! [`PushConnection`]: one socket after its upgrade.
+//!
+//! ```text
+//!            close frame from the peer: echoed
+//!   Open ───────────────────────────────────────▶ Ending ── all sent ──▶ ended
+//!     │                                              ▲
+//!     │ ours: application, drain, protocol error     │ SSE, or the peer's close frame
+//!     └──────────────▶ Closing ──────────────────────┘
+//!                         └── deadline, or the socket's end ──▶ ended
+//! ```
+
+use std::io;
+
+use bytes::Bytes;
+use volador_hub::path::PathKey;
+use volador_proto::{
+    link::{Batch, StreamId, Transport},
+    ws,
+};
+
+use super::{message::Message, queue::SendQueue};
+use crate::{socket::PushSocket, stats::Counters};
+
+/// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
+/// caught up, so that TCP holds the client back.
+const UNHANDLED_MAX: u32 = 64;
+
+/// The same in bytes, counted from when the worker last had none in hand.
+const UNHANDLED_BYTES_MAX: usize = 1 << 20;
+
+/// Pings or heartbeats in a row without a sign of life, after which a peer is taken for dead.
+const MISSED_MAX: u8 = 2;
+
+/// How far a connection is in its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Our close frame is on its way, with this code; the peer's is not here.
+    Closing(u16),
+    /// Nothing is said any more: ends as soon as everything is sent. The code is what the worker is told.
+    Ending(u16),
+}
+
+/// What a call has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Now {
+    /// The connection goes on.
+    Alive,
+    /// The connection has ended, with this close code (RFC 6455 §7.1.5).
+    Ended(u16),
+}
+
+/// A push connection: the protocol's state, the socket, and what waits for it.
+#[derive(Debug)]
+pub(crate) struct PushConnection {
+    pub(super) socket: PushSocket,
+    pub(super) transport: Transport,
+    /// Where the hub has the connection.
+    pub(super) path_key: PathKey,
+    /// Whether the worker wants the client's messages.
+    handler: bool,
+    phase: Phase,
+    /// Signs of life that are overdue; see [`MISSED_MAX`].
+    missed: u8,
+    /// Whether there was no round of pings or heartbeats since the connection's start.
+    fresh: bool,
+    decoder: ws::Decoder,
+    /// None while the socket takes everything at once, which is nearly always.
+    queue: Option<Box<SendQueue>>,
+    /// Messages that the worker has in hand.
+    unhandled: u32,
+    /// Bytes given to the worker since `unhandled` was 0.
+    unhandled_bytes: usize,
+}
+
+/// What a connection needs from its shard while bytes are read.
+pub(super) struct Reading<'a> {
+    pub(super) id: StreamId,
+    pub(super) worker: &'a mut Batch,
+    pub(super) counters: &'a Counters,
+    pub(super) message_max_bytes: usize,
+    pub(super) send_queue_max_bytes: usize,
+}
+
+impl PushConnection {
+    pub(super) fn new(socket: PushSocket, transport: Transport, path_key: PathKey, handler: bool) -> Self {
+        Self {
+            socket,
+            transport,
+            path_key,
+            handler,
+            phase: Phase::Open,
+            missed: 0,
+            fresh: true,
+            decoder: ws::Decoder::new(),
+            queue: None,
+            unhandled: 0,
+            unhandled_bytes: 0,
+        }
+    }
+
+    /// Whether messages may be written.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether the worker is behind, so that the socket is not to be read.
+    pub(super) fn is_paused(&self) -> bool {
+        self.phase == Phase::Open
+            && (self.unhandled >= UNHANDLED_MAX || (self.unhandled > 0 && self.unhandled_bytes >= UNHANDLED_BYTES_MAX))
+    }
+
+    /// The worker has handled some messages.
+    pub(super) fn handled(&mut self, messages: u32) {
+        self.unhandled = self.unhandled.saturating_sub(messages);
+        if self.unhandled == 0 {
+            self.unhandled_bytes = 0;
+        }
+    }
+
+    /// Bytes of the client. They are changed: frames are unmasked where they lie.
+    pub(super) fn received(&mut self, bytes: &mut [u8], reading: &mut Reading<'_>) -> Now {
+        self.missed = 0;
+        if self.transport == Transport::Sse {
+            return Now::Alive; // an event stream has one direction: what the client says has no meaning
+        }
+        let Self { decoder, phase, unhandled, unhandled_bytes, handler, .. } = self;
+        let open = *phase == Phase::Open;
+        let mut replies = Vec::new();
+        let mut peer_closed = None;
+        let limits = ws::Limits { message_max_bytes: reading.message_max_bytes };
+        let result = decoder.decode(bytes, &limits, |event| {
+            match event {
+                // RFC 6455 §5.5.1: after our close frame, data of the peer has no meaning any more.
+                ws::Event::Message(payload, data) if open => {
+                    crate::stats::count(&reading.counters.messages);
+                    if *handler {
+                        reading.worker.message(reading.id, payload, data);
+                        *unhandled += 1;
+                        *unhandled_bytes += data.len();
+                    }
+                }
+                // RFC 6455 §5.5.2: a pong in answer to a ping, unless a close frame was received already.
+                ws::Event::Ping(data) if open => replies.push(ws::pong(data)),
+                ws::Event::Message(..) | ws::Event::Ping(_) | ws::Event::Pong(_) => {}
+                ws::Event::Close { code, .. } => peer_closed = Some(code),
+            }
+            true
+        });
+        for reply in replies {
+            if let Now::Ended(code) = self.send(&reply, reading.send_queue_max_bytes, reading.counters) {
+                return Now::Ended(code);
+            }
+        }
+        if let Err(error) = result {
+            crate::stats::count(&reading.counters.closed_protocol);
+            return self.close(error.close_code(), &error.to_string());
+        }
+        match (peer_closed, self.phase) {
+            (None, _) => Now::Alive,
+            (Some(code), Phase::Open) => {
+                // RFC 6455 §5.5.1: the answer to a close frame is a close frame, typically with the same code.
+                let echo = self.write(&ws::close(code, ""));
+                self.end_after(echo, code.unwrap_or(1005))
+            }
+            // The peer has answered our close frame. RFC 6455 §7.1.5: the code is the one of the first close frame.
+            (Some(_), Phase::Closing(code) | Phase::Ending(code)) => self.end_after(Now::Alive, code),
+        }
+    }
+
+    /// Writes a message, unless the connection is on its way to its end.
+    pub(super) fn send_message(&mut self, message: &Message<'_>, max: usize, counters: &Counters) -> Now {
+        if !self.is_open() {
+            return Now::Alive;
+        }
+        crate::stats::count(&counters.delivered);
+        self.send(message.bytes(self.transport), max, counters)
+    }
+
+    /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).
+    pub(super) fn send(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
+        if let Some(queue) = &mut self.queue
+            && queue.len() + bytes.len() > max
+        {
+            queue.drop_unsent();
+            crate::stats::count(&counters.closed_slow);
+            return self.close(1013, "too slow");
+        }
+        self.write(bytes)
+    }
+
+    fn write(&mut self, bytes: &Bytes) -> Now {
+        if let Some(queue) = &mut self.queue {
+            queue.push(bytes.clone(), false);
+            return Now::Alive;
+        }
+        match write_all(&mut self.socket, bytes) {
+            Ok(written) if written == bytes.len() => {}
+            Ok(written) => {
+                let mut queue = Box::<SendQueue>::default();
+                queue.push(bytes.slice(written..), written > 0);
+                self.queue = Some(queue);
+            }
+            Err(_) => return Now::Ended(self.lost()),
+        }
+        Now::Alive
+    }
+
+    /// The socket takes bytes again.
+    pub(super) fn writable(&mut self) -> Now {
+        while let Some(queue) = &mut self.queue {
+            let Some(first) = queue.first() else {
+                self.queue = None;
+                break;
+            };
+            match write_all(&mut self.socket, first) {
+                Ok(0) => return Now::Alive,
+                Ok(written) => {
+                    queue.advance(written);
+                    if self.transport == Transport::Sse {
+                        self.missed = 0; // an SSE peer has no other sign of life
+                    }
+                }
+                Err(_) => return Now::Ended(self.lost()),
+            }
+        }
+        match self.phase {
+            Phase::Ending(code) => self.ended(code),
+            _ => Now::Alive,
+        }
+    }
+
+    /// Begins to close: WebSocket with a close frame, SSE by its end.
+    pub(super) fn close(&mut self, code: u16, reason: &str) -> Now {
+        if !self.is_open() {
+            return Now::Alive;
+        }
+        match self.transport {
+            Transport::WebSocket => {
+                self.phase = Phase::Closing(code);
+                self.write(&ws::close(Some(code), reason))
+            }
+            Transport::Sse => self.end_after(Now::Alive, code),
+        }
+    }
+
+    /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
+    /// when it gets its first.
+    pub(super) fn beat(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
+        if std::mem::take(&mut self.fresh) {
+            return Now::Alive;
+        }
+        let waits = self.transport == Transport::WebSocket || self.queue.is_some();
+        if waits {
+            if self.missed >= MISSED_MAX {
+                crate::stats::count(&counters.closed_dead);
+                return Now::Ended(1006);
+            }
+            self.missed += 1;
+        }
+        if self.is_open() { self.send(bytes, max, counters) } else { Now::Alive }
+    }
+
+    /// The socket has ended, or failed: the code that the worker is told.
+    pub(super) fn lost(&self) -> u16 {
+        match self.phase {
+            Phase::Open => 1006, // RFC 6455 §7.1.5: no close frame was received
+            Phase::Closing(code) | Phase::Ending(code) => code,
+        }
+    }
+
+    fn end_after(&mut self, now: Now, code: u16) -> Now {
+        self.phase = Phase::Ending(code);
+        match now {
+            Now::Alive if self.queue.is_some() => Now::Alive,
+            Now::Alive => self.ended(code),
+            ended => ended,
+        }
+    }
+
+    fn ended(&mut self, code: u16) -> Now {
+        // RFC 6455 §7.1.1: the server closes the TCP connection, and is the one to go first.
+        self.socket.shutdown_write();
+        Now::Ended(code)
+    }
+}
+
+/// Writes what the socket takes; how many bytes those were.
+fn write_all(socket: &mut PushSocket, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match socket.write(&bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,394 @@
+//! [`Engine`]: a shard's push connections together: readiness, timers, broadcast.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use mio::{Events, Poll, Token};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use volador_hub::path::{PathIndex, PathPattern};
+use volador_proto::{
+    link::{Payload, StreamId, ToGateway, Transport},
+    sse, ws,
+};
+
+use super::{
+    connection::{Now, PushConnection, Reading},
+    message::Message,
+};
+use crate::{
+    http::Early,
+    log,
+    shard::Shard,
+    socket::Socket,
+    stats::{count, uncount},
+    streams::Stream,
+};
+
+/// Bytes that one read takes at most. All push connections of a shard read into the same buffer.
+const READ_BYTES: usize = 64 << 10;
+
+/// Reads of one connection before the others have their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// Readiness events taken at once, before other tasks have their turn.
+const EVENTS: usize = 512;
+
+/// How long a peer has for its part of the closing handshake, and for taking what was still queued.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Steps in which the time between two pings is divided, so that not all connections are pinged at once.
+const STEPS: u32 = 30;
+
+/// The system's event queue for push sockets, inside of the event loop's own.
+#[derive(Debug)]
+struct Selector(RefCell<Poll>);
+
+impl AsRawFd for Selector {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.borrow().as_raw_fd()
+    }
+}
+
+/// A connection that is about to become a push connection.
+#[derive(Debug)]
+pub(crate) struct Takeover {
+    pub(crate) id: StreamId,
+    pub(crate) transport: Transport,
+    /// What the client gets before anything else.
+    pub(crate) head: Bytes,
+    /// Whether the worker wants the client's messages.
+    pub(crate) handler: bool,
+    /// The request's path, for broadcasts.
+    pub(crate) path: Box<[u8]>,
+}
+
+/// The push connections of a shard. The connections themselves are in the shard's table of streams.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    selector: AsyncFd<Selector>,
+    read_buf: RefCell<Box<[u8]>>,
+    /// Request paths with the slots of their connections.
+    paths: RefCell<PathIndex<u32>>,
+    /// Connections that have more to read, but had their turn.
+    unread: RefCell<Vec<StreamId>>,
+    unread_wake: Notify,
+    /// Connections that are closing, with their deadline, which only grows.
+    closing: RefCell<VecDeque<(Instant, StreamId)>>,
+    closing_wake: Notify,
+    /// Slots that a broadcast reaches; kept for its memory.
+    targets: RefCell<Vec<u32>>,
+}
+
+impl Engine {
+    /// To be called in the shard's runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        let selector = Selector(RefCell::new(Poll::new()?));
+        // Deprecated for types whose descriptor may change or close while it is registered. `Selector` owns its own and
+        // never replaces it, and the function that takes the place of this one is `unsafe`, which this crate forbids.
+        #[allow(deprecated)]
+        let selector = AsyncFd::with_interest(selector, Interest::READABLE)?;
+        Ok(Self {
+            selector,
+            read_buf: RefCell::new(vec![0; READ_BYTES].into()),
+            paths: RefCell::new(PathIndex::new()),
+            unread: RefCell::default(),
+            unread_wake: Notify::new(),
+            closing: RefCell::default(),
+            closing_wake: Notify::new(),
+            targets: RefCell::default(),
+        })
+    }
+
+    /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
+    pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
+        let Takeover { id, transport, head, handler, path } = takeover;
+        let registered = socket.into_push().and_then(|mut socket| {
+            socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
+            Ok(socket)
+        });
+        let socket = match registered {
+            Ok(socket) => socket,
+            Err(error) => {
+                log::warn(format_args!("lost a push connection at its start: {error}"));
+                shard.streams.borrow_mut().remove(id);
+                shard.outbox.batch().closed(id, 1006);
+                return shard.ended();
+            }
+        };
+        let path_key = self.paths.borrow_mut().insert(&path, id.slot());
+        let connection = PushConnection::new(socket, transport, path_key, handler);
+        let former = shard.streams.borrow_mut().replace(id, Stream::Push(Box::new(connection)));
+        let early = match former {
+            Some(Stream::Exchange(exchange)) => exchange.into_early(),
+            _ => Early::default(),
+        };
+        count(match transport {
+            Transport::WebSocket => &shard.counters.websocket_connections,
+            Transport::Sse => &shard.counters.sse_connections,
+        });
+        let max = shard.shared.config.send_queue_max_bytes;
+        self.with(shard, id, |connection| connection.send(&head, usize::MAX, &shard.counters));
+        for (payload, data) in early.messages {
+            let message = Message::new(payload, &data);
+            self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
+        }
+        if !read_buf.is_empty() {
+            self.received(shard, id, &mut read_buf.to_vec());
+        }
+        if early.closed {
+            self.close(shard, id, 1000);
+        } else if shard.draining.get() {
+            self.close(shard, id, 1001);
+        }
+    }
+
+    /// What the worker says about a push connection.
+    pub(crate) fn handle(&self, shard: &Shard, id: StreamId, frame: ToGateway) {
+        match frame {
+            ToGateway::Write(payload, data) => {
+                let max = shard.shared.config.send_queue_max_bytes;
+                let message = Message::new(payload, &data);
+                self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
+            }
+            ToGateway::Close => self.close(shard, id, 1000),
+            ToGateway::Handled(messages) => {
+                let mut resumes = false;
+                self.with(shard, id, |connection| {
+                    let paused = connection.is_paused();
+                    connection.handled(messages);
+                    resumes = paused && !connection.is_paused();
+                    Now::Alive
+                });
+                if resumes {
+                    self.read_later(id);
+                }
+            }
+            // Of an exchange, which this stream no longer is.
+            _ => {}
+        }
+    }
+
+    /// Sends a message to every push connection whose request path matches.
+    pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], payload: Payload, data: &[u8]) {
+        let pattern = match PathPattern::parse(pattern) {
+            Ok(pattern) => pattern,
+            Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
+        };
+        let mut targets = self.targets.take();
+        self.paths.borrow().for_each(&pattern, |slot| targets.push(slot));
+        let message = Message::new(payload, data);
+        let max = shard.shared.config.send_queue_max_bytes;
+        for slot in targets.drain(..) {
+            let (id, now, open) = match shard.streams.borrow_mut().push_in_slot(slot) {
+                Some((id, connection)) => {
+                    let now = connection.send_message(&message, max, &shard.counters);
+                    (id, now, connection.is_open())
+                }
+                None => continue,
+            };
+            self.after(shard, id, now, open);
+        }
+        self.targets.replace(targets);
+    }
+
+    /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1).
+    pub(crate) fn close_all(&self, shard: &Shard) {
+        let slots = shard.streams.borrow().slots();
+        for slot in 0..slots {
+            let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
+            if let Some(id) = id {
+                self.close(shard, id, 1001);
+            }
+        }
+    }
+
+    fn close(&self, shard: &Shard, id: StreamId, code: u16) {
+        self.with(shard, id, |connection| connection.close(code, ""));
+    }
+
+    /// Does something with a connection and what follows from it.
+    fn with(&self, shard: &Shard, id: StreamId, f: impl FnOnce(&mut PushConnection) -> Now) {
+        let (now, open) = match shard.streams.borrow_mut().push(id) {
+            Some(connection) => {
+                let was_open = connection.is_open();
+                let now = f(connection);
+                (now, !was_open || connection.is_open())
+            }
+            None => return,
+        };
+        self.after(shard, id, now, open);
+    }
+
+    /// `stays`: the connection has not begun to close by what was just done.
+    fn after(&self, shard: &Shard, id: StreamId, now: Now, stays: bool) {
+        match now {
+            Now::Ended(code) => self.end(shard, id, code),
+            Now::Alive if !stays => {
+                self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id));
+                self.closing_wake.notify_one();
+            }
+            Now::Alive => {}
+        }
+    }
+
+    fn end(&self, shard: &Shard, id: StreamId, code: u16) {
+        let Some(Stream::Push(mut connection)) = shard.streams.borrow_mut().remove(id) else { return };
+        // The registration goes with the socket in any case; an error has nothing to add.
+        let _ = connection.socket.deregister(self.selector.get_ref().0.borrow().registry());
+        self.paths.borrow_mut().remove(connection.path_key);
+        uncount(match connection.transport {
+            Transport::WebSocket => &shard.counters.websocket_connections,
+            Transport::Sse => &shard.counters.sse_connections,
+        });
+        shard.outbox.batch().closed(id, code);
+        shard.ended();
+    }
+
+    fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
+        let config = &shard.shared.config;
+        self.with(shard, id, |connection| {
+            connection.received(
+                bytes,
+                &mut Reading {
+                    id,
+                    worker: &mut shard.outbox.batch(),
+                    counters: &shard.counters,
+                    message_max_bytes: config.message_max_bytes,
+                    send_queue_max_bytes: config.send_queue_max_bytes,
+                },
+            )
+        });
+    }
+
+    fn read_later(&self, id: StreamId) {
+        self.unread.borrow_mut().push(id);
+        self.unread_wake.notify_one();
+    }
+
+    /// Reads what has arrived, for a few reads. Whoever has more then is read again after the others.
+    fn read(&self, shard: &Shard, id: StreamId) {
+        let mut buf = self.read_buf.borrow_mut();
+        for _ in 0..READS_IN_A_ROW {
+            let result = match shard.streams.borrow_mut().push(id) {
+                Some(connection) if !connection.is_paused() => connection.socket.read(&mut buf),
+                _ => return,
+            };
+            match result {
+                Ok(0) => {
+                    return self.with(shard, id, |connection| Now::Ended(connection.lost()));
+                }
+                Ok(len) => self.received(shard, id, &mut buf[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.with(shard, id, |connection| Now::Ended(connection.lost())),
+            }
+        }
+        self.read_later(id);
+    }
+
+    /// Serves the sockets that the system reports as ready, for ever.
+    pub(crate) async fn ready_task(&self, shard: &Shard) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            tokio::select! {
+                ready = self.selector.readable() => match ready {
+                    // Forgotten before the look, so that what comes up after it is reported anew.
+                    Ok(mut ready) => ready.clear_ready(),
+                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
+                },
+                () = self.unread_wake.notified() => {}
+            }
+            loop {
+                let polled = self.selector.get_ref().0.borrow_mut().poll(&mut events, Some(Duration::ZERO));
+                match polled {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
+                }
+                for event in &events {
+                    let slot = event.token().0 as u32;
+                    let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
+                    let Some(id) = id else { continue };
+                    if event.is_writable() {
+                        self.with(shard, id, PushConnection::writable);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.read(shard, id);
+                    }
+                }
+                let unread = self.unread.take();
+                if events.is_empty() && unread.is_empty() {
+                    break;
+                }
+                for id in unread {
+                    self.read(shard, id);
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Sends pings and heartbeats and ends what does not close by itself, for ever.
+    pub(crate) async fn timer_task(&self, shard: &Shard) {
+        let config = &shard.shared.config;
+        let (ping, heartbeat) = (ws::ping(b""), sse::heartbeat());
+        let mut pings = interval(step(config.ping_interval));
+        let mut heartbeats = interval(step(config.heartbeat_interval));
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ping_step, mut heartbeat_step) = (0, 0);
+        loop {
+            tokio::select! {
+                _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
+                _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
+                id = self.next_overdue() => {
+                    self.with(shard, id, |connection| Now::Ended(connection.lost()));
+                }
+            }
+        }
+    }
+
+    /// Waits for the next connection whose time to close is over.
+    async fn next_overdue(&self) -> StreamId {
+        loop {
+            let first = self.closing.borrow().front().copied();
+            match first {
+                None => self.closing_wake.notified().await,
+                Some((deadline, id)) => {
+                    tokio::time::sleep_until(deadline).await;
+                    self.closing.borrow_mut().pop_front();
+                    return id;
+                }
+            }
+        }
+    }
+
+    /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
+    fn beat(&self, shard: &Shard, transport: Transport, step: &mut u32, bytes: &Bytes) {
+        let slots = shard.streams.borrow().slots();
+        let max = shard.shared.config.send_queue_max_bytes;
+        for slot in (*step..slots).step_by(STEPS as usize) {
+            let id = match shard.streams.borrow_mut().push_in_slot(slot) {
+                Some((id, connection)) if connection.transport == transport => id,
+                _ => continue,
+            };
+            self.with(shard, id, |connection| connection.beat(bytes, max, &shard.counters));
+        }
+        *step = (*step + 1) % STEPS;
+    }
+}
+
+/// The time of one step. An interval must not be zero.
+fn step(round: Duration) -> Duration {
+    (round / STEPS).max(Duration::from_millis(1))
+}

@@ -1,0 +1,102 @@
+//! The heads that turn a request into a push connection: 101 for WebSocket (RFC 6455 §4.2.2), 200 for SSE.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use volador_proto::link::Fields;
+
+/// The head that accepts a WebSocket. `fields` are the application's: cookies, the chosen subprotocol.
+pub(crate) fn websocket(accept: &[u8; 28], fields: &Fields) -> Bytes {
+    let mut head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
+    push_field(&mut head, b"sec-websocket-accept", accept);
+    for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && name != "content-type") {
+        push_field(&mut head, name, value);
+    }
+    head.extend_from_slice(b"\r\n");
+    head.into()
+}
+
+/// The head that begins an event stream. Its body ends with the connection, so that no framing stands between an event
+/// and the client, for HTTP/1.0 and 1.1 alike (RFC 9112 §6.3).
+pub(crate) fn sse(fields: &Fields) -> Bytes {
+    let mut head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\
+        cache-control: no-store\r\nx-accel-buffering: no\r\n"
+        .to_vec();
+    push_field(&mut head, b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+    for (name, value) in fields {
+        // RFC 9110 §8.4: a coding would describe a body that middleware has encoded; the events are sent as they are.
+        if !is_ours(name)
+            && !["content-type", "cache-control", "x-accel-buffering", "content-encoding"].iter().any(|n| name == n)
+        {
+            push_field(&mut head, name, value);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head.into()
+}
+
+/// Fields that describe the connection or a body that there is none of: the gateway's business.
+fn is_ours(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection"
+            | b"upgrade"
+            | b"keep-alive"
+            | b"transfer-encoding"
+            | b"content-length"
+            | b"date"
+            | b"etag"
+            | b"sec-websocket-accept"
+            | b"sec-websocket-extensions"
+    )
+}
+
+fn push_field(head: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    // The worker has checked the application's fields. Should it ever fail to, no line of theirs becomes two.
+    if name.iter().chain(value).any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        return;
+    }
+    for part in [name, b": ", value, b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volador_proto::link::{Batch, ToGateway};
+
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        let mut batch = Batch::new();
+        let pairs = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+        batch.upgrade(volador_proto::link::StreamId::NONE, false, pairs);
+        match ToGateway::next(&mut batch.into_frames()) {
+            Some(Ok((_, ToGateway::Upgrade { fields, .. }))) => fields,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn cookies_go_out_with_the_handshake_and_the_connection_stays_the_gateways() {
+        let fields = fields(&[
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("content-length", "5"),
+            ("connection", "close"),
+            ("content-type", "text/html"),
+            ("content-encoding", "gzip"),
+            ("x-split", "a\r\nevil: 1"),
+        ]);
+        let websocket = String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", &fields).to_vec()).unwrap();
+        assert_eq!(
+            websocket,
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+             sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\
+             content-encoding: gzip\r\n\r\n"
+        );
+        let sse = String::from_utf8(sse(&fields).to_vec()).unwrap();
+        assert!(sse.starts_with("HTTP/1.1 200 OK\r\n") && sse.ends_with("set-cookie: a=1\r\nset-cookie: b=2\r\n\r\n"));
+        assert!(sse.contains("content-type: text/event-stream\r\n") && !sse.contains("gzip") && !sse.contains("evil"));
+    }
+}

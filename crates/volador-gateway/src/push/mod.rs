@@ -1,0 +1,22 @@
+//! Push connections: sockets after their upgrade to WebSocket (RFC 6455) or SSE (WHATWG HTML §9.2).
+//!
+//! An idle push connection is an entry in the shard's table and a registration with the system: it has no task and no
+//! buffer. One [`Engine`] per shard is told by the system which sockets are ready and reads them all into one buffer;
+//! a publish writes to the sockets directly, and only what a socket does not take is queued on its connection.
+//!
+//! | module         | noun                                                          |
+//! |----------------|---------------------------------------------------------------|
+//! | [`engine`]     | readiness, timers, broadcast: everything about many of them   |
+//! | [`connection`] | one push connection: its protocol's state and its socket      |
+//! | [`queue`]      | what the socket has not taken yet                             |
+//! | [`message`]    | one payload in the forms of both transports                   |
+//! | [`handshake`]  | the heads that turn a request into a push connection          |
+
+mod connection;
+mod engine;
+pub(crate) mod handshake;
+mod message;
+mod queue;
+
+pub(crate) use connection::PushConnection;
+pub(crate) use engine::{Engine, Takeover};

@@ -1,0 +1,198 @@
+//! [`Shard`]: one gateway thread with its event loop, its connections and its slice of the hub.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::{Arc, mpsc::SyncSender},
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::task::LocalSet;
+use volador_proto::link::{StreamId, ToGateway};
+
+use crate::{
+    WorkerLink,
+    gateway::{DrainPromise, Shared},
+    http::{self, ConnectionState},
+    inbox::{Command, Inbox},
+    listener::{Acceptor, Listener},
+    log,
+    outbox::Outbox,
+    push::Engine,
+    socket::Socket,
+    stats::Counters,
+    streams::{Stream, Streams},
+};
+
+/// Bytes that one read of an HTTP connection takes at most. All connections of a shard read into the same buffer.
+const READ_BYTES: usize = 16 << 10;
+
+/// How long a listener rests after the system refused a connection for want of descriptors or memory.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The state of one gateway thread. All of its tasks share it; none of them leaves the thread, so nothing is locked.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) outbox: Outbox,
+    pub(crate) streams: RefCell<Streams>,
+    pub(crate) engine: Engine,
+    pub(crate) counters: Arc<Counters>,
+    /// Connections that speak HTTP, for those who have to reach all of them.
+    pub(crate) connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// Where HTTP connections read into, before the bytes are watched and handed to the parser.
+    pub(crate) read_buf: RefCell<Box<[u8]>>,
+    pub(crate) draining: Cell<bool>,
+    /// Fires when a drain may have come to its end.
+    progress: tokio::sync::Notify,
+    drained: DrainPromise,
+}
+
+impl Shard {
+    /// Runs a shard until it is told to stop. `started` gets one message, before anything else is done.
+    #[allow(clippy::too_many_arguments)] // each is one thing that crosses into the thread, once
+    pub(crate) fn run(
+        number: u8,
+        shared: Arc<Shared>,
+        drained: DrainPromise,
+        inbox: &Inbox,
+        counters: Arc<Counters>,
+        worker: Arc<dyn WorkerLink>,
+        listeners: Arc<Vec<Listener>>,
+        started: &SyncSender<io::Result<()>>,
+    ) {
+        // The receiver waits for exactly this message, so it can't be gone.
+        let report = |result| drop(started.send(result));
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return report(Err(error)),
+        };
+        let local = LocalSet::new();
+        let main = async {
+            let setup = || -> io::Result<_> {
+                let acceptors = listeners.iter().map(Listener::acceptor).collect::<io::Result<Vec<_>>>()?;
+                Ok((acceptors, Engine::new()?))
+            };
+            let (acceptors, engine) = match setup() {
+                Ok(parts) => parts,
+                Err(error) => return report(Err(error)),
+            };
+            let shard = Rc::new(Self {
+                shared,
+                outbox: Outbox::new(worker),
+                streams: RefCell::new(Streams::new(number)),
+                engine,
+                counters,
+                connections: RefCell::default(),
+                read_buf: RefCell::new(vec![0; READ_BYTES].into()),
+                draining: Cell::new(false),
+                progress: tokio::sync::Notify::new(),
+                drained,
+            });
+            report(Ok(()));
+            shard.main(inbox, acceptors, listeners).await;
+        };
+        local.block_on(&runtime, main);
+        // Dropping the tasks drops their connections. They tell the worker so, which no longer matters.
+        drop(local);
+    }
+
+    async fn main(self: &Rc<Self>, inbox: &Inbox, acceptors: Vec<Acceptor>, listeners: Arc<Vec<Listener>>) {
+        let accepting: Vec<_> =
+            acceptors.into_iter().map(|a| tokio::task::spawn_local(self.clone().accept(a))).collect();
+        let mut accepting = Some((accepting, listeners));
+        let shard = self.clone();
+        tokio::task::spawn_local(async move { shard.outbox.flush_task().await });
+        let shard = self.clone();
+        tokio::task::spawn_local(async move { shard.engine.ready_task(&shard).await });
+        let shard = self.clone();
+        tokio::task::spawn_local(async move { shard.engine.timer_task(&shard).await });
+        loop {
+            let delivery = inbox.next().await;
+            let mut frames = delivery.frames.into_frames();
+            while let Some(frame) = ToGateway::next(&mut frames) {
+                match frame {
+                    Ok((id, frame)) => self.dispatch(id, frame),
+                    Err(error) => {
+                        log::warn(format_args!("the worker's frames can't be read, its batch is dropped: {error}"));
+                        break;
+                    }
+                }
+            }
+            match delivery.command {
+                None => {}
+                Some(Command::Stop) => {
+                    self.outbox.flush();
+                    return;
+                }
+                Some(Command::Drain) => {
+                    // Stops listening: dropping the last shard's reference closes the listeners.
+                    if let Some((tasks, _listeners)) = accepting.take() {
+                        tasks.iter().for_each(|task| task.abort());
+                        self.drain();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn accept(self: Rc<Self>, acceptor: Acceptor) {
+        loop {
+            match acceptor.accept().await {
+                Ok((socket, peer)) => self.serve(socket, peer),
+                // The client left while it waited in the backlog.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::warn(format_args!("can't accept a connection, trying again in 0.1 s: {error}"));
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    fn serve(self: &Rc<Self>, socket: Socket, peer: String) {
+        tokio::task::spawn_local(http::serve(self.clone(), socket, peer));
+    }
+
+    /// Does what one frame of the worker says. Frames for streams that have ended are late, not wrong.
+    fn dispatch(&self, id: StreamId, frame: ToGateway) {
+        if let ToGateway::Broadcast { pattern, payload, data } = frame {
+            return self.engine.broadcast(self, &pattern, payload, &data);
+        }
+        let mut streams = self.streams.borrow_mut();
+        match (streams.get(id), frame) {
+            (Some(Stream::Exchange(exchange)), frame) => exchange.handle(frame),
+            (Some(Stream::Push(_)), frame) => {
+                drop(streams);
+                self.engine.handle(self, id, frame);
+            }
+            // The client left before its handshake was answered: the worker learns it by the answer's answer.
+            (None, ToGateway::Upgrade { .. }) => self.outbox.batch().closed(id, 1006),
+            (None, _) => {}
+        }
+    }
+
+    /// No new connections; those that there are come to their end.
+    fn drain(self: &Rc<Self>) {
+        self.draining.set(true);
+        self.connections.borrow().iter().for_each(|(_, connection)| connection.wake());
+        self.engine.close_all(self);
+        let shard = self.clone();
+        tokio::task::spawn_local(async move {
+            while shard.streams.borrow().len() > 0 || !shard.connections.borrow().is_empty() {
+                shard.progress.notified().await;
+            }
+            shard.outbox.flush();
+            shard.drained.fulfil();
+        });
+    }
+
+    /// To be called when a connection or a stream has ended.
+    pub(crate) fn ended(&self) {
+        if self.draining.get() {
+            self.progress.notify_one();
+        }
+    }
+}

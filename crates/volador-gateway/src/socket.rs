@@ -1,0 +1,134 @@
+//! [`Socket`]: an accepted connection, TCP or Unix, in its two lives: with a task of its own while it speaks HTTP, and
+//! as a [`PushSocket`] afterwards.
+
+use std::{
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use mio::{Interest, Registry, Token, event::Source};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection that speaks HTTP.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Socket {
+    /// Our own address as (host, port), for requests that do not say whom they are for.
+    pub(crate) fn local_name(&self) -> (String, String) {
+        match self {
+            Self::Tcp(stream) => match stream.local_addr() {
+                Ok(address) if address.is_ipv6() => (format!("[{}]", address.ip()), address.port().to_string()),
+                Ok(address) => (address.ip().to_string(), address.port().to_string()),
+                Err(_) => ("localhost".to_owned(), "80".to_owned()),
+            },
+            Self::Unix(_) => ("localhost".to_owned(), "80".to_owned()),
+        }
+    }
+
+    /// Leaves the task's event loop for the push engine's.
+    pub(crate) fn into_push(self) -> io::Result<PushSocket> {
+        Ok(match self {
+            Self::Tcp(stream) => PushSocket::Tcp(mio::net::TcpStream::from_std(stream.into_std()?)),
+            Self::Unix(stream) => PushSocket::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
+        })
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // sockets have no buffer of ours
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A push connection's socket: non-blocking, without a task and without a buffer.
+#[derive(Debug)]
+pub(crate) enum PushSocket {
+    Tcp(mio::net::TcpStream),
+    Unix(mio::net::UnixStream),
+}
+
+impl PushSocket {
+    /// What has arrived, at most `buf.len()` bytes; 0 is the end.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            Self::Unix(stream) => stream.read(buf),
+        }
+    }
+
+    /// Writes as much as the socket takes at once.
+    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(data),
+            Self::Unix(stream) => stream.write(data),
+        }
+    }
+
+    /// Tells the peer that nothing follows.
+    pub(crate) fn shutdown_write(&mut self) {
+        // A peer that is gone already has no need to be told.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+        };
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
+
+    /// Both directions at once: edge-triggered, so that what is not wanted now costs nothing and no later call is needed.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+}

@@ -1,0 +1,66 @@
+//! [`Stats`]: what has happened since the gateway's start, and what there is now.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// The gateway's figures, summed over all shards. Counts but where a field says otherwise.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats { $($(#[$doc])* pub $name: u64,)+ }
+
+        /// The figures while they change. Each shard has its own, so that no two threads write to one.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)+ }
+
+        impl Counters {
+            pub(crate) fn add_to(&self, stats: &mut Stats) {
+                $(stats.$name += self.$name.load(Relaxed);)+
+            }
+        }
+
+        impl Stats {
+            /// Every figure with its name.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    accepted,
+    /// Connections that speak HTTP now.
+    http_connections,
+    /// WebSocket connections now.
+    websocket_connections,
+    /// SSE connections now.
+    sse_connections,
+    /// Requests handed to the worker.
+    requests,
+    /// Requests refused with 503, as the queue was full.
+    refused_busy,
+    /// Requests refused for a fault of theirs (400, 408, 413, 414, 417, 431 ...).
+    refused_bad,
+    /// Messages received from push connections.
+    messages,
+    /// Messages handed to push connections, one for each connection that a broadcast reaches.
+    delivered,
+    /// Push connections closed for a full send queue (1013).
+    closed_slow,
+    /// Push connections closed for breaking their protocol (1002, 1007, 1009).
+    closed_protocol,
+    /// Push connections taken for dead.
+    closed_dead,
+}
+
+/// One more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// One less, for a figure of what there is now.
+pub(crate) fn uncount(counter: &AtomicU64) {
+    counter.fetch_sub(1, Relaxed);
+}

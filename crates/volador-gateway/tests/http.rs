@@ -1,0 +1,216 @@
+//! HTTP/1.1 over real sockets, with a worker that is a closure: what the gateway does on its own.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Server, body_of, config, eventually};
+use volador_gateway::Config;
+use volador_proto::link::{ResponseBody, ToWorker};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Answers with the request line and the body.
+fn echo(config: Config) -> Server {
+    Server::answering(config, |request| {
+        format!("{} {} {}", text(&request.method), text(&request.path), text(&body_of(request)))
+    })
+}
+
+#[test]
+fn keep_alive_serves_several_requests_in_order() {
+    let server = echo(config());
+    let mut client = server.connect();
+    for n in 0..3 {
+        let reply = client.send(format!("GET /{n}?q HTTP/1.1\r\nHost: a\r\n\r\n")).reply();
+        assert_eq!((reply.status, reply.body), (200, format!("GET /{n} ")));
+        assert!(reply.head.contains("x-by: worker\r\n"), "{}", reply.head);
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_whatever_their_bodies() {
+    let server = echo(config());
+    let mut client = server.connect();
+    client.send(
+        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\
+         POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
+         POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nwo\r\n3\r\nrld\r\n0\r\nA: b\r\n\r\n\
+         \r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    for body in ["GET /1 ", "POST /2 hello", "POST /3 world", "GET /4 "] {
+        assert_eq!(client.reply().body, body);
+    }
+    assert!(client.is_quiet());
+}
+
+#[test]
+fn bad_requests_get_their_status_and_the_end_of_the_connection() {
+    let server = echo(Config { body_max_bytes: 10, ..config() });
+    let long = "x".repeat(9000);
+    let fields = "a: b\r\n".repeat(101);
+    let block = format!("a: {}\r\n", "y".repeat(40_000));
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(), 400),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), 400),
+        ("GE(T / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/3.7\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n".to_owned(), 417),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n".to_owned(), 413),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n".to_owned(), 413),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{block}\r\n"), 431),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_owned(), 501),
+    ] {
+        let shown = &request[..request.len().min(100)];
+        let mut client = server.connect();
+        // What follows must not be taken for a request.
+        client.send(&request).send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        let reply = client.reply();
+        assert_eq!(reply.status, status, "{shown:?}: {reply:?}");
+        assert_eq!(client.rest(), "", "{shown:?}");
+    }
+    eventually("every refusal is counted", || server.gateway.stats().refused_bad >= 22);
+}
+
+#[test]
+fn an_answer_to_a_refused_upload_can_be_read_while_the_client_still_sends() {
+    let server = echo(Config { body_max_bytes: 10, ..config() });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
+    client.send(vec![b'x'; 4_000_000]);
+    assert_eq!(client.reply().status, 413);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_slow_head_gets_408_and_an_idle_connection_is_closed_silently() {
+    let server = echo(Config {
+        head_timeout: Duration::from_millis(100),
+        keep_alive_timeout: Duration::from_millis(200),
+        ..config()
+    });
+    let mut slow = server.connect();
+    assert_eq!(slow.send("GET / HT").reply().status, 408);
+    assert_eq!(slow.rest(), "");
+    let mut silent = server.connect();
+    assert_eq!(silent.rest(), "");
+    let mut idle = server.connect();
+    assert_eq!(idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status, 200);
+    assert_eq!(idle.rest(), "");
+}
+
+#[test]
+fn a_slow_body_gets_408() {
+    let server = echo(Config { head_timeout: Duration::from_millis(100), body_min_rate: 1_000_000, ..config() });
+    let mut client = server.connect();
+    let reply = client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").reply();
+    assert_eq!(reply.status, 408);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn expect_100_continue_is_answered_before_the_body_unless_the_body_is_refused() {
+    let server = echo(Config { body_max_bytes: 10, ..config() });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.head().status, 100);
+    assert_eq!(client.send("hi").reply().body, "POST / hi");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.reply().status, 413);
+}
+
+#[test]
+fn bodies_above_the_memory_limit_arrive_as_files() {
+    let server = Server::answering(Config { body_memory_bytes: 1000, ..config() }, |request| {
+        let kind = format!("{:?}", request.body);
+        format!("{} {}", kind.split([' ', '(']).next().unwrap(), body_of(request).len())
+    });
+    for (len, answer) in [(0, "None 0"), (1000, "Inline 1000"), (1001, "File 1001"), (900_000, "File 900000")] {
+        let mut client = server.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
+        assert_eq!(client.send(vec![b'x'; len]).reply().body, answer);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for chunk in vec![b'x'; len].chunks(700) {
+            client.send(format!("{:x}\r\n", chunk.len())).send(chunk).send("\r\n");
+        }
+        assert_eq!(client.send("0\r\n\r\n").reply().body, answer);
+    }
+}
+
+#[test]
+fn http_10_gets_a_body_that_ends_with_the_connection() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(request) = frame {
+            assert!(request.http_10);
+            answers.response(id, 200, [], ResponseBody::Stream);
+            answers.chunk(id, b"one");
+            answers.chunk(id, b"two");
+            answers.end(id);
+        }
+    });
+    let mut client = server.connect();
+    let head = client.send("GET / HTTP/1.0\r\n\r\n").head();
+    assert!(!head.head.contains("chunked"), "{}", head.head);
+    assert_eq!(client.rest(), "onetwo");
+}
+
+#[test]
+fn a_client_that_shuts_down_its_sending_side_still_gets_its_answer() {
+    let server = echo(config());
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.reply().status, 200);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_streamed_answer_is_flushed_chunk_by_chunk_and_an_aborted_one_is_seen_as_cut() {
+    let server = Server::start(config(), |id, frame, answers| match frame {
+        ToWorker::Request(_) => {
+            answers.response(id, 200, [], ResponseBody::Stream);
+            answers.chunk(id, b"first");
+        }
+        // The client has the first chunk.
+        ToWorker::Credit(5) => answers.abort(id),
+        other => panic!("{other:?}"),
+    });
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    assert_eq!(client.rest(), "5\r\nfirst\r\n");
+}
+
+#[test]
+fn a_full_queue_is_answered_503_with_retry_after() {
+    let server = Server::start(Config { threads: 1, queue_max: 1, ..config() }, |_, _, _| ());
+    let mut clients: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    eventually("two requests are with the worker", || server.gateway.stats().requests == 2);
+    let reply = server.connect().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+    assert_eq!(reply.status, 503);
+    assert!(reply.head.contains("retry-after: 1\r\n"), "{}", reply.head);
+    drop(clients);
+}

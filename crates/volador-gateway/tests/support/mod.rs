@@ -1,0 +1,270 @@
+//! A gateway on a free port with a worker that is a closure, and clients that are plain sockets.
+
+#![allow(dead_code, unreachable_pub, missing_docs, missing_debug_implementations)] // each test file uses a part
+
+use std::{
+    fmt,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc, Mutex, OnceLock,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use volador_gateway::{Config, Gateway, GatewayHandle, WorkerLink};
+use volador_proto::link::{Batch, Request, RequestBody, StreamId, ToWorker};
+
+/// How long anything in a test may take before it has failed.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+pub fn config() -> Config {
+    Config {
+        bind: vec!["tcp://127.0.0.1:0".parse().unwrap()],
+        shards: 1,
+        threads: 5,
+        queue_max: 64,
+        head_max_bytes: 32 << 10,
+        header_fields_max: 100,
+        target_max_bytes: 8 << 10,
+        body_max_bytes: 1 << 20,
+        body_memory_bytes: 64 << 10,
+        tmpdir: std::env::temp_dir(),
+        head_timeout: Duration::from_secs(5),
+        body_min_rate: 500,
+        keep_alive_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(5),
+        message_max_bytes: 1 << 20,
+        send_queue_max_bytes: 1 << 20,
+        ping_interval: Duration::from_secs(30),
+        heartbeat_interval: Duration::from_secs(15),
+        allowed_origins: None,
+    }
+}
+
+type Answer = dyn Fn(StreamId, ToWorker, &mut Batch) + Send + Sync;
+
+/// Runs the closure for each frame, on a thread of its own, and hands its answers over.
+struct Worker {
+    frames: Mutex<Sender<Batch>>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+impl WorkerLink for Worker {
+    fn deliver(&self, batch: Batch) {
+        let _ = self.frames.lock().unwrap().send(batch);
+    }
+}
+
+pub struct Server {
+    pub gateway: Gateway,
+    handle: Arc<OnceLock<GatewayHandle>>,
+}
+
+impl Server {
+    pub fn start(config: Config, answer: impl Fn(StreamId, ToWorker, &mut Batch) + Send + Sync + 'static) -> Self {
+        let (frames, received): (_, Receiver<Batch>) = channel();
+        let handle = Arc::new(OnceLock::<GatewayHandle>::new());
+        let gateway_handle = handle.clone();
+        let answer: Box<Answer> = Box::new(answer);
+        thread::spawn(move || {
+            while let Ok(batch) = received.recv() {
+                let mut frames = batch.into_frames();
+                while let Some(frame) = ToWorker::next(&mut frames) {
+                    let (id, frame) = frame.unwrap();
+                    let mut answers = Batch::new();
+                    answer(id, frame, &mut answers);
+                    gateway_handle.wait().deliver(id.shard(), answers);
+                }
+            }
+        });
+        let mut gateway = Gateway::bind(config).unwrap();
+        let started = gateway.start(Arc::new(Worker { frames: Mutex::new(frames) })).unwrap();
+        handle.set(started).unwrap();
+        Self { gateway, handle }
+    }
+
+    /// A server that answers each request by `answer`.
+    pub fn answering(config: Config, answer: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
+        Self::start(config, move |id, frame, answers| {
+            if let ToWorker::Request(request) = frame {
+                answers.complete_response(id, 200, [(&b"x-by"[..], &b"worker"[..])], [answer(&request).as_bytes()]);
+            }
+        })
+    }
+
+    pub fn send(&self, frames: Batch) {
+        self.handle.wait().deliver(0, frames);
+    }
+
+    pub fn connect(&self) -> Client {
+        let address = self.gateway.addresses()[0].strip_prefix("tcp://").unwrap();
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        Client { socket, buf: Vec::new() }
+    }
+}
+
+pub struct Client {
+    pub socket: TcpStream,
+    /// Received and not yet looked at.
+    pub buf: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Client {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// One more read; false at the end.
+    pub fn fill(&mut self) -> bool {
+        let mut buf = [0; 65536];
+        match self.socket.read(&mut buf) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.buf.extend_from_slice(&buf[..n]);
+                true
+            }
+            Err(error) => panic!("read: {error}; so far: {:?}", String::from_utf8_lossy(&self.buf)),
+        }
+    }
+
+    pub fn take(&mut self, len: usize) -> Vec<u8> {
+        while self.buf.len() < len {
+            assert!(self.fill(), "ended after {:?}", String::from_utf8_lossy(&self.buf));
+        }
+        self.buf.drain(..len).collect()
+    }
+
+    pub fn take_until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.buf.windows(end.len()).position(|w| w == end.as_bytes()) {
+                return String::from_utf8(self.take(at + end.len())).unwrap();
+            }
+            assert!(self.fill(), "ended after {:?}", String::from_utf8_lossy(&self.buf));
+        }
+    }
+
+    /// The next response with a Content-Length or chunks.
+    pub fn reply(&mut self) -> Reply {
+        let reply = self.head();
+        let lower = reply.head.to_ascii_lowercase();
+        let mut body = String::new();
+        if let Some((_, rest)) = lower.split_once("content-length: ") {
+            let len = rest.split("\r\n").next().unwrap().parse().unwrap();
+            body = String::from_utf8(self.take(len)).unwrap();
+        } else if lower.contains("transfer-encoding: chunked") {
+            loop {
+                let size = self.take_until("\r\n");
+                let len = usize::from_str_radix(size.trim(), 16).unwrap();
+                body += &String::from_utf8(self.take(len)).unwrap();
+                self.take_until("\r\n");
+                if len == 0 {
+                    break;
+                }
+            }
+        }
+        Reply { body, ..reply }
+    }
+
+    /// The head of the next response.
+    pub fn head(&mut self) -> Reply {
+        let head = self.take_until("\r\n\r\n");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply { status, head, body: String::new() }
+    }
+
+    /// Whether the server closes, without a reset, and what it sent before.
+    pub fn rest(&mut self) -> String {
+        while self.fill() {}
+        String::from_utf8(std::mem::take(&mut self.buf)).unwrap()
+    }
+
+    /// Nothing arrives for a moment.
+    pub fn is_quiet(&mut self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let quiet = self.buf.is_empty()
+            && self
+                .socket
+                .peek(&mut [0])
+                .is_err_and(|e| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        quiet
+    }
+
+    /// A WebSocket frame as clients send it.
+    pub fn send_frame(&mut self, opcode: u8, payload: &[u8]) -> &mut Self {
+        let mut frame = vec![0x80 | opcode];
+        match payload.len() {
+            len @ 0..126 => frame.push(0x80 | len as u8),
+            len @ 126..65536 => {
+                frame.push(0xfe);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                frame.push(0xff);
+                frame.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        let mask = [1, 2, 3, 4];
+        frame.extend_from_slice(&mask);
+        frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+        self.send(frame)
+    }
+
+    /// The next WebSocket frame: its first byte and its payload.
+    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        let head = self.take(2);
+        let len = match head[1] {
+            126 => usize::from(u16::from_be_bytes(self.take(2).try_into().unwrap())),
+            127 => u64::from_be_bytes(self.take(8).try_into().unwrap()) as usize,
+            len => usize::from(len),
+        };
+        (head[0], self.take(len))
+    }
+
+    pub fn open_websocket(&mut self, path: &str) -> Reply {
+        self.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ));
+        self.head()
+    }
+}
+
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < until, "{what}: not within {DEADLINE:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn body_of(request: &Request) -> Vec<u8> {
+    match &request.body {
+        RequestBody::None => Vec::new(),
+        RequestBody::Inline(bytes) => bytes.to_vec(),
+        RequestBody::File { fd, len } => {
+            let mut body = Vec::new();
+            std::fs::File::from(fd.try_clone().unwrap()).read_to_end(&mut body).unwrap();
+            assert_eq!(body.len() as u64, *len);
+            body
+        }
+    }
+}
