@@ -50,11 +50,22 @@ fn pipelined_requests_are_told_apart_at_every_split() {
         // A body whose framing breaks: what follows is no request.
         (vec!["PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx", GET], 1, HeadFault::Chunk),
         // The end of a head is where the parser sees it.
-        (vec!["GET / HTTP/1.1\nHost: a\n\n", GET], 0, HeadFault::BareLf),
-        (vec!["GET / HTTP/1.1\r\nHost: a\r\n\n", GET], 0, HeadFault::BareLf),
+        (vec!["GET / HTTP/1.1\nHost: a\n\n"], 0, HeadFault::BareLf),
+        (vec!["GET / HTTP/1.1\r\nHost: a\r\n\n"], 0, HeadFault::BareLf),
     ] {
         let expected: Vec<_> = std::iter::repeat_n(Ok(()), good).chain([Err(end)]).collect();
         assert_eq!(heads_at_every_split(requests.concat().as_bytes()), expected, "{requests:?}");
+    }
+}
+
+#[test]
+fn nothing_is_judged_after_a_fault() {
+    let mut watch = fed(&[FAULTY.as_bytes(), GET.as_bytes()]);
+    for _ in 0..3 {
+        assert_eq!(watch.take_head(&LIMITS), Err(HeadFault::HostInvalid));
+        assert_eq!(watch.overflow(&LIMITS), Some(HeadFault::HostInvalid));
+        watch.feed(GET.as_bytes());
+        assert!(!watch.is_empty());
     }
 }
 
