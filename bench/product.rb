@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+require "rbconfig"
+
+module Bench
+  # A server that can be measured: how to find it, and how to start it for one core.
+  class Product
+    ROOT = File.expand_path("..", __dir__)
+
+    # @return [String]
+    attr_reader :name
+
+    # @param name [String] as people say it and `--only` takes it, in lower case
+    # @param gem [String] the gem that holds its executable
+    # @param executable [String]
+    # @param arguments [Proc] given `port:` and `app:`, returns the command's arguments
+    # @param setting [String] its threads and processes, for the table
+    def initialize(name:, gem:, executable:, setting:, arguments:)
+      @name = name
+      @gem = gem
+      @executable = executable
+      @setting = setting
+      @arguments = arguments
+    end
+
+    # @return [String, nil] nil when it is not installed
+    def version = specification&.version&.to_s
+
+    # @return [Boolean]
+    def found? = !specification.nil?
+
+    # @return [String] what to do when it is not found
+    def advice
+      "its gem `#{@gem}` is not installed for #{RbConfig.ruby} (a gem folder elsewhere is named by GEM_HOME)"
+    end
+
+    # @return [String] for the table
+    def label = "#{name} #{version} (#{@setting})"
+
+    # @return [Array<String>]
+    def command(port:, app:)
+      [RbConfig.ruby, specification.bin_file(@executable), *@arguments.call(port: port, app: app)]
+    end
+
+    private
+
+    def specification
+      return @specification if defined?(@specification)
+
+      @specification = Gem::Specification.find_all_by_name(@gem).max_by(&:version)
+    end
+  end
+
+  # Volador, as it stands in this checkout.
+  class Checkout < Product
+    def initialize
+      super(name: "volador", gem: "volador", executable: "volador", setting: "5 threads",
+            arguments: lambda { |port:, app:|
+              ["-b", "tcp://127.0.0.1:#{port}", "-t", "5", "-e", "production", "--quiet", app]
+            })
+    end
+
+    def version
+      File.read(File.join(ROOT, "lib/volador/version.rb"))[/VERSION = "(.+)"/, 1] if found?
+    end
+
+    def found?
+      File.exist?(File.join(ROOT, "exe/volador")) && !Dir.glob("lib/volador/volador_ext.{so,bundle}", base: ROOT).empty?
+    end
+
+    def advice = "it is not built here: run `rake compile`"
+
+    def command(port:, app:)
+      [RbConfig.ruby, "-I#{ROOT}/lib", "#{ROOT}/exe/volador", *@arguments.call(port: port, app: app)]
+    end
+  end
+end
