@@ -163,7 +163,9 @@ impl Shard {
         }
         let mut streams = self.streams.borrow_mut();
         match (streams.get(id), frame) {
-            (Some(Stream::Exchange(exchange)), frame) => exchange.handle(frame),
+            (Some(Stream::Exchange(exchange)), frame) => {
+                exchange.handle(frame, self.shared.config.send_queue_max_bytes);
+            }
             (Some(Stream::Push(_)), frame) => {
                 drop(streams);
                 self.engine.handle(self, id, frame);

@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    io::{Seek, SeekFrom, Write},
+    time::Duration,
+};
 
 use support::{Server, body_of, config, eventually};
 use volador_gateway::Config;
@@ -213,4 +216,102 @@ fn a_full_queue_is_answered_503_with_retry_after() {
     assert_eq!(reply.status, 503);
     assert!(reply.head.contains("retry-after: 1\r\n"), "{}", reply.head);
     drop(clients);
+}
+
+/// An unlinked file with this content, its position at its end.
+fn file(content: &[u8]) -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    file
+}
+
+#[test]
+fn a_spilled_answer_is_read_from_its_file_between_its_chunks_and_every_byte_is_credited() {
+    let (credits, credited) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => {
+            answers.response(id, 200, [], ResponseBody::Stream);
+            answers.chunk(id, b"chunk,");
+            answers.spill(id, file(b"spilled, and more,").into());
+            answers.spilled(id, 8);
+            answers.spilled(id, 18);
+            answers.spill(id, file(b"again").into());
+            answers.spilled(id, 5);
+            answers.end(id);
+        }
+        ToWorker::Credit(bytes) => credits.send(bytes).unwrap(),
+        _ => {}
+    });
+    let reply = server.connect().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+    assert_eq!(reply.body, "chunk,spilled, and more,again");
+    let mut sum = 0;
+    while sum < 29 {
+        sum += credited.recv_timeout(support::DEADLINE).unwrap();
+    }
+    assert_eq!(sum, 29);
+}
+
+#[test]
+fn a_file_answer_is_sent_from_its_position_with_its_length() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            let mut file = file(&[b"skipped".to_vec(), vec![b'x'; 300_000]].concat());
+            file.seek(SeekFrom::Start(7)).unwrap();
+            answers.response(id, 200, [], ResponseBody::File { fd: file.into(), len: 300_000 });
+        }
+    });
+    let mut client = server.connect();
+    for _ in 0..2 {
+        let reply = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+        assert!(reply.head.contains("content-length: 300000\r\n") && reply.body.bytes().all(|b| b == b'x'));
+    }
+}
+
+#[test]
+fn a_file_that_is_shorter_than_its_answer_cuts_the_connection() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            let mut file = file(b"short");
+            file.rewind().unwrap();
+            answers.response(id, 200, [], ResponseBody::File { fd: file.into(), len: 100 });
+        }
+    });
+    let mut client = server.connect();
+    assert!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head().head.contains("content-length: 100\r\n"));
+    assert_eq!(client.rest(), "short");
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_cut_off_and_the_worker_told() {
+    let (events, happened) = std::sync::mpsc::channel();
+    let server =
+        Server::start(Config { write_timeout: Duration::from_millis(200), ..config() }, move |id, frame, answers| {
+            match frame {
+                ToWorker::Request(_) => {
+                    answers.response(id, 200, [], ResponseBody::Stream);
+                    for _ in 0..200 {
+                        answers.chunk(id, &[b'x'; 65536]);
+                    }
+                }
+                ToWorker::Cancel => events.send(()).unwrap(),
+                _ => {}
+            }
+        });
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(happened.recv_timeout(support::DEADLINE), Ok(()));
+    eventually("the connection is gone", || server.gateway.stats().http_connections == 0);
+}
+
+#[test]
+fn head_answers_have_the_length_and_no_body() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.complete_response(id, 200, [(&b"content-length"[..], &b"5"[..])], []);
+        }
+    });
+    let mut client = server.connect();
+    let head = client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    assert!(head.head.contains("content-length: 5\r\n"), "{}", head.head);
+    assert_eq!(client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 200);
 }

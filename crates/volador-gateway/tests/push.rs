@@ -148,6 +148,23 @@ fn an_event_stream_gets_its_head_and_events_in_order_from_before_the_upgrade_on(
 }
 
 #[test]
+fn writing_more_than_the_queue_holds_before_the_handshake_is_answered_closes_with_1013() {
+    let server = Server::start(Config { send_queue_max_bytes: 1000, ..config() }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            for _ in 0..3 {
+                answers.write(id, Payload::Text, &[b'x'; 400]);
+            }
+            answers.upgrade(id, true, []);
+        }
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    assert_eq!([client.frame().1.len(), client.frame().1.len()], [400, 400]);
+    let (opcode, payload) = client.frame();
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1013u16.to_be_bytes()[..]));
+}
+
+#[test]
 fn a_broadcast_reaches_the_matching_paths_of_both_transports_and_no_other() {
     let server = echo(config());
     let (mut room, mut other, mut events) = (server.connect(), server.connect(), server.connect());

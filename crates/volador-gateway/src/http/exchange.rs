@@ -31,8 +31,22 @@ pub(crate) enum Part {
 pub(crate) struct Early {
     /// Messages, in order.
     pub(crate) messages: Vec<(Payload, Bytes)>,
+    /// Sum of the messages' lengths.
+    bytes: usize,
+    /// Whether more was written than a send queue may hold. What came after that is not kept.
+    pub(crate) overflowed: bool,
     /// Whether the application closed it already.
     pub(crate) closed: bool,
+}
+
+impl Early {
+    fn write(&mut self, payload: Payload, data: Bytes, max: usize) {
+        self.bytes += data.len();
+        self.overflowed |= self.bytes > max;
+        if !self.overflowed {
+            self.messages.push((payload, data));
+        }
+    }
 }
 
 /// One request between its dispatch and the end of its answer.
@@ -46,8 +60,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes a frame of the worker.
-    pub(crate) fn handle(&mut self, frame: ToGateway) {
+    /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered.
+    pub(crate) fn handle(&mut self, frame: ToGateway, early_max: usize) {
         match frame {
             ToGateway::Response(response) => self.answer = Some(Answer::Response(response)),
             ToGateway::Upgrade { fields, handler } => self.answer = Some(Answer::Upgrade { fields, handler }),
@@ -56,7 +70,7 @@ impl Exchange {
             ToGateway::Spilled(len) => self.parts.push_back(Part::Spilled(len)),
             ToGateway::End => self.parts.push_back(Part::End),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
-            ToGateway::Write(payload, data) => return self.early.messages.push((payload, data)),
+            ToGateway::Write(payload, data) => return self.early.write(payload, data, early_max),
             ToGateway::Close => return self.early.closed = true,
             // Of a push connection only, and of no stream.
             ToGateway::Handled(_) | ToGateway::Broadcast { .. } => return,

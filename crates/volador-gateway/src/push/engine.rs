@@ -145,7 +145,10 @@ impl Engine {
         if !read_buf.is_empty() {
             self.received(shard, id, &mut read_buf.to_vec());
         }
-        if early.closed {
+        if early.overflowed {
+            count(&shard.counters.closed_slow);
+            self.close(shard, id, 1013);
+        } else if early.closed {
             self.close(shard, id, 1000);
         } else if shard.draining.get() {
             self.close(shard, id, 1001);
@@ -190,11 +193,11 @@ impl Engine {
         let max = shard.shared.config.send_queue_max_bytes;
         for slot in targets.drain(..) {
             let (id, now, open) = match shard.streams.borrow_mut().push_in_slot(slot) {
-                Some((id, connection)) => {
+                Some((id, connection)) if connection.is_open() => {
                     let now = connection.send_message(&message, max, &shard.counters);
                     (id, now, connection.is_open())
                 }
-                None => continue,
+                _ => continue,
             };
             self.after(shard, id, now, open);
         }
