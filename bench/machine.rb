@@ -51,7 +51,8 @@ module Bench
     def system = File.read("/etc/os-release")[/^PRETTY_NAME="(.+)"/, 1]
 
     def revision
-      IO.popen(["git", "-C", __dir__, "describe", "--always", "--dirty"], err: File::NULL, &:read).strip
+      revision = IO.popen(["git", "-C", __dir__, "describe", "--always", "--dirty"], err: File::NULL, &:read).strip
+      revision.empty? ? "an unknown revision" : revision
     rescue Errno::ENOENT
       "an unknown revision"
     end
