@@ -1,4 +1,57 @@
-//! Volador's Ruby extension.
+//! Volador's Ruby extension: the only crate that knows Ruby, and the only one with `unsafe`.
+//!
+//! It gives Ruby `Volador::Native::{Gateway, Worker, Seat, Connection}`, the contract between this crate and
+//! `lib/volador`, which is no public API. It holds no policy: what is served and when stands in `volador-gateway` and
+//! `volador-worker`, what an application sees stands in Ruby.
+//!
+//! | module       | holds                                                                         |
+//! |--------------|-------------------------------------------------------------------------------|
+//! | `gateway`    | `Native::Gateway`, and the two adapters that join gateway and worker             |
+//! | `worker`     | `Native::Worker`                                                              |
+//! | `seat`       | `Native::Seat`: takes jobs, answers them                                       |
+//! | `connection` | `Native::Connection`: one push connection                                      |
+//! | `env`        | the Rack environment of a request; `header_names` the keys of its fields        |
+//! | `response`   | reads and checks what the application answers                                   |
+//! | `options`    | reads the options Hash                                                         |
+//! | `error`      | Ruby's exception classes, and panics as exceptions                              |
+//! | `gvl`        | **all rules about the global VM lock**                                         |
+//! | `fork`       | objects that came over a fork                                                  |
+//!
+//! Rules for every `unsafe` and every line here:
+//! - Ruby is called only with the GVL, which every method called by Ruby has. Threads of the gateway and the worker
+//!   never call Ruby.
+//! - What may raise goes through magnus, which catches it (`rb_protect`); no exception may jump over Rust frames.
+//! - Ruby values live on the stack, or in a marked field, or are registered for good. Never in a `Vec`, `Box` or closure.
 
+// Only the init function that magnus generates is public, and nothing can be written above that.
+#![allow(missing_docs)]
+
+mod connection;
+mod env;
+mod error;
+mod fork;
+mod gateway;
+mod gvl;
+mod header_names;
+mod options;
+mod response;
+mod seat;
+mod worker;
+
+use magnus::{Error, Ruby, prelude::*};
+
+/// Run by `require`.
 #[magnus::init(name = "volador_ext")]
-fn init() {}
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    fork::watch();
+    ruby.require("stringio")?;
+    let volador = ruby.define_module("Volador")?;
+    error::init(ruby, volador)?;
+    let native = volador.define_module("Native")?;
+    gateway::init(ruby, native)?;
+    worker::init(ruby, native)?;
+    seat::init(ruby, native)?;
+    connection::init(ruby, native)?;
+    env::init(ruby);
+    Ok(())
+}

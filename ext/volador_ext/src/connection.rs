@@ -1,0 +1,80 @@
+//! `Native::Connection`: one push connection, or the request for one.
+
+use std::sync::Arc;
+
+use magnus::{
+    Class, Error, Module, RModule, RString, Ruby, encoding::Coderange, encoding::EncodingCapable, method, typed_data,
+};
+use volador_proto::link::Payload;
+use volador_worker::{PushStream, Worker};
+
+use crate::{error::guarded, fork::Forked};
+
+/// The Ruby object of a push connection. A connection whose object is gone needs none.
+#[derive(Debug)]
+#[magnus::wrap(class = "Volador::Native::Connection", free_immediately, size)]
+pub(crate) struct Connection {
+    ends: Forked<Ends>,
+}
+
+#[derive(Debug)]
+struct Ends {
+    worker: Arc<Worker>,
+    push: Arc<PushStream>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.worker.release(&self.push);
+    }
+}
+
+impl Connection {
+    pub(crate) fn wrap(ruby: &Ruby, worker: Arc<Worker>, push: Arc<PushStream>) -> typed_data::Obj<Self> {
+        ruby.obj_wrap(Self { ends: Forked::new(Ends { worker, push }) })
+    }
+
+    fn id(ruby: &Ruby, this: &Self) -> Result<u64, Error> {
+        Ok(this.ends.get(ruby)?.push.id().to_bits())
+    }
+
+    fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            let payload = payload_of(ruby, data);
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            Ok(worker.write(push, payload, unsafe { data.as_slice() }))
+        })
+    }
+
+    fn close(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            worker.close(push);
+            Ok(())
+        })
+    }
+
+    fn is_open(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
+        Ok(this.ends.get(ruby)?.push.is_open())
+    }
+}
+
+/// Text, if the string says that it is text and is right: a receiver closes the connection over invalid UTF-8.
+pub(crate) fn payload_of(ruby: &Ruby, data: RString) -> Payload {
+    let encoding = data.enc_get();
+    let is_text = encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex();
+    match data.enc_coderange_scan() {
+        Coderange::SevenBit | Coderange::Valid if is_text => Payload::Text,
+        _ => Payload::Binary,
+    }
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Connection", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("id", method!(Connection::id, 0))?;
+    class.define_method("write", method!(Connection::write, 1))?;
+    class.define_method("close", method!(Connection::close, 0))?;
+    class.define_method("open?", method!(Connection::is_open, 0))
+}

@@ -1,0 +1,208 @@
+//! The Rack environment of a request.
+//!
+//! It starts as a copy of a template that Ruby has made (`rack.errors`, `SERVER_SOFTWARE` and whatever else is the same
+//! for all requests), then gets what the request says. Encodings are those of Puma: what comes from the client is
+//! BINARY, which Rack::Lint demands as soon as there is a byte outside of ASCII in it.
+
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+use magnus::{
+    Error, RClass, RHash, RString, Ruby, Value,
+    prelude::*,
+    rb_sys::{AsRawValue, FromRawValue, protect},
+    value::{Lazy, ReprValue},
+};
+use volador_proto::link::{Request, RequestBody};
+
+use crate::header_names::{self, HeaderNames, interned};
+
+/// Frozen strings that are made once.
+macro_rules! strings {
+    ($($name:ident = $text:literal;)+) => {
+        $(static $name: Lazy<RString> = Lazy::new(|ruby| constant(ruby, $text));)+
+
+        fn force_strings(ruby: &Ruby) {
+            $(Lazy::force(&$name, ruby);)+
+        }
+    };
+}
+
+strings! {
+    REQUEST_METHOD = "REQUEST_METHOD";
+    PATH_INFO = "PATH_INFO";
+    QUERY_STRING = "QUERY_STRING";
+    REQUEST_PATH = "REQUEST_PATH";
+    REQUEST_URI = "REQUEST_URI";
+    SERVER_NAME = "SERVER_NAME";
+    SERVER_PORT = "SERVER_PORT";
+    SERVER_PROTOCOL = "SERVER_PROTOCOL";
+    HTTP_VERSION = "HTTP_VERSION";
+    REMOTE_ADDR = "REMOTE_ADDR";
+    CONTENT_LENGTH = "CONTENT_LENGTH";
+    RACK_URL_SCHEME = "rack.url_scheme";
+    RACK_INPUT = "rack.input";
+    GET = "GET";
+    HEAD = "HEAD";
+    POST = "POST";
+    PUT = "PUT";
+    PATCH = "PATCH";
+    DELETE = "DELETE";
+    OPTIONS = "OPTIONS";
+    HTTP_10 = "HTTP/1.0";
+    HTTP_11 = "HTTP/1.1";
+    SCHEME_HTTP = "http";
+    SCHEME_HTTPS = "https";
+    EMPTY = "";
+    PORT_80 = "80";
+    PORT_443 = "443";
+}
+
+static STRING_IO: Lazy<RClass> =
+    Lazy::new(|ruby| ruby.class_object().const_get("StringIO").unwrap_or_else(|_| ruby.class_object()));
+static FILE: Lazy<RClass> =
+    Lazy::new(|ruby| ruby.class_object().const_get("File").unwrap_or_else(|_| ruby.class_object()));
+
+fn constant(ruby: &Ruby, text: &str) -> RString {
+    interned(ruby, text.as_bytes()).unwrap_or_else(|_| ruby.str_new(text))
+}
+
+/// Makes the constants; the extension is being loaded.
+pub(crate) fn init(ruby: &Ruby) {
+    force_strings(ruby);
+    Lazy::force(&STRING_IO, ruby);
+    Lazy::force(&FILE, ruby);
+    header_names::init(ruby);
+}
+
+/// Pairs that are inserted together: one protected call and one look at the table's size for all of them.
+const PAIRS: usize = 32;
+
+/// Gathers pairs for a Hash. It lives on the stack, where Ruby's collector finds the values.
+struct Pairs {
+    env: RHash,
+    values: [Value; 2 * PAIRS],
+    /// Values in use; even, <= 2 * PAIRS.
+    len: usize,
+}
+
+impl Pairs {
+    fn add(&mut self, key: RString, value: impl ReprValue) -> Result<(), Error> {
+        if self.len == self.values.len() {
+            self.insert()?;
+        }
+        self.values[self.len] = key.as_value();
+        self.values[self.len + 1] = value.as_value();
+        self.len += 2;
+        Ok(())
+    }
+
+    fn insert(&mut self) -> Result<(), Error> {
+        let pairs = &self.values[..self.len];
+        self.len = 0;
+        self.env.bulk_insert(pairs)
+    }
+}
+
+/// The environment of a request. With it comes the File of a body that is in a file, which is to be closed once the
+/// request is answered.
+pub(crate) fn build(
+    ruby: &Ruby,
+    request: Request,
+    template: RHash,
+    empty_input: Value,
+) -> Result<(RHash, Option<Value>), Error> {
+    let env = dup(ruby, template)?;
+    let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
+    let mut pairs = Pairs { env, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
+
+    pairs.add(constant(&REQUEST_METHOD), method(ruby, &request.method))?;
+    let path = ruby.str_from_slice(&request.path);
+    pairs.add(constant(&REQUEST_PATH), path)?;
+    // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
+    pairs.add(constant(&PATH_INFO), if &request.path[..] == b"*" { constant(&EMPTY) } else { path })?;
+    pairs.add(constant(&QUERY_STRING), either(ruby, &request.query, &[(b"", &EMPTY)]))?;
+    let uri = ruby.str_from_slice(&request.path);
+    if !request.query.is_empty() {
+        uri.cat(b"?");
+        uri.cat(&request.query);
+    }
+    pairs.add(constant(&REQUEST_URI), uri)?;
+    pairs.add(constant(&SERVER_NAME), ruby.str_from_slice(&request.server_name))?;
+    let ports: [(&[u8], _); 2] = [(b"80", &PORT_80), (b"443", &PORT_443)];
+    pairs.add(constant(&SERVER_PORT), either(ruby, &request.server_port, &ports))?;
+    let version = constant(if request.http_10 { &HTTP_10 } else { &HTTP_11 });
+    pairs.add(constant(&SERVER_PROTOCOL), version)?;
+    pairs.add(constant(&HTTP_VERSION), version)?;
+    pairs.add(constant(&REMOTE_ADDR), ruby.str_from_slice(&request.remote_addr))?;
+    pairs.add(constant(&RACK_URL_SCHEME), constant(if request.tls { &SCHEME_HTTPS } else { &SCHEME_HTTP }))?;
+
+    let mut has_length = false;
+    {
+        let mut names = HeaderNames::lock(ruby);
+        for (name, value) in &request.fields {
+            match &name[..] {
+                // The body has been decoded: its length is known now, and how it came is of no more use.
+                b"transfer-encoding" => continue,
+                b"content-length" => has_length = true,
+                _ => {}
+            }
+            pairs.add(names.key(name)?, ruby.str_from_slice(value))?;
+        }
+    }
+    let body_len = match &request.body {
+        RequestBody::None => None,
+        RequestBody::Inline(bytes) => Some(bytes.len() as u64),
+        RequestBody::File { len, .. } => Some(*len),
+    };
+    if let Some(len) = body_len
+        && !has_length
+    {
+        pairs.add(constant(&CONTENT_LENGTH), ruby.str_from_slice(len.to_string().as_bytes()))?;
+    }
+    pairs.insert()?;
+
+    let (input, file) = match request.body {
+        RequestBody::None => (empty_input, None),
+        RequestBody::Inline(bytes) => {
+            let bytes = ruby.str_from_slice(&bytes);
+            (ruby.get_inner(&STRING_IO).new_instance((bytes,))?.as_value(), None)
+        }
+        RequestBody::File { fd, .. } => {
+            let file: Value = ruby.get_inner(&FILE).funcall("for_fd", (fd.as_raw_fd(), "rb"))?;
+            // The File has it now, and closes it.
+            let _ = fd.into_raw_fd();
+            (file, Some(file))
+        }
+    };
+    env.aset(constant(&RACK_INPUT), input)?;
+    Ok((env, file))
+}
+
+/// A copy that is not frozen.
+fn dup(ruby: &Ruby, template: RHash) -> Result<RHash, Error> {
+    let template = template.as_raw();
+    // SAFETY: the argument is a Hash, and so is the result; what it raises (lack of memory) is caught.
+    let copy = unsafe { Value::from_raw(protect(|| rb_sys::rb_hash_dup(template))?) };
+    Ok(RHash::from_value(copy).unwrap_or_else(|| ruby.hash_new()))
+}
+
+fn method(ruby: &Ruby, method: &[u8]) -> RString {
+    let known: [(&[u8], _); 7] = [
+        (b"GET", &GET),
+        (b"POST", &POST),
+        (b"HEAD", &HEAD),
+        (b"PUT", &PUT),
+        (b"PATCH", &PATCH),
+        (b"DELETE", &DELETE),
+        (b"OPTIONS", &OPTIONS),
+    ];
+    either(ruby, method, &known)
+}
+
+/// One of the known frozen strings, or a new one.
+fn either(ruby: &Ruby, bytes: &[u8], known: &[(&[u8], &'static Lazy<RString>)]) -> RString {
+    match known.iter().find(|(text, _)| *text == bytes) {
+        Some((_, string)) => ruby.get_inner(*string),
+        None => ruby.str_from_slice(bytes),
+    }
+}

@@ -1,0 +1,87 @@
+//! Ruby's exception classes, and panics as exceptions.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use magnus::{Error, ExceptionClass, RModule, Ruby, prelude::*, value::Lazy};
+use volador_gateway::GatewayError;
+use volador_worker::WriteError;
+
+static ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "Error"));
+static CONFIGURATION: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "ConfigurationError"));
+static RESPONSE: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "ResponseError"));
+static CLIENT_GONE: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "ClientGone"));
+
+/// Looks the classes up, which `lib/volador/error.rb` defines.
+pub(crate) fn init(ruby: &Ruby, volador: RModule) -> Result<(), Error> {
+    for name in ["Error", "ConfigurationError", "ResponseError", "ClientGone"] {
+        volador.const_get::<_, ExceptionClass>(name).map_err(|_| {
+            let message = format!("Volador::{name} is not defined: require \"volador\", not its extension");
+            Error::new(ruby.exception_load_error(), message)
+        })?;
+    }
+    [&ERROR, &CONFIGURATION, &RESPONSE, &CLIENT_GONE].into_iter().for_each(|class| Lazy::force(class, ruby));
+    Ok(())
+}
+
+fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
+    let class = ruby.class_object().const_get::<_, RModule>("Volador").and_then(|volador| volador.const_get(name));
+    // Not reached: `init` has made sure of them.
+    class.unwrap_or_else(|_| ruby.exception_standard_error())
+}
+
+/// `Volador::Error`.
+pub(crate) fn volador(ruby: &Ruby, message: impl Into<String>) -> Error {
+    Error::new(ruby.get_inner(&ERROR), message.into())
+}
+
+/// `Volador::ConfigurationError`.
+pub(crate) fn configuration(ruby: &Ruby, message: impl Into<String>) -> Error {
+    Error::new(ruby.get_inner(&CONFIGURATION), message.into())
+}
+
+/// `Volador::ResponseError`.
+pub(crate) fn response(ruby: &Ruby, message: impl Into<String>) -> Error {
+    Error::new(ruby.get_inner(&RESPONSE), message.into())
+}
+
+/// What a failed write of a streamed response raises.
+pub(crate) fn write(ruby: &Ruby, error: &WriteError) -> Error {
+    match error {
+        WriteError::Gone => Error::new(ruby.get_inner(&CLIENT_GONE), error.to_string()),
+        WriteError::Spool(source) => io(ruby, source, error.to_string()),
+        _ => volador(ruby, error.to_string()),
+    }
+}
+
+/// What a gateway that can't start raises.
+pub(crate) fn gateway(ruby: &Ruby, error: &GatewayError) -> Error {
+    match error {
+        GatewayError::BadAddress { .. } => configuration(ruby, error.to_string()),
+        GatewayError::Bind { address, source } => io(ruby, source, format!("can't listen on {address}")),
+        GatewayError::Start(source) => io(ruby, source, "can't start a gateway thread".to_owned()),
+        _ => volador(ruby, error.to_string()),
+    }
+}
+
+/// The `Errno` class of a system error, which Ruby puts its own description in front of; `Volador::Error` for others (a
+/// host name that is not known, for instance).
+pub(crate) fn io(ruby: &Ruby, error: &std::io::Error, message: String) -> Error {
+    let Some(errno) = error.raw_os_error() else { return volador(ruby, format!("{message}: {error}")) };
+    let class = ruby.exception_system_call_error();
+    match class.new_instance((message, errno)) {
+        Ok(exception) => exception.into(),
+        Err(raised) => raised,
+    }
+}
+
+/// Runs the body of a method. A panic becomes a `Volador::Error`: one faulty request must not end the process, which a
+/// panic that reaches Ruby does (as an exception that can't be rescued).
+pub(crate) fn guarded<R>(ruby: &Ruby, body: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    // Unwind safety: what a panic may leave half done is the seat's current request. Its answer is missing then, or
+    // cut off at the next take.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("no message");
+        Err(volador(ruby, format!("internal error in Volador, please report it: {text}")))
+    })
+}

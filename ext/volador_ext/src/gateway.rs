@@ -1,0 +1,211 @@
+//! `Native::Gateway`: the gateway's half of the server, and what joins it to the worker of the same process.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use magnus::{Error, Module, Object, RHash, RModule, Ruby, TryConvert, Value, function, method, typed_data};
+use parking_lot::RwLock;
+use volador_gateway::{BindAddress, Config, GatewayHandle, WorkerLink};
+use volador_proto::link::Batch;
+use volador_worker::Outlet;
+
+use crate::{
+    error::{self, guarded},
+    fork::Forked,
+    gvl,
+    options::Options,
+    worker::Worker,
+};
+
+/// How long a wait goes on after it was interrupted, at most.
+const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
+
+/// The Ruby object of the gateway.
+#[derive(Debug)]
+#[magnus::wrap(class = "Volador::Native::Gateway", free_immediately, size)]
+pub(crate) struct Gateway {
+    server: Forked<Server>,
+    addresses: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Server {
+    /// Written to start and to stop, read meanwhile. Waited for only without the GVL.
+    gateway: RwLock<volador_gateway::Gateway>,
+    started: AtomicBool,
+    /// Ends a drain, which reads.
+    stopping: AtomicBool,
+}
+
+impl Gateway {
+    fn new(ruby: &Ruby, options: RHash) -> Result<typed_data::Obj<Self>, Error> {
+        guarded(ruby, || {
+            let config = config(&Options::new(ruby, options), ruby)?;
+            // Looking up a host name may take its time.
+            let gateway = gvl::blocking(ruby, || volador_gateway::Gateway::bind(config))?
+                .map_err(|error| error::gateway(ruby, &error))?;
+            Ok(ruby.obj_wrap(Self {
+                addresses: gateway.addresses().to_vec(),
+                server: Forked::new(Server {
+                    gateway: RwLock::new(gateway),
+                    started: AtomicBool::new(false),
+                    stopping: AtomicBool::new(false),
+                }),
+            }))
+        })
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        self.addresses.clone()
+    }
+
+    fn start(ruby: &Ruby, this: &Self, worker: &Worker) -> Result<(), Error> {
+        guarded(ruby, || {
+            let (server, worker) = (this.server.get(ruby)?, worker.get(ruby)?.clone());
+            if server.started.swap(true, Ordering::Relaxed) {
+                return Err(error::volador(ruby, "the gateway has been started before"));
+            }
+            let link = Arc::new(Deliver(worker.clone()));
+            let handle = gvl::blocking(ruby, || server.gateway.write().start(link))?
+                .map_err(|error| error::gateway(ruby, &error))?;
+            // Jobs wait in the worker until it is joined, so none that has arrived meanwhile is lost.
+            worker
+                .join(Arc::new(Answer(handle)))
+                .map_err(|error| error::io(ruby, &error, "can't start the worker's watcher thread".to_owned()))
+        })
+    }
+
+    fn drain(ruby: &Ruby, this: &Self, seconds: f64) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let server = this.server.get(ruby)?;
+            let timeout = Duration::try_from_secs_f64(seconds)
+                .map_err(|_| error::configuration(ruby, format!("can't drain for {seconds} seconds")))?;
+            let until = Instant::now() + timeout.min(Duration::from_secs(1 << 30));
+            loop {
+                let interrupted = AtomicBool::new(false);
+                let waited = gvl::without_gvl(&interrupted, || server.drain(until, &interrupted));
+                if let Ok(Some(drained)) = waited {
+                    return Ok(drained);
+                }
+                ruby.thread_check_ints()?;
+            }
+        })
+    }
+
+    fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            let server = this.server.get(ruby)?;
+            server.stopping.store(true, Ordering::Relaxed);
+            gvl::finishing(|| server.gateway.write().stop());
+            Ok(())
+        })
+    }
+
+    fn stats(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        guarded(ruby, || {
+            let server = this.server.get(ruby)?;
+            let stats = gvl::blocking(ruby, || server.gateway.read().stats())?;
+            let hash = ruby.hash_new();
+            for (name, n) in stats.entries() {
+                hash.aset(ruby.to_symbol(name), n)?;
+            }
+            Ok(hash)
+        })
+    }
+}
+
+impl Server {
+    /// Whether all is done; None when the wait was interrupted.
+    fn drain(&self, until: Instant, interrupted: &AtomicBool) -> Option<bool> {
+        let gateway = self.gateway.read();
+        gateway.drain();
+        loop {
+            let now = Instant::now();
+            if gateway.wait_drained(until.min(now + INTERRUPT_CHECK)) {
+                return Some(true);
+            }
+            if now >= until || self.stopping.load(Ordering::Relaxed) {
+                return Some(false);
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
+    }
+}
+
+/// Gives the gateway's frames to the worker.
+#[derive(Debug)]
+struct Deliver(Arc<volador_worker::Worker>);
+
+impl WorkerLink for Deliver {
+    fn deliver(&self, batch: Batch) {
+        if let Err(error) = self.0.deliver(batch) {
+            // Both halves are of one build: only a fault of ours gets here, and this thread can't raise.
+            eprintln!("volador: the link is broken, please report it: {error}");
+        }
+    }
+}
+
+/// Gives the worker's frames to the gateway.
+struct Answer(GatewayHandle);
+
+impl Outlet for Answer {
+    fn deliver(&self, shard: u8, batch: Batch) {
+        self.0.deliver(shard, batch);
+    }
+
+    fn shards(&self) -> u8 {
+        self.0.shards()
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
+    let bind = options.get::<Vec<String>>("bind")?;
+    let bind = bind.iter().map(|address| address.parse()).collect::<Result<Vec<BindAddress>, _>>();
+    let allowed_origins = options.get::<Value>("allowed_origins")?;
+    Ok(Config {
+        bind: bind.map_err(|error| error::gateway(ruby, &error))?,
+        shards: options.get("shards")?,
+        threads: options.get("threads")?,
+        queue_max: options.get("queue_max")?,
+        head_max_bytes: options.get("head_max_bytes")?,
+        header_fields_max: options.get("header_fields_max")?,
+        target_max_bytes: options.get("target_max_bytes")?,
+        body_max_bytes: options.get("body_max_bytes")?,
+        body_memory_bytes: options.get("body_memory_bytes")?,
+        tmpdir: options.get::<PathBuf>("tmpdir")?,
+        head_timeout: options.duration("head_timeout")?,
+        body_min_rate: u32::try_from(options.get::<u64>("body_min_rate")?).unwrap_or(u32::MAX),
+        keep_alive_timeout: options.duration("keep_alive_timeout")?,
+        write_timeout: options.duration("write_timeout")?,
+        message_max_bytes: options.get("message_max_bytes")?,
+        send_queue_max_bytes: options.get("send_queue_max_bytes")?,
+        ping_interval: options.duration("ping_interval")?,
+        heartbeat_interval: options.duration("heartbeat_interval")?,
+        allowed_origins: Option::<Vec<String>>::try_convert(allowed_origins)?,
+    })
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Gateway", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Gateway::new, 1))?;
+    class.define_method("addresses", method!(Gateway::addresses, 0))?;
+    class.define_method("start", method!(Gateway::start, 1))?;
+    class.define_method("drain", method!(Gateway::drain, 1))?;
+    class.define_method("stop", method!(Gateway::stop, 0))?;
+    class.define_method("stats", method!(Gateway::stats, 0))
+}

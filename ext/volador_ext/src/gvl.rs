@@ -1,0 +1,111 @@
+//! The rules about the global VM lock (GVL). All code that releases it is in this file.
+//!
+//! - Whatever waits, waits without the GVL. Whatever is quick (a lock that is held for microseconds, handing frames to
+//!   the gateway) is done with it: releasing and getting it back costs more.
+//! - Without the GVL no Ruby function may be called. The closures here are `Send`, which keeps `Value` and `Ruby` out of
+//!   them at compile time, since those are not.
+//! - `rb_nogvl` is called with RB_NOGVL_INTR_FAIL. With flags 0 it would check for interrupts after the closure has run,
+//!   and jump over our frames. With it, interrupts are the caller's to check: first keep what the closure brought, then
+//!   call `Ruby::thread_check_ints`, which catches the jump.
+//! - The unblock function is called by another thread, which holds a lock of the interrupted one: it calls no Ruby and
+//!   does not wait. It is called once per interrupt, so its effect must last until the wait has seen it.
+
+use std::{
+    ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use magnus::{Error, Ruby};
+
+/// What ends the wait of a thread that is interrupted.
+pub(crate) trait Unblock: Sync {
+    /// Ends the wait, also one that begins later. From any thread.
+    fn unblock(&self);
+}
+
+impl Unblock for volador_worker::Waiter {
+    fn unblock(&self) {
+        self.interrupt();
+    }
+}
+
+/// For waits that look for themselves whether they are interrupted.
+impl Unblock for AtomicBool {
+    fn unblock(&self) {
+        self.store(true, Ordering::Relaxed);
+    }
+}
+
+/// For what can't be interrupted and takes no long time.
+struct Uninterruptible;
+
+impl Unblock for Uninterruptible {
+    fn unblock(&self) {}
+}
+
+/// Runs `f` without the GVL. Gives `f` back when it was not run because an interrupt is pending.
+pub(crate) fn without_gvl<F, R, U>(unblock: &U, f: F) -> Result<R, F>
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+    U: Unblock,
+{
+    struct Call<F, R> {
+        f: Option<F>,
+        result: Option<std::thread::Result<R>>,
+    }
+    unsafe extern "C" fn run<F: FnOnce() -> R, R>(call: *mut c_void) -> *mut c_void {
+        // SAFETY: `call` points to the Call on the frame below, which waits for this function and does not touch it.
+        let call = unsafe { &mut *call.cast::<Call<F, R>>() };
+        if let Some(f) = call.f.take() {
+            // A panic must not unwind through Ruby's frames.
+            call.result = Some(catch_unwind(AssertUnwindSafe(f)));
+        }
+        ptr::null_mut()
+    }
+    unsafe extern "C" fn unblock_by<U: Unblock>(unblock: *mut c_void) {
+        // SAFETY: points to the `unblock` that the caller borrows for the whole call; U is Sync.
+        let unblock = unsafe { &*unblock.cast::<U>() };
+        let _ = catch_unwind(AssertUnwindSafe(|| unblock.unblock()));
+    }
+    let mut call = Call { f: Some(f), result: None };
+    // SAFETY: this thread has the GVL (only methods called by Ruby come here). Both pointers outlive the call. With
+    // INTR_FAIL rb_nogvl neither raises nor jumps; the closure calls no Ruby, as it can hold nothing to call it with.
+    unsafe {
+        rb_sys::rb_nogvl(
+            Some(run::<F, R>),
+            (&raw mut call).cast(),
+            Some(unblock_by::<U>),
+            ptr::from_ref(unblock).cast_mut().cast(),
+            rb_sys::RB_NOGVL_INTR_FAIL as i32,
+        );
+    }
+    match (call.result, call.f) {
+        (Some(Ok(result)), _) => Ok(result),
+        (Some(Err(panic)), _) => resume_unwind(panic),
+        (None, Some(f)) => Err(f),
+        (None, None) => unreachable!("the closure leaves its place only to give a result"),
+    }
+}
+
+/// Runs `f`, which takes no long time, without the GVL. Pending interrupts come first.
+///
+/// # Errors
+/// What an interrupt raises; `f` has then not been run.
+pub(crate) fn blocking<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> Result<R, Error> {
+    let mut f = f;
+    loop {
+        match without_gvl(&Uninterruptible, f) {
+            Ok(result) => return Ok(result),
+            Err(again) => f = again,
+        }
+        ruby.thread_check_ints()?;
+    }
+}
+
+/// Runs `f`, which takes no long time and must be run, even if an interrupt is pending: then with the GVL.
+pub(crate) fn finishing<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    without_gvl(&Uninterruptible, f).unwrap_or_else(|f| f())
+}

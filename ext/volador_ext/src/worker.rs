@@ -1,0 +1,85 @@
+//! `Native::Worker`: the worker's half of the server.
+
+use std::{path::PathBuf, sync::Arc};
+
+use magnus::{
+    DataTypeFunctions, Error, Module, Object, RHash, RModule, RString, Ruby, TypedData, Value, function, gc, method,
+    typed_data, value::Opaque,
+};
+use volador_worker::Options as WorkerOptions;
+
+use crate::{connection::payload_of, error::guarded, fork::Forked, options::Options, seat::Seat};
+
+/// The Ruby object of the worker.
+#[derive(TypedData)]
+#[magnus(class = "Volador::Native::Worker", free_immediately, size, mark)]
+pub(crate) struct Worker {
+    worker: Forked<Arc<volador_worker::Worker>>,
+    /// What each request's environment starts from; frozen.
+    pub(crate) env: Opaque<RHash>,
+    /// `rack.input` of a request without a body.
+    pub(crate) empty_input: Opaque<Value>,
+}
+
+impl DataTypeFunctions for Worker {
+    fn mark(&self, marker: &gc::Marker) {
+        marker.mark(self.env);
+        marker.mark(self.empty_input);
+    }
+}
+
+impl Worker {
+    fn new(ruby: &Ruby, options: RHash) -> Result<typed_data::Obj<Self>, Error> {
+        guarded(ruby, || {
+            let options = Options::new(ruby, options);
+            let env: RHash = options.get("env")?;
+            let worker = volador_worker::Worker::new(WorkerOptions {
+                window_bytes: options.get("response_window_bytes")?,
+                spool_max_bytes: options.get("spool_max_bytes")?,
+                tmpdir: options.get::<PathBuf>("tmpdir")?,
+            });
+            let empty_input: Value = options.get("empty_input")?;
+            Ok(ruby.obj_wrap(Self {
+                worker: Forked::new(Arc::new(worker)),
+                env: env.into(),
+                empty_input: empty_input.into(),
+            }))
+        })
+    }
+
+    pub(crate) fn get(&self, ruby: &Ruby) -> Result<&Arc<volador_worker::Worker>, Error> {
+        self.worker.get(ruby)
+    }
+
+    fn broadcast(ruby: &Ruby, this: &Self, pattern: RString, data: RString) -> Result<(), Error> {
+        guarded(ruby, || {
+            let payload = payload_of(ruby, data);
+            // SAFETY: both slices are copied before Ruby code can run again and change the strings.
+            let (pattern, data) = unsafe { (pattern.as_slice(), data.as_slice()) };
+            this.get(ruby)?.broadcast(pattern, payload, data);
+            Ok(())
+        })
+    }
+
+    fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.get(ruby)?.stop();
+        Ok(())
+    }
+
+    fn queued(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
+        Ok(this.get(ruby)?.queued())
+    }
+
+    fn seat(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<typed_data::Obj<Seat>, Error> {
+        Seat::wrap(ruby, this)
+    }
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Worker", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Worker::new, 1))?;
+    class.define_method("broadcast", method!(Worker::broadcast, 2))?;
+    class.define_method("stop", method!(Worker::stop, 0))?;
+    class.define_method("queued", method!(Worker::queued, 0))?;
+    class.define_method("seat", method!(Worker::seat, 0))
+}
