@@ -2,10 +2,7 @@
 
 mod support;
 
-use std::{
-    io::{Seek, SeekFrom, Write},
-    time::Duration,
-};
+use std::{io::Write, time::Duration};
 
 use support::{Server, body_of, config, eventually};
 use volador_gateway::Config;
@@ -252,12 +249,11 @@ fn a_spilled_answer_is_read_from_its_file_between_its_chunks_and_every_byte_is_c
 }
 
 #[test]
-fn a_file_answer_is_sent_from_its_position_with_its_length() {
+fn a_file_answer_is_sent_from_its_offset_with_its_length() {
     let server = Server::start(config(), |id, frame, answers| {
         if let ToWorker::Request(_) = frame {
-            let mut file = file(&[b"skipped".to_vec(), vec![b'x'; 300_000]].concat());
-            file.seek(SeekFrom::Start(7)).unwrap();
-            answers.response(id, 200, [], ResponseBody::File { fd: file.into(), len: 300_000 });
+            let file = file(&[b"skipped".to_vec(), vec![b'x'; 300_000]].concat());
+            answers.response(id, 200, [], ResponseBody::File { fd: file.into(), offset: 7, len: 300_000 });
         }
     });
     let mut client = server.connect();
@@ -271,14 +267,14 @@ fn a_file_answer_is_sent_from_its_position_with_its_length() {
 fn a_file_that_is_shorter_than_its_answer_cuts_the_connection() {
     let server = Server::start(config(), |id, frame, answers| {
         if let ToWorker::Request(_) = frame {
-            let mut file = file(b"short");
-            file.rewind().unwrap();
-            answers.response(id, 200, [], ResponseBody::File { fd: file.into(), len: 100 });
+            let fd = file(b"short").into();
+            answers.response(id, 200, [], ResponseBody::File { fd, offset: 0, len: 100 });
         }
     });
     let mut client = server.connect();
     assert!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head().head.contains("content-length: 100\r\n"));
-    assert_eq!(client.rest(), "short");
+    // What was read before the fault may or may not have gone out.
+    assert!("short".starts_with(&client.rest()));
 }
 
 #[test]

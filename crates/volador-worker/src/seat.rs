@@ -237,17 +237,18 @@ impl Seat {
         self.set_answer(Answer::Given);
     }
 
-    /// A complete answer whose body is `len` bytes of a file, from its position on.
+    /// A complete answer whose body is `len` bytes of a file, from `offset` on.
     pub fn respond_file<'a>(
         &mut self,
         status: u16,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         fd: OwnedFd,
+        offset: u64,
         len: u64,
     ) {
         let Some(stream) = self.unanswered() else { return };
         self.refuse_push();
-        let body = ResponseBody::File { fd, len };
+        let body = ResponseBody::File { fd, offset, len };
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.response(stream, status, fields, body));
         self.set_answer(Answer::Given);
     }

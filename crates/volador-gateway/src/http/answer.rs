@@ -87,10 +87,10 @@ async fn dispatch(
                     Body::whole(bytes)
                 }
                 ResponseBody::Stream => Body::stream(ticket),
-                ResponseBody::File { fd, len } => {
+                ResponseBody::File { fd, offset, len } => {
                     ticket.complete();
                     head.headers_mut().remove(header::CONTENT_LENGTH);
-                    Body::file(FileReader::from_position(fd), len)
+                    Body::file(FileReader::new(fd, offset), len)
                 }
             };
             Ok((head, body))

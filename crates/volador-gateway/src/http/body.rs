@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     future::Future,
-    io::{self, Seek},
+    io,
     os::{fd::OwnedFd, unix::fs::FileExt},
     pin::Pin,
     sync::Arc,
@@ -99,32 +99,19 @@ impl http_body::Body for Body {
 #[derive(Debug)]
 pub(super) struct FileReader {
     file: Arc<File>,
-    /// Where the next read begins; a failed look-up of the start is reported by the first read.
-    offset: io::Result<u64>,
+    /// Where the next read begins.
+    offset: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileReader {
-    /// Reads from where the descriptor stands.
-    pub(super) fn from_position(fd: OwnedFd) -> Self {
-        let mut file = File::from(fd);
-        Self { offset: file.stream_position(), file: Arc::new(file), reading: None }
-    }
-
-    fn from_start(fd: OwnedFd) -> Self {
-        Self { offset: Ok(0), file: Arc::new(File::from(fd)), reading: None }
-    }
-
-    fn offset(&mut self) -> Result<u64, BodyError> {
-        match &self.offset {
-            Ok(offset) => Ok(*offset),
-            Err(error) => Err(BodyError::File(error.kind().into())),
-        }
+    pub(super) fn new(fd: OwnedFd, offset: u64) -> Self {
+        Self { offset, file: Arc::new(File::from(fd)), reading: None }
     }
 
     /// The next bytes, at most `left`; never none of them.
     fn poll_read(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<Result<Bytes, BodyError>> {
-        let offset = self.offset()?;
+        let offset = self.offset;
         let reading = self.reading.get_or_insert_with(|| {
             let file = self.file.clone();
             tokio::task::spawn_blocking(move || {
@@ -141,7 +128,7 @@ impl FileReader {
             // Shorter than the application said, or cut meanwhile.
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
         }
-        self.offset = Ok(offset + bytes.len() as u64);
+        self.offset += bytes.len() as u64;
         Poll::Ready(Ok(bytes))
     }
 }
@@ -159,7 +146,7 @@ impl Stream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
             if let Some((reader, len)) = &mut self.spill {
-                let left = *len - reader.offset()?.min(*len);
+                let left = *len - reader.offset.min(*len);
                 if left > 0 {
                     let bytes = ready!(reader.poll_read(cx, left))?;
                     return Poll::Ready(Ok(Some(self.credited(bytes))));
@@ -175,7 +162,7 @@ impl Stream {
                     self.spill = None;
                     return Poll::Ready(Ok(Some(self.credited(bytes))));
                 }
-                Part::Spill(fd) => self.spill = Some((FileReader::from_start(fd), 0)),
+                Part::Spill(fd) => self.spill = Some((FileReader::new(fd, 0), 0)),
                 Part::Spilled(total) => {
                     if let Some((_, len)) = &mut self.spill {
                         *len = total;

@@ -9,6 +9,9 @@ use super::{LinkError, StreamId};
 /// Bytes of a frame before its payload.
 pub(super) const HEAD_LEN: usize = 13;
 
+/// Bytes of a payload at most. What an application may write at once (a message, a chunk) is to be checked before.
+pub const FRAME_MAX: usize = 1 << 30;
+
 /// Frames on their way to the other half of the link, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -60,9 +63,10 @@ impl Batch {
         self.bytes.put_u8(kind);
         self.bytes.put_u64_le(stream.to_bits());
         payload(&mut self.bytes);
-        // 4 GiB in one frame are out of reach: bodies above 64 KiB travel as chunks or descriptors, messages are limited.
-        let len = (self.bytes.len() - start - HEAD_LEN) as u32;
-        self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        let len = self.bytes.len() - start - HEAD_LEN;
+        // Both halves send what is larger in pieces; a frame of another length would put the rest of the link out of step.
+        assert!(len <= FRAME_MAX, "a link frame of {len} bytes; at most {FRAME_MAX} fit");
+        self.bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
     }
 
     pub(super) fn descriptor(&mut self, fd: OwnedFd) {
@@ -78,19 +82,48 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The next frame's kind, stream and payload; None at the end of the batch, or when its last frame is incomplete.
-    pub(super) fn next_raw(&mut self) -> Option<(u8, StreamId, Bytes)> {
-        let len = u32::from_le_bytes(*self.bytes.first_chunk()?) as usize;
-        if self.bytes.len() < HEAD_LEN + len {
+    /// The next frame's kind, stream and payload; None at the end of the batch.
+    pub(super) fn next_raw(&mut self) -> Option<Result<(u8, StreamId, Bytes), LinkError>> {
+        if self.bytes.is_empty() {
             return None;
         }
-        let kind = self.bytes[4];
-        let stream = u64::from_le_bytes(*self.bytes[5..].first_chunk()?);
+        let Some(head) = self.bytes.first_chunk::<HEAD_LEN>() else { return Some(Err(self.incomplete())) };
+        let [l0, l1, l2, l3, kind, stream @ ..] = *head;
+        let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if self.bytes.len() - HEAD_LEN < len {
+            return Some(Err(self.incomplete()));
+        }
         self.bytes.advance(HEAD_LEN);
-        Some((kind, StreamId::from_bits(stream), self.bytes.split_to(len)))
+        Some(Ok((kind, StreamId::from_bits(u64::from_le_bytes(stream)), self.bytes.split_to(len))))
+    }
+
+    /// The rest can't be told apart, so there is no next frame.
+    fn incomplete(&mut self) -> LinkError {
+        self.bytes.clear();
+        LinkError::Incomplete
     }
 
     pub(super) fn descriptor(&mut self, kind: u8) -> Result<OwnedFd, LinkError> {
         self.fds.pop_front().ok_or(LinkError::MissingDescriptor(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_ends_inside_of_a_frame_is_refused_at_every_cut() {
+        let mut batch = Batch::new();
+        batch.cancel(StreamId::NONE);
+        batch.credit(StreamId::NONE, 7);
+        let whole = batch.bytes.freeze();
+        for cut in 1..whole.len() {
+            let mut frames = Frames { bytes: whole.slice(..cut), fds: VecDeque::new() };
+            let read = std::iter::from_fn(|| frames.next_raw()).collect::<Vec<_>>();
+            let complete = usize::from(cut >= HEAD_LEN);
+            assert_eq!(read.iter().filter(|frame| frame.is_ok()).count(), complete, "cut at {cut}");
+            assert_eq!(read.iter().any(Result::is_err), cut != HEAD_LEN, "cut at {cut}");
+        }
     }
 }

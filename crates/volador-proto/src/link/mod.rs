@@ -14,7 +14,7 @@
 //! +--------+------+----------------+-------------------+
 //! ```
 //!
-//! Integers of the frame head are little-endian. Inside of a payload a string is a [`varint`](codec) length and its
+//! Integers of the frame head are little-endian. Inside of a payload a string is a varint length (LEB128) and its
 //! bytes. A frame that carries a file descriptor takes the next one of the batch: descriptors keep the frames' order.
 //!
 //! Who sends what: [`ToWorker`] and [`ToGateway`].
@@ -27,7 +27,7 @@ mod stream;
 mod to_gateway;
 mod to_worker;
 
-pub use batch::{Batch, Frames};
+pub use batch::{Batch, FRAME_MAX, Frames};
 pub use request::{Request, RequestBody, RequestHead, Transport};
 pub use response::{Field, Fields, Response, ResponseBody};
 pub use stream::StreamId;
@@ -48,6 +48,9 @@ pub enum Payload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
+    /// The batch ends inside of a frame.
+    #[error("a link batch ends inside of a frame")]
+    Incomplete,
     /// A payload ends before its last field.
     #[error("link frame of kind {kind} is too short for its fields")]
     Truncated {

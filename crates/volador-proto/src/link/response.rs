@@ -57,10 +57,12 @@ pub enum ResponseBody {
     Complete(Bytes),
     /// [`Chunk`](super::ToGateway::Chunk)s and at last an [`End`](super::ToGateway::End).
     Stream,
-    /// `len` bytes from the file's position on.
+    /// A part of a file.
     File {
-        /// The file.
+        /// The file. Its position has no meaning: the application may share it.
         fd: OwnedFd,
+        /// Where the part begins.
+        offset: u64,
         /// Bytes to send.
         len: u64,
     },
@@ -96,8 +98,9 @@ impl Response {
                 out.put_slice(bytes);
             }
             ResponseBody::Stream => out.put_u8(BODY_STREAM),
-            ResponseBody::File { len, .. } => {
+            ResponseBody::File { offset, len, .. } => {
                 out.put_u8(BODY_FILE);
+                out.put_u64_le(*offset);
                 out.put_u64_le(*len);
             }
         }
@@ -115,7 +118,9 @@ impl Response {
             body: match reader.u8()? {
                 BODY_COMPLETE => ResponseBody::Complete(reader.rest()),
                 BODY_STREAM => ResponseBody::Stream,
-                BODY_FILE => ResponseBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
+                BODY_FILE => {
+                    ResponseBody::File { offset: reader.u64()?, len: reader.u64()?, fd: frames.descriptor(kind)? }
+                }
                 _ => return Err(reader.bad("body")),
             },
         })

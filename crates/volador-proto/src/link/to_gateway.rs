@@ -68,24 +68,33 @@ impl ToGateway {
     /// # Errors
     /// [`LinkError`] when the frame is not one of these. The link is then of no more use.
     pub fn next(frames: &mut Frames) -> Option<Result<(StreamId, Self), LinkError>> {
-        let (kind, stream, payload) = frames.next_raw()?;
-        Some(Self::decode(kind, payload, frames).map(|frame| (stream, frame)))
+        Some(
+            frames
+                .next_raw()?
+                .and_then(|(kind, stream, payload)| Self::decode(kind, payload, frames).map(|frame| (stream, frame))),
+        )
     }
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
-        let mut reader = Reader::new(kind, payload.clone());
         Ok(match kind {
             RESPONSE => Self::Response(Response::decode(kind, payload, frames)?),
             CHUNK => Self::Chunk(payload),
             SPILL => Self::Spill(frames.descriptor(kind)?),
-            SPILLED => Self::Spilled(reader.u64()?),
+            SPILLED => Self::Spilled(Reader::new(kind, payload).u64()?),
             END => Self::End,
             ABORT => Self::Abort,
-            UPGRADE => Self::Upgrade { handler: reader.u8()? != 0, fields: Fields::decode(&mut reader)? },
-            WRITE => Self::Write(read_payload(&mut reader)?, reader.rest()),
+            UPGRADE => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Upgrade { handler: reader.u8()? != 0, fields: Fields::decode(&mut reader)? }
+            }
+            WRITE => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Write(read_payload(&mut reader)?, reader.rest())
+            }
             CLOSE => Self::Close,
-            HANDLED => Self::Handled(reader.u32()?),
+            HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),
             BROADCAST => {
+                let mut reader = Reader::new(kind, payload);
                 Self::Broadcast { payload: read_payload(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
             }
             _ => return Err(LinkError::UnknownKind(kind)),
@@ -229,7 +238,7 @@ mod tests {
         batch.spilled(ID, 1 << 40);
         batch.end(ID);
         batch.abort(ID);
-        batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), len: 9 });
+        batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
         batch.upgrade(ID, true, FIELDS);
         batch.write(ID, Payload::Binary, b"\0\xff");
         batch.close(ID);
@@ -249,7 +258,10 @@ mod tests {
         assert!(matches!(next(), ToGateway::Spilled(len) if len == 1 << 40));
         assert!(matches!(next(), ToGateway::End));
         assert!(matches!(next(), ToGateway::Abort));
-        assert!(matches!(next(), ToGateway::Response(Response { body: ResponseBody::File { len: 9, .. }, .. })));
+        assert!(matches!(
+            next(),
+            ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })
+        ));
         assert!(matches!(next(), ToGateway::Upgrade { handler: true, fields } if pairs(&fields) == FIELDS));
         assert!(matches!(next(), ToGateway::Write(Payload::Binary, data) if data[..] == b"\0\xff"[..]));
         assert!(matches!(next(), ToGateway::Close));

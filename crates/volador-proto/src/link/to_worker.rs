@@ -40,8 +40,11 @@ impl ToWorker {
     /// # Errors
     /// [`LinkError`] when the frame is not one of these. The link is then of no more use.
     pub fn next(frames: &mut Frames) -> Option<Result<(StreamId, Self), LinkError>> {
-        let (kind, stream, payload) = frames.next_raw()?;
-        Some(Self::decode(kind, payload, frames).map(|frame| (stream, frame)))
+        Some(
+            frames
+                .next_raw()?
+                .and_then(|(kind, stream, payload)| Self::decode(kind, payload, frames).map(|frame| (stream, frame))),
+        )
     }
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
