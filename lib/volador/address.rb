@@ -1,0 +1,55 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module Volador
+  # An address to listen on, as the options give it and as the gateway takes it: "tcp://127.0.0.1:9292" (always a
+  # numeric host) or "unix:///absolute/path".
+  module Address
+    # The port when none is given: rackup's.
+    DEFAULT_PORT = 9292
+
+    # @param uri [String] "tcp://host:port", "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
+    # @return [String] the address for the gateway
+    # @raise [ConfigurationError] for anything else
+    def self.parse(uri)
+      case uri
+      when %r{\Atcp://(?:\[([^\]]+)\]|([^:/\[\]]+))(?::(\d+))?/?\z}
+        tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer(Regexp.last_match(3) || DEFAULT_PORT, 10))
+      when %r{\Aunix://(.+)\z}
+        "unix://#{File.expand_path(Regexp.last_match(1))}"
+      when %r{\Assl://}
+        raise ConfigurationError, "bind #{uri}: Volador does not speak TLS yet; bind tcp:// or unix:// and let a " \
+                                  "proxy in front of it do TLS"
+      else
+        raise ConfigurationError, "bind must be tcp://HOST:PORT or unix://PATH, got #{uri.inspect}"
+      end
+    end
+
+    # @param host [String] a name or a numeric address
+    # @param port [Integer] 0 lets the system choose
+    # @return [String] the address for the gateway
+    # @raise [ConfigurationError] when the host has no address
+    def self.tcp(host, port)
+      raise ConfigurationError, "port must be an Integer from 0 to 65535, got #{port}" unless port.between?(0, 65_535)
+
+      ip = numeric(host.delete_prefix("[").delete_suffix("]"))
+      "tcp://#{ip.include?(':') ? "[#{ip}]" : ip}:#{port}"
+    end
+
+    # @param address [String] as the gateway gives it
+    # @return [String] what a browser takes: "http://127.0.0.1:9292"; a Unix address as it is
+    def self.url(address)
+      address.sub(%r{\Atcp://}, "http://")
+    end
+
+    # IPv4 first, since "localhost" means 127.0.0.1 to most clients and to every reverse proxy's example.
+    def self.numeric(host)
+      Addrinfo.getaddrinfo(host, nil, nil, :STREAM).min_by { |info| info.ipv4? ? 0 : 1 }.ip_address
+    rescue SocketError => e
+      raise ConfigurationError, "host #{host.inspect} has no address (#{e.message}): give a name that resolves, or a " \
+                                "numeric address"
+    end
+    private_class_method :numeric
+  end
+end

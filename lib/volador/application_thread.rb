@@ -1,0 +1,158 @@
+# frozen_string_literal: true
+
+require_relative "push/handshake"
+require_relative "responder"
+
+module Volador
+  # One of the Ruby threads that run the application: takes a job from its seat, a request or an event of a push
+  # connection, and completes it. A thread that the application ends (Thread#kill, Thread.exit) is replaced.
+  class ApplicationThread
+    # @param seat [Native::Seat] the thread's own
+    # @param app [#call]
+    # @param direct [Boolean] a push request goes to on_open of app itself (see Push::Interceptor)
+    # @param connections [Push::Connections]
+    # @param log [Log]
+    # @param name [String] of the Ruby thread
+    def initialize(seat:, app:, direct:, connections:, log:, name:)
+      @seat = seat
+      @app = app
+      @direct = direct
+      @connections = connections
+      @log = log
+      @name = name
+      @responder = Responder.new(seat, log)
+      @env = nil
+      @ended = false
+      @halted = false
+      @pid = Process.pid
+    end
+
+    # Starts the Ruby thread.
+    # @return [ApplicationThread] self
+    def start
+      @thread = Thread.new { run }
+      @thread.name = @name
+      self
+    end
+
+    # Waits for the end, which comes when the worker has stopped and no job is left.
+    # @param seconds [Numeric]
+    # @return [Boolean] whether it has come
+    def join(seconds)
+      deadline = now + seconds
+      loop do
+        thread = @thread
+        return false unless thread.join([deadline - now, 0].max)
+        # Else the application has ended it, and another one has taken its place.
+        return true if @ended || thread.equal?(@thread)
+      end
+    end
+
+    # Ends it now, whatever it does.
+    def kill
+      @halted = true
+      @thread.kill
+    end
+
+    private
+
+    def run
+      seat = @seat
+      while (job = seat.take)
+        if job.is_a?(Hash)
+          serve(job)
+        else
+          @connections.dispatch(job, seat.event)
+        end
+      end
+      @ended = true
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
+      # Raised into the thread (Thread#raise, a late Timeout) between two jobs, or by a failure to answer.
+      abandon(e)
+      retry
+    ensure
+      replace unless @ended
+    end
+
+    # The way of a plain request: nothing here but what it needs.
+    def serve(env)
+      @env = env
+      transport = @seat.transport
+      if transport
+        serve_push(env, transport)
+      else
+        answer = @app.call(env)
+        if answer.is_a?(Array)
+          status, headers, body = answer
+          if body.instance_of?(Array) && headers.is_a?(Hash) && status.is_a?(Integer) && answer.size == 3 &&
+             !headers.key?("rack.hijack") && !env.key?("rack.response_finished") && !body.respond_to?(:close)
+            @seat.respond(status, headers, body)
+          else
+            @responder.deliver(env, answer)
+          end
+        else
+          @responder.deliver(env, answer)
+        end
+      end
+      @env = nil
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
+      @responder.fail(env, e)
+      @responder.finished(env, nil, nil, e)
+      @env = nil
+    end
+
+    def serve_push(env, transport)
+      handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log)
+      env[Push::Handshake::ENV_KEY] = handshake
+      answer = @direct ? handshake.open(@app, env) : @app.call(env)
+      if handshake.accepted?(env, answer)
+        @responder.upgrade(env, answer, handshake)
+      else
+        @responder.deliver(env, answer, close_connection: handshake.failed?)
+        handshake.refused
+      end
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
+      # on_open has logged its own.
+      @responder.fail(env, e.equal?(handshake&.error) ? nil : e, close_connection: true)
+      @responder.finished(env, nil, nil, e)
+      handshake&.refused
+    end
+
+    def abandon(error)
+      env = @env
+      return @log.error("an exception outside of any request", error) unless env
+
+      @env = nil
+      @responder.fail(env, error)
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      @log.error("the request could not be answered", e)
+      @seat.abort unless @seat.answered?
+    end
+
+    # Runs while the thread dies.
+    def replace
+      return if @halted || forked?
+
+      if @env
+        abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
+                                "it has been replaced"))
+      end
+      start
+    end
+
+    # The application has forked and the child comes back here, say by `exit`: the request is the parent's.
+    def forked?
+      @pid != Process.pid
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end

@@ -1,0 +1,181 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+require_relative "address"
+require_relative "error"
+
+module Volador
+  # All options of a server: their defaults, and their validation with a message that says what a value must be.
+  #
+  #     Volador::Configuration.new(port: 3000, threads: 8).to_native
+  #
+  # An option that is nil counts as not given. Where it listens:
+  #
+  # port::  Integer 0 to 65535; ENV["PORT"], else 9292. 0 lets the system choose
+  # host::  String; 127.0.0.1 in the development environment, else 0.0.0.0
+  # bind::  String or Array of "tcp://HOST:PORT" and "unix://PATH"; replaces host and port
+  #
+  # All others are listed, with unit, default and effect, in {NUMBERS} and beside {#initialize}.
+  class Configuration
+    #   type  Integer or Float;  range  what is allowed;  default;  unit  for messages, nil where there is none
+    Number = Struct.new(:type, :range, :default, :unit)
+
+    KIB = 1024
+    MIB = 1024 * KIB
+    # No option is meant to be larger than this; it also keeps every value within what the gateway can hold.
+    MOST = 2**53
+    private_constant :KIB, :MIB, :MOST
+
+    # The options that are numbers. Those of bytes and seconds say so in their name or unit.
+    NUMBERS = {
+      # Ruby threads that run the application. Default: ENV["RAILS_MAX_THREADS"], else 5.
+      threads: Number.new(Integer, 1..1024, 5, nil),
+      # Gateway threads, each with its own event loop. One serves tens of thousands of requests a second.
+      shards: Number.new(Integer, 1..256, 1, nil),
+      # Requests that may wait for a Ruby thread; past it the answer is 503 with Retry-After.
+      queue_max: Number.new(Integer, 1..1_000_000, 1024, nil),
+      # A longer request head is answered with 431; costs as much memory per connection in the worst case.
+      head_max_bytes: Number.new(Integer, 1024..(16 * MIB), 32 * KIB, "bytes"),
+      # More header fields than these are answered with 431.
+      header_fields_max: Number.new(Integer, 1..10_000, 100, nil),
+      # A longer request target (path and query) is answered with 414.
+      target_max_bytes: Number.new(Integer, 64..MIB, 8 * KIB, "bytes"),
+      # A longer request body is answered with 413.
+      body_max_bytes: Number.new(Integer, 0..MOST, 64 * MIB, "bytes"),
+      # A longer request body goes to a file in tmpdir.
+      body_memory_bytes: Number.new(Integer, 0..MOST, 64 * KIB, "bytes"),
+      # A request head must be complete within this; else 408.
+      head_timeout: Number.new(Float, 0.001..86_400.0, 15.0, "seconds"),
+      # A request body must come at least this fast; else 408. 0 allows any slowness.
+      body_min_rate: Number.new(Integer, 0..MOST, 500, "bytes per second"),
+      # An idle keep-alive connection is closed after this.
+      keep_alive_timeout: Number.new(Float, 0.001..86_400.0, 65.0, "seconds"),
+      # A client that takes no byte of its response for this long is disconnected.
+      write_timeout: Number.new(Float, 0.001..86_400.0, 60.0, "seconds"),
+      # What a streamed response may have waiting in a file of tmpdir for a slow client; past it the body's `each` waits.
+      spool_max_bytes: Number.new(Integer, 0..MOST, 2048 * MIB, "bytes"),
+      # What a streamed response may have waiting in memory; past it the file is used.
+      response_window_bytes: Number.new(Integer, 1024..(1024 * MIB), 256 * KIB, "bytes"),
+      # A longer WebSocket message closes its connection with 1009.
+      message_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
+      # What a push connection may have waiting to be sent; past it, it is closed with 1013.
+      send_queue_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
+      # A WebSocket ping goes out this often; two unanswered ones end the connection.
+      ping_interval: Number.new(Float, 0.001..86_400.0, 30.0, "seconds"),
+      # An SSE comment goes out this often, so that proxies keep the stream and a dead one is noticed.
+      heartbeat_interval: Number.new(Float, 0.001..86_400.0, 15.0, "seconds"),
+      # A stopping server waits this long for running requests.
+      drain_timeout: Number.new(Float, 0.0..86_400.0, 25.0, "seconds")
+    }.freeze
+
+    # @return [Array<String>] addresses as the gateway takes them
+    attr_reader :bind
+    # @return [String] "development", "production", …
+    attr_reader :environment
+    # @return [String] the folder of request bodies and spools; Dir.tmpdir by default
+    attr_reader :tmpdir
+    # @return [Array<String>, nil] origins that may open a WebSocket, "https://example.com" or "*"; nil: the host's own
+    attr_reader :allowed_origins
+
+    # @!method threads
+    #   @return [Integer]; there is a reader for each of {NUMBERS}
+    NUMBERS.each_key { |name| define_method(name) { @numbers.fetch(name) } }
+
+    # @param environment [String, nil] ENV["RACK_ENV"], else "development"
+    # @param quiet [Boolean] print no lines but warnings and errors
+    # @param numbers [Hash] see {NUMBERS}
+    # @raise [ConfigurationError] for an unknown option or a value that an option cannot have
+    def initialize(port: nil, host: nil, bind: nil, environment: nil, quiet: false, tmpdir: nil, allowed_origins: nil,
+                   env: ENV, **numbers)
+      @environment = environment || presence(env["RACK_ENV"]) || "development"
+      @quiet = quiet ? true : false
+      @bind = addresses(port, host, bind, env)
+      @tmpdir = directory(tmpdir || Dir.tmpdir)
+      @allowed_origins = origins(allowed_origins)
+      numbers[:threads] ||= presence(env["RAILS_MAX_THREADS"])
+      @numbers = all_numbers(numbers)
+      freeze
+    end
+
+    # @return [Boolean]
+    def quiet?
+      @quiet
+    end
+
+    # @return [Hash{Symbol => Object}] what Native::Gateway.new and Native::Worker.new take
+    def to_native
+      @numbers.merge(bind: bind, tmpdir: tmpdir, allowed_origins: allowed_origins)
+    end
+
+    private
+
+    def addresses(port, host, bind, env)
+      return Array(bind).map { |uri| Address.parse(uri.to_s) } unless bind.nil? || Array(bind).empty?
+
+      host = presence(host) || (@environment == "development" ? "127.0.0.1" : "0.0.0.0")
+      # Puma's and rackup's way to name a Unix socket.
+      return [Address.parse("unix://#{host}")] if host.start_with?("/", ".")
+      return [Address.parse(host)] if host.include?("://")
+
+      [Address.tcp(host, port_number(port.nil? ? presence(env["PORT"]) || Address::DEFAULT_PORT : port))]
+    end
+
+    def port_number(value)
+      number = Integer(value.to_s, 10, exception: false)
+      return number if number&.between?(0, 65_535)
+
+      raise ConfigurationError, "port must be an Integer from 0 to 65535, got #{value.inspect}"
+    end
+
+    def all_numbers(given)
+      unknown = given.keys - NUMBERS.keys
+      unless unknown.empty?
+        raise ConfigurationError, "there is no option #{unknown.first}; there are port, host, bind, environment, " \
+                                  "quiet, tmpdir, allowed_origins, #{NUMBERS.keys.join(', ')}"
+      end
+
+      NUMBERS.to_h { |name, number| [name, given[name].nil? ? number.default : convert(name, number, given[name])] }
+    end
+
+    # Strings are numbers too: they come from the environment and from rackup's -O.
+    def convert(name, number, value)
+      converted = number.type == Integer ? integer(value) : float(value)
+      return converted if converted && number.range.cover?(converted)
+
+      kind = number.type == Integer ? "an Integer" : "a number"
+      unit = " #{number.unit}" if number.unit
+      raise ConfigurationError,
+            "#{name} must be #{kind} from #{number.range.begin} to #{number.range.end}#{unit}, got #{value.inspect}"
+    end
+
+    def integer(value)
+      value.is_a?(Integer) ? value : (Integer(value, 10, exception: false) if value.is_a?(String))
+    end
+
+    def float(value)
+      Float(value, exception: false) if value.is_a?(Numeric) || value.is_a?(String)
+    end
+
+    def directory(path)
+      path = File.expand_path(path.to_s)
+      return path if File.directory?(path) && File.writable?(path)
+
+      raise ConfigurationError, "tmpdir must be a folder that can be written to, got #{path.inspect}"
+    end
+
+    def origins(value)
+      return if value.nil?
+
+      list = Array(value).map(&:to_s)
+      wrong = list.find { |origin| origin != "*" && !origin.match?(%r{\A[a-z][a-z0-9+.-]*://[^/\s]+\z}i) }
+      return list unless wrong
+
+      raise ConfigurationError, "allowed_origins must be \"*\" or origins like \"https://example.com\", without a " \
+                                "path, got #{wrong.inspect}"
+    end
+
+    def presence(string)
+      string unless string.nil? || string.to_s.empty?
+    end
+  end
+end

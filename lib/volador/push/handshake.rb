@@ -1,0 +1,134 @@
+# frozen_string_literal: true
+
+require_relative "callbacks"
+require_relative "upgrade_callbacks"
+require_relative "writer"
+
+module Volador
+  module Push
+    # One WebSocket or SSE request on its way through the middleware, as `env['volador.push']`. The innermost app's
+    # `call` is intercepted (see {Interceptor}) and becomes {#open}; what the whole stack answers in the end decides.
+    class Handshake
+      # Where env carries it.
+      ENV_KEY = "volador.push"
+      # A status that Iodine's first form gives to say "upgrade"; no valid status of its own.
+      NO_STATUS = 0
+
+      # @return [Symbol] :websocket or :sse
+      attr_reader :transport
+      # @return [Exception, nil] what on_open raised; logged already
+      attr_reader :error
+
+      # @param transport [Symbol] :websocket or :sse
+      # @param connection [Native::Connection]
+      # @param connections [Connections]
+      # @param log [Log]
+      def initialize(transport, connection, connections, log)
+        @transport = transport
+        @connection = connection
+        @connections = connections
+        @log = log
+        @state = :pending
+      end
+
+      # @return [Boolean] no app has opened it yet
+      def pending?
+        @state == :pending
+      end
+
+      # @return [Boolean] on_open raised: the connection is to be closed after the answer
+      def failed?
+        @state == :failed
+      end
+
+      # Calls the app's `on_open`.
+      # @param app [#on_open]
+      # @param env [Hash] as `call` would have got it
+      # @return [Array] the answer for the middleware to work on: 101 for a WebSocket, a 200 head for SSE
+      def open(app, env)
+        writer = Writer.new(@connection)
+        env["push.writer"] = writer
+        @state = :opening
+        handler = app.on_open(env)
+        @callbacks = Callbacks.new(handler, writer, @log) unless nil.equal?(handler)
+        @state = :open
+        provisional_answer
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        fail_open(env, writer, e)
+        raise
+      ensure
+        # Thread#kill inside of on_open.
+        @state = :failed if @state == :opening
+      end
+
+      # What Iodine's first form returns is made presentable to the middleware, for which 0 is no status.
+      # @param answer [Object] of the innermost app
+      # @return [Object] the same, or with status 101
+      def present(env, answer)
+        return answer unless upgrade?(env) && answer.is_a?(Array) && answer.size == 3 && answer[0] == NO_STATUS
+
+        headers = {}
+        answer[1].each { |name, value| headers[name] = value unless name.to_s.match?(/\Acontent-(type|length)\z/i) }
+        answer[2].close if answer[2].respond_to?(:close)
+        [101, headers, []]
+      end
+
+      # Decides once the whole stack has answered.
+      # @param env [Hash]
+      # @param answer [Object] of the outermost app
+      # @return [Boolean] whether the connection becomes a push connection
+      def accepted?(env, answer)
+        status = answer[0] if answer.is_a?(Array) && answer.size == 3
+        return false unless status.respond_to?(:to_i) && status.to_i < 300
+        return true if @state == :open
+        return false unless upgrade?(env)
+
+        writer = Writer.new(@connection)
+        @callbacks = UpgradeCallbacks.new(UpgradeCallbacks.handler(env["upgrade.websocket"]), writer, @log)
+        @state = :open
+        true
+      end
+
+      # Before the handshake is answered: events may come right after.
+      # @return [Boolean] whether the handler wants events
+      def register
+        return false unless @callbacks&.any?
+
+        @connections.add(@connection.id, @callbacks)
+        true
+      end
+
+      # After it has been answered.
+      def opened
+        @callbacks&.opened
+      end
+
+      # After another answer than an upgrade has been given: an opened handler learns that it is closed.
+      def refused
+        @connections.delete(@connection.id)
+        @state = :refused
+        @callbacks&.close
+      end
+
+      private
+
+      def upgrade?(env)
+        @state == :pending && @transport == :websocket && env["upgrade.websocket"] ? true : false
+      end
+
+      def fail_open(env, writer, error)
+        @state = :failed
+        @error = error
+        writer&.close
+        path = "#{env['SCRIPT_NAME']}#{env['PATH_INFO']}"
+        @log.error("on_open for #{path} raised, the connection is closed", error)
+      end
+
+      def provisional_answer
+        return [101, {}, []] if @transport == :websocket
+
+        [200, { "content-type" => "text/event-stream", "cache-control" => "no-store" }, []]
+      end
+    end
+  end
+end

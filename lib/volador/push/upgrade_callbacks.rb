@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+require_relative "callbacks"
+
+module Volador
+  module Push
+    # Iodine's first form: `env['upgrade.websocket'] = handler`. The handler's `on_open` runs after the handshake, and
+    # before any other callback. A handler without a `write` or `close` of its own is given them, by extending that one
+    # object; its class is left alone.
+    class UpgradeCallbacks < Callbacks
+      # `write` and `close` of a handler. One handler object may serve several connections (a module, a constant): the
+      # connection meant is the one whose callback runs in this thread, else the one that was opened last.
+      module Write
+        # @param data [#to_s] sent as by {Writer#write}
+        # @return [Boolean] false once the connection is closed
+        def write(data)
+          UpgradeCallbacks.writer_of(self)&.write(data) || false
+        rescue ClosedError
+          false
+        end
+      end
+
+      # See {Write}.
+      module Close
+        # Closes the connection once what was written has been sent.
+        # @return [nil]
+        def close
+          UpgradeCallbacks.writer_of(self)&.close
+          nil
+        end
+      end
+
+      # The Thread-local (Fiber-local) key of the callbacks that run at the moment.
+      CURRENT = :volador_upgrade_callbacks
+      # Where a handler keeps its own writer.
+      WRITER = :@_volador_writer
+      private_constant :CURRENT, :WRITER
+
+      class << self
+        # An application may give a class, whose instances are then the handlers, one per connection.
+        # @param given [Object] env['upgrade.websocket']
+        # @return [Object] the handler
+        def handler(given)
+          given.is_a?(Class) && !callbacks?(given) ? given.new : given
+        end
+
+        # @return [Writer, nil]
+        def writer_of(handler)
+          current = Thread.current[CURRENT]
+          return current.writer if current&.handler.equal?(handler)
+
+          handler.instance_variable_get(WRITER)
+        end
+
+        private
+
+        def callbacks?(object)
+          %i[on_open on_message on_close].any? { |name| object.respond_to?(name) }
+        end
+      end
+
+      # @return [Writer]
+      attr_reader :writer
+
+      def initialize(handler, writer, log)
+        super
+        # on_open may still run in the thread of the request when the first message is dispatched to another.
+        @gate = Mutex.new
+        equip
+      end
+
+      def opened
+        during { handler.on_open if handler.respond_to?(:on_open) }
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        failed(:on_open, e)
+      end
+
+      def message(data)
+        during { super }
+      end
+
+      def close
+        during { super }
+      end
+
+      private
+
+      # A frozen handler, or one that has no singleton class, stays as it is.
+      def equip
+        return if handler.frozen?
+
+        handler.extend(Write) unless handler.respond_to?(:write)
+        handler.extend(Close) unless handler.respond_to?(:close)
+        handler.instance_variable_set(WRITER, @writer)
+      rescue NoMethodError, TypeError
+        nil
+      end
+
+      def during
+        @gate.synchronize do
+          before = Thread.current[CURRENT]
+          Thread.current[CURRENT] = self
+          begin
+            yield
+          ensure
+            Thread.current[CURRENT] = before
+          end
+        end
+      end
+    end
+  end
+end

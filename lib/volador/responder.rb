@@ -1,0 +1,229 @@
+# frozen_string_literal: true
+
+require_relative "error"
+require_relative "stream"
+
+module Volador
+  # Hands the application's answers over to the gateway, for one application thread. Whatever happens, the request gets
+  # exactly one answer and the body is closed exactly once.
+  #
+  #     to_path ─▶ the file;  to_ary ─▶ all at once;  each ─▶ chunk by chunk;  call ─▶ a Stream
+  class Responder
+    # What the client sees of an application's failure.
+    FAILURE = "Internal Server Error"
+    # Headers of a push handshake that are the gateway's own business.
+    HANDSHAKE_HEADERS = %w[
+      connection content-length content-type date keep-alive sec-websocket-accept sec-websocket-extensions
+      sec-websocket-version trailer transfer-encoding upgrade
+    ].to_h { |name| [name, true] }.freeze
+    private_constant :HANDSHAKE_HEADERS
+
+    # @param seat [Native::Seat]
+    # @param log [Log]
+    def initialize(seat, log)
+      @seat = seat
+      @log = log
+    end
+
+    # Gives an answer of any kind.
+    # @param env [Hash]
+    # @param answer [Object] what the application returned
+    # @param close_connection [Boolean] the connection ends after this answer
+    def deliver(env, answer, close_connection: false)
+      body = body_of(answer)
+      status, headers = head_of(answer)
+      headers = headers.merge("connection" => "close") if close_connection
+      send_body(env, status, headers, body)
+    rescue ClientGone => e
+      error = e
+      @seat.abort if @seat.streaming?
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      error = e
+      fail(env, e)
+    ensure
+      close(env, body)
+      finished(env, status, headers, error)
+    end
+
+    # Accepts a push handshake.
+    # @param env [Hash]
+    # @param answer [Array] what the middleware made of the provisional answer
+    # @param handshake [Push::Handshake]
+    def upgrade(env, answer, handshake)
+      body = body_of(answer)
+      status, headers = head_of(answer, lowest: Push::Handshake::NO_STATUS)
+      headers = headers.reject { |name, _| HANDSHAKE_HEADERS.key?(name.to_s.downcase) }
+      @seat.upgrade(headers, handshake.register)
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      error = e
+      fail(env, e)
+      handshake.refused
+    else
+      handshake.opened
+    ensure
+      close(env, body)
+      finished(env, status, headers, error)
+    end
+
+    # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client.
+    # @param env [Hash]
+    # @param error [Exception, nil] logged with its backtrace; nil when it has been logged
+    # @param close_connection [Boolean]
+    def fail(env, error, close_connection: false)
+      @log.error("#{env['REQUEST_METHOD']} #{path(env)}", error) if error
+      return (@seat.abort if @seat.streaming?) if @seat.answered?
+
+      headers = { "content-type" => "text/plain" }
+      headers["connection"] = "close" if close_connection
+      @seat.respond(500, headers, [FAILURE])
+    end
+
+    # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first.
+    def finished(env, status, headers, error)
+      callables = env["rack.response_finished"]
+      return unless callables
+
+      callables.reverse_each do |callable|
+        callable.call(env, status, headers, error)
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @log.error("#{env['REQUEST_METHOD']} #{path(env)}: rack.response_finished raised", e)
+      end
+    end
+
+    private
+
+    def body_of(answer)
+      answer[2] if answer.is_a?(Array)
+    end
+
+    # @return [Array(Integer, Hash)]
+    def head_of(answer, lowest: 100)
+      unless answer.is_a?(Array) && answer.size == 3
+        what = answer.is_a?(Array) ? "an Array of #{answer.size}" : answer.nil? ? "nil" : answer.class
+        raise ResponseError, "the application returned #{what}: a Rack response is an Array of status, headers and body"
+      end
+
+      status, headers, = answer
+      status = status.to_i if status.respond_to?(:to_i)
+      unless status.is_a?(Integer) && status.between?(lowest, 999)
+        raise ResponseError, "the application returned the status #{answer[0].inspect}: it must be an Integer from 100"
+      end
+
+      [status, hash(headers)]
+    end
+
+    # Rack 2 takes any object with `each` for headers.
+    def hash(headers)
+      return headers if headers.is_a?(Hash)
+      raise ResponseError, "the headers are a #{headers.class}: they must be a Hash" unless headers.respond_to?(:each)
+
+      pairs = {}
+      headers.each { |name, value| pairs[name] = pairs.key?(name) ? "#{pairs[name]}\n#{value}" : value }
+      pairs
+    end
+
+    def send_body(env, status, headers, body)
+      hijack = headers["rack.hijack"]
+      return stream(env, status, headers.reject { |name, _| name == "rack.hijack" }, hijack) if hijack
+      return if file?(body) && send_file(status, headers, body)
+
+      if body.respond_to?(:to_ary) && settles_close?(body)
+        @seat.respond(status, headers, parts(body.to_ary))
+      elsif body.respond_to?(:each)
+        head_request?(env) ? start_and_finish(status, headers) : send_each(status, headers, body)
+      elsif body.respond_to?(:call)
+        head_request?(env) ? start_and_finish(status, headers) : stream(env, status, headers, body)
+      else
+        raise ResponseError, "the body is a #{body.class}: it must respond to each or call"
+      end
+    end
+
+    # In Rack 3 `to_ary` closes the body, in Rack 2 it does not. A body that cannot tell is left to `each`.
+    def settles_close?(body)
+      !body.respond_to?(:close) || body.respond_to?(:closed?)
+    end
+
+    def parts(array)
+      wrong = array.find { |part| !part.is_a?(String) }
+      wrong.nil? ? array : raise(ResponseError, wrong_part(wrong))
+    end
+
+    def wrong_part(part)
+      "the body has a #{part.class} in it: its parts must be Strings"
+    end
+
+    def file?(body)
+      body.respond_to?(:to_path) && !body.to_path.nil?
+    end
+
+    # @return [Boolean] false when there is no such regular file that can be read: then `each` may know better
+    def send_file(status, headers, body)
+      file = open_file(body.to_path) || (return false)
+      begin
+        @seat.respond_file(status, headers, file, file.size)
+      ensure
+        file.close
+      end
+      true
+    end
+
+    def open_file(path)
+      return unless File.file?(path)
+
+      File.open(path, "rb")
+    rescue SystemCallError
+      nil
+    end
+
+    # The head goes out with the first chunk, so that an `each` that raises at once is still a 500.
+    def send_each(status, headers, body)
+      seat = @seat
+      started = false
+      body.each do |chunk|
+        raise ResponseError, wrong_part(chunk) unless chunk.is_a?(String)
+
+        unless started
+          seat.start(status, headers)
+          started = true
+        end
+        seat.write(chunk) unless chunk.empty?
+      end
+      seat.start(status, headers) unless started
+      seat.finish
+    end
+
+    # The head goes out before the body is called: it may want to read or to wait.
+    def stream(env, status, headers, body)
+      @seat.start(status, headers)
+      stream = Stream.new(@seat, env["rack.input"])
+      begin
+        body.call(stream)
+      ensure
+        stream.close
+      end
+      @seat.finish
+    end
+
+    def start_and_finish(status, headers)
+      @seat.start(status, headers)
+      @seat.finish
+    end
+
+    def head_request?(env)
+      env["REQUEST_METHOD"] == "HEAD"
+    end
+
+    def close(env, body)
+      return unless body.respond_to?(:close)
+      return if body.respond_to?(:closed?) && body.closed?
+
+      body.close
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      @log.error("#{env['REQUEST_METHOD']} #{path(env)}: closing the body raised", e)
+    end
+
+    def path(env)
+      "#{env['SCRIPT_NAME']}#{env['PATH_INFO']}"
+    end
+  end
+end

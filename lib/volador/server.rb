@@ -1,0 +1,275 @@
+# frozen_string_literal: true
+
+require_relative "address"
+require_relative "application_thread"
+require_relative "configuration"
+require_relative "empty_input"
+require_relative "log"
+require_relative "push/connections"
+require_relative "push/interceptor"
+require_relative "version"
+
+module Volador
+  # The embedded server: the gateway's threads and the Ruby threads that run the application, in this process.
+  #
+  #     server = Volador::Server.new(app, Volador::Configuration.new(port: 0))
+  #     server.start
+  #     server.url    # => "http://127.0.0.1:40123"
+  #     server.stop
+  #
+  # or `server.run`, which stays until INT, TERM or {#stop}.
+  class Server
+    # Seconds that application threads get to end after the last request was answered, and after they were killed.
+    GRACE = 1.0
+    private_constant :GRACE
+
+    # The running servers of this process; replaced, never changed, so that broadcasts need no lock.
+    @running = [].freeze
+    @lock = Mutex.new
+
+    class << self
+      # @return [Array<Server>]
+      attr_reader :running
+
+      # @api private
+      def add(server)
+        @lock.synchronize do
+          # A program that ends without stopping its server: before Ruby ends the threads, which would be replaced.
+          @at_exit ||= at_exit { running.each(&:stop!) }
+          @running = [*@running, server].freeze
+        end
+      end
+
+      # @api private
+      def remove(server)
+        @lock.synchronize { @running = @running.reject { |one| one.equal?(server) }.freeze }
+      end
+    end
+
+    # @return [Configuration]
+    attr_reader :configuration
+
+    # @param app [#call] a Rack application
+    # @param configuration [Configuration]
+    # @param log [Log]
+    # @param out [IO, nil] where the lines about listening go; nil: $stdout
+    def initialize(app, configuration = Configuration.new, log: Log.new(quiet: configuration.quiet?), out: nil)
+      raise ConfigurationError, "the application must respond to call, got #{app.class}" unless app.respond_to?(:call)
+
+      @app = app
+      @configuration = configuration
+      @log = log
+      @out = out
+      @commands = Queue.new
+      @state = :new
+    end
+
+    # Listens and serves; returns when it does.
+    # @return [Server] self
+    # @raise [BootError] when an address cannot be listened on
+    # @raise [ConfigurationError]
+    def start
+      raise Error, "a server starts once: make a new one" unless @state == :new
+
+      @state = :running
+      @pid = Process.pid
+      options = @configuration.to_native
+      options[:env] = env_template
+      options[:empty_input] = EmptyInput::INSTANCE
+      @gateway = listen(options)
+      @worker = Native::Worker.new(options)
+      start_threads
+      @gateway.start(@worker)
+      Server.add(self)
+      self
+    end
+
+    # Listens and serves until it is stopped by {#stop} or, in the main thread, by INT or TERM; a second signal stops
+    # at once.
+    # @yieldparam server [Server] itself, once it listens
+    # @return [nil]
+    def run
+      start
+      with_signals do
+        announce
+        yield self if block_given?
+        @commands.pop
+        say "Volador finishes its requests and stops; the signal once more stops it at once"
+        drain
+      end
+      nil
+    ensure
+      halt
+    end
+
+    # Ends at once: running requests are cut off. Does nothing when it has been stopped, or in a forked process.
+    # @return [nil]
+    def stop!
+      halt
+      nil
+    end
+
+    # Stops gracefully: no new connections, running requests are answered, push connections are closed with 1001 and
+    # their handlers' on_close is called. A server that {#run} is waited for there; without `run` it is done here.
+    # @return [nil]
+    def stop
+      return @commands << :stop && nil if @waiting
+
+      drain
+      halt
+    end
+
+    # @return [Array<String>] "tcp://127.0.0.1:9292", "unix:///run/app.sock": where it really listens
+    def addresses
+      @gateway ? @gateway.addresses : []
+    end
+
+    # @return [String, nil] the first address as a URL; nil when it listens on Unix sockets only, or not yet
+    def url
+      address = addresses.find { |one| one.start_with?("tcp://") }
+      address && Address.url(address)
+    end
+
+    # @return [Hash{Symbol => Integer}] counters of the gateway, `queued` requests and `handlers` of push connections
+    def stats
+      return {} unless @gateway
+
+      @gateway.stats.merge(queued: @worker.queued, handlers: @connections.size)
+    end
+
+    # See {Volador.broadcast}.
+    # @api private
+    def broadcast(pattern, data)
+      @worker.broadcast(pattern, data)
+    end
+
+    private
+
+    def listen(options)
+      Native::Gateway.new(options)
+    rescue SystemCallError => e
+      @state = :stopped
+      raise BootError, cannot_listen(e)
+    end
+
+    # The gateway's message names the address; with one address there is no doubt.
+    def cannot_listen(error)
+      binds = @configuration.bind
+      address = binds.find { |one| error.message.include?(one.sub(%r{\A\w+://}, "")) } || binds.first
+      host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
+      place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
+      case error
+      when Errno::EADDRINUSE
+        "#{place} is in use: stop the other server or choose another #{port ? 'with -p' : 'path with -b'}"
+      when Errno::EACCES, Errno::EPERM
+        "#{place} is not allowed to this user: choose #{port ? 'a port from 1024 with -p' : 'another path with -b'}"
+      when Errno::EADDRNOTAVAIL
+        "#{place} cannot be had: this machine has no address #{host}"
+      else
+        "#{place} cannot be listened on: #{error.message}"
+      end
+    end
+
+    # What every env has in common.
+    def env_template
+      template = {
+        "SCRIPT_NAME" => "",
+        "SERVER_SOFTWARE" => "Volador/#{VERSION}",
+        "rack.errors" => $stderr,
+        "rack.multithread" => true,
+        "rack.multiprocess" => false,
+        "rack.run_once" => false,
+        "rack.hijack?" => false,
+        "rack.url_scheme" => "http",
+        # Rack 2 wants it, Rack 3 ignores it.
+        "rack.version" => [1, 3].freeze
+      }
+      template.freeze
+    end
+
+    def start_threads
+      @connections = Push::Connections.new
+      found = Push::Interceptor.install(@app)
+      @threads = Array.new(@configuration.threads) do |index|
+        ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct, connections: @connections,
+                              log: @log, name: "volador #{index + 1}").start
+      end
+    end
+
+    # Draining is done by a thread of its own: the main thread has to be free for the second signal.
+    def drain
+      return unless @state == :running
+
+      @state = :draining
+      Thread.new { @commands << drained }.name = "volador drain"
+      loop do
+        case @commands.pop
+        when :drained then return
+        when :signal then return say("Volador stops at once")
+        end
+      end
+    end
+
+    # @return [Symbol] :drained
+    def drained
+      seconds = @configuration.drain_timeout
+      deadline = now + seconds
+      in_time = @gateway.drain(seconds)
+      @worker.stop
+      deadline = [deadline, now + GRACE].max
+      in_time = @threads.all? { |thread| thread.join([deadline - now, 0].max) } && in_time
+      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time
+      :drained
+    rescue StandardError => e
+      @log.error("draining failed", e)
+      :drained
+    end
+
+    # At once; does nothing the second time.
+    def halt
+      return if @state == :stopped || @state == :new || @pid != Process.pid
+
+      @state = :stopped
+      Server.remove(self)
+      @worker&.stop
+      @gateway&.stop
+      @threads&.each { |thread| thread.kill unless thread.join(0) }
+      @threads&.each { |thread| thread.join(GRACE) }
+    end
+
+    def announce
+      threads = @configuration.threads
+      addresses.each do |address|
+        say "Volador #{VERSION} listening on #{Address.url(address)} (#{threads} thread#{'s' unless threads == 1})"
+      end
+    end
+
+    def say(line)
+      return if @configuration.quiet?
+
+      out = @out || $stdout
+      out.write("#{line}\n")
+      out.flush
+    rescue IOError, SystemCallError
+      nil # Nobody reads it.
+    end
+
+    # Signal handlers only push to a Queue, which is all that Ruby allows them.
+    def with_signals
+      @waiting = true
+      return yield unless Thread.current.equal?(Thread.main)
+
+      commands = @commands
+      before = %w[INT TERM].to_h { |name| [name, Signal.trap(name) { commands << :signal }] }
+      begin
+        yield
+      ensure
+        before.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
+      end
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end

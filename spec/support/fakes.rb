@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require "stringio"
+
+# Stand-ins for the extension's objects, for unit specs of what is Ruby: they record what they are told.
+module Fakes
+  # Native::Connection. `sent` holds what was written, in order.
+  class Connection
+    attr_reader :id, :sent
+
+    def initialize(id = 1)
+      @id = id
+      @sent = []
+      @open = true
+    end
+
+    def write(string)
+      return false unless @open
+
+      @sent << string
+      true
+    end
+
+    def close
+      @open = false
+      nil
+    end
+
+    def open?
+      @open
+    end
+  end
+
+  # Native::Seat, with the jobs it is to give out. `calls` holds every answer: [:respond, status, headers, parts], …
+  class Seat
+    attr_reader :calls, :transport, :connection, :event
+    # Raised by the next write or respond.
+    attr_accessor :failure
+
+    def initialize(*jobs, transport: nil, connection: Connection.new)
+      @jobs = jobs
+      @calls = []
+      @transport = transport
+      @connection = connection
+    end
+
+    # A job is an env, or [stream id, event].
+    def take
+      job = @jobs.shift
+      job = job.call if job.is_a?(Proc)
+      return job unless job.is_a?(Array)
+
+      @event = job.last
+      job.first
+    end
+
+    def respond(*arguments)
+      fail_once
+      @calls << [:respond, *arguments]
+    end
+
+    def respond_file(status, headers, io, length)
+      @calls << [:respond_file, status, headers, io.read(length)]
+    end
+
+    def start(*arguments)
+      @streaming = true
+      @calls << [:start, *arguments]
+    end
+
+    def write(string)
+      fail_once
+      @calls << [:write, string]
+    end
+
+    def finish
+      @streaming = false
+      @calls << [:finish]
+    end
+
+    def abort
+      @streaming = false
+      @calls << [:abort]
+    end
+
+    def upgrade(*arguments)
+      fail_once
+      @calls << [:upgrade, *arguments]
+    end
+
+    def answered?
+      !@calls.empty?
+    end
+
+    def streaming?
+      @streaming ? true : false
+    end
+
+    def steps
+      @calls.map(&:first)
+    end
+
+    private
+
+    def fail_once
+      error, @failure = @failure, nil
+      raise error if error
+    end
+  end
+
+  # A body that counts how often it is closed.
+  class Body
+    attr_reader :closed
+
+    def initialize(chunks = [], &each)
+      @chunks = chunks
+      @each = each
+      @closed = 0
+    end
+
+    def each(&block)
+      @each ? @each.call(block) : @chunks.each(&block)
+    end
+
+    def close
+      @closed += 1
+    end
+  end
+
+  # @return [Hash] an env that Rack::Lint accepts
+  def self.env(path = "/", method = "GET", **more)
+    { "REQUEST_METHOD" => method, "SCRIPT_NAME" => "", "PATH_INFO" => path, "QUERY_STRING" => "",
+      "SERVER_NAME" => "localhost", "SERVER_PORT" => "9292", "SERVER_PROTOCOL" => "HTTP/1.1",
+      "HTTP_HOST" => "localhost:9292", "rack.version" => [1, 3], "rack.url_scheme" => "http",
+      "rack.input" => Volador::EmptyInput::INSTANCE, "rack.errors" => StringIO.new, "rack.multithread" => true,
+      "rack.multiprocess" => false, "rack.run_once" => false, "rack.hijack?" => false }.merge(more.transform_keys(&:to_s))
+  end
+end

@@ -1,0 +1,259 @@
+# frozen_string_literal: true
+
+RSpec.describe Volador::ApplicationThread do
+  let(:printed) { StringIO.new }
+  let(:log) { Volador::Log.new(printed) }
+  let(:connections) { Volador::Push::Connections.new }
+
+  # Runs the jobs to their end, the `nil` of a stopped worker.
+  def run(seat, direct: false, &app)
+    app = direct || app
+    thread = described_class.new(seat: seat, app: app, direct: direct ? true : false, connections: connections,
+                                 log: log, name: "spec").start
+    expect(thread.join(10)).to be true
+    seat.calls
+  end
+
+  it "answers request after request until the worker stops" do
+    seat = Fakes::Seat.new(Fakes.env("/a"), Fakes.env("/b"))
+    calls = run(seat) { |env| [200, {}, [env["PATH_INFO"]]] }
+    expect(calls).to eq [[:respond, 200, {}, ["/a"]], [:respond, 200, {}, ["/b"]]]
+  end
+
+  [RuntimeError, NotImplementedError, NoMemoryError, SystemStackError, SystemExit, Interrupt, SecurityError,
+   Class.new(Exception)].each do |error|
+    it "answers 500 when the application raises #{error.name || 'an Exception of its own'}, and goes on" do
+      seat = Fakes::Seat.new(Fakes.env("/a"))
+      calls = run(seat) { raise error, "secret" }
+      expect(calls).to eq [[:respond, 500, { "content-type" => "text/plain" }, ["Internal Server Error"]]]
+      expect(printed.string).to start_with "volador ERROR: GET /a: secret"
+    end
+  end
+
+  it "answers 500 for what the extension finds invalid" do
+    seat = Fakes::Seat.new(Fakes.env)
+    seat.failure = Volador::ResponseError.new("the header x has a line break in it")
+    expect(run(seat) { [200, { "x" => "a\r\nb" }, []] }.dig(0, 1)).to eq 500
+    expect(printed.string).to include "the header x has a line break in it (Volador::ResponseError)"
+  end
+
+  it "answers 500 and replaces the thread when the application ends it" do
+    seat = Fakes::Seat.new(Fakes.env("/kill"), Fakes.env("/next"))
+    calls = run(seat) do |env|
+      Thread.exit if env["PATH_INFO"] == "/kill"
+      [200, {}, ["alive"]]
+    end
+    expect(calls.map { |call| call[1] }).to eq [500, 200]
+    expect(printed.string).to include "it has been replaced"
+  end
+
+  it "cuts the response and closes its body when the thread ends while streaming" do
+    body = Fakes::Body.new do |block|
+      block.call("a")
+      Thread.current.kill
+    end
+    seat = Fakes::Seat.new(Fakes.env)
+    run(seat) { [200, {}, body] }
+    expect(seat.steps).to eq %i[start write abort]
+    expect(body.closed).to eq 1
+  end
+
+  it "survives an exception that is raised into it between two jobs" do
+    seat = Fakes::Seat.new(-> { raise "late" }, Fakes.env)
+    expect(run(seat) { [200, {}, []] }.dig(0, 1)).to eq 200
+    expect(printed.string).to include "outside of any request: late"
+  end
+
+  it "runs rack.response_finished when the application raises" do
+    errors = []
+    run(Fakes::Seat.new(Fakes.env)) do |env|
+      env["rack.response_finished"] = [->(_, _, _, error) { errors << error.message }]
+      raise "broken"
+    end
+    expect(errors).to eq ["broken"]
+  end
+
+  describe "with push requests" do
+    let(:connection) { Fakes::Connection.new(7) }
+    let(:handler) do
+      Class.new do
+        attr_reader :heard
+
+        def initialize
+          @heard = []
+        end
+
+        def on_message(data) = @heard << data
+
+        def on_close = @heard << :closed
+      end.new
+    end
+
+    def seat(*events, transport: :websocket)
+      Fakes::Seat.new(Fakes.env("/push", "HTTP_UPGRADE" => "websocket"), *events.map { |event| [7, event] },
+                      transport: transport, connection: connection)
+    end
+
+    # @return [Object] an app whose on_open does the block
+    def push_app(&block)
+      Class.new do
+        define_method(:call) { |_env| [200, {}, ["plain"]] }
+        define_method(:on_open, &block)
+      end.new
+    end
+
+    it "upgrades, writes in on_open, and runs the handler's callbacks" do
+      handler = self.handler
+      app = push_app do |env|
+        env["push.writer"].write(:hello)
+        handler
+      end
+      calls = run(seat([:message, "hi"], [:close, 1000]), direct: app)
+      expect(calls).to eq [[:upgrade, {}, true]]
+      expect(connection.sent).to eq ["hello"]
+      expect(handler.heard).to eq ["hi", :closed]
+      expect(connections.size).to eq 0
+    end
+
+    it "wants no events for a handler of nil or one without callbacks" do
+      [nil, "accident"].each do |value|
+        expect(run(seat, direct: push_app { |_| value })).to eq [[:upgrade, {}, false]]
+      end
+      expect(connections.size).to eq 0
+    end
+
+    it "closes a handler without on_message" do
+      closed = 0
+      handler = Object.new
+      handler.define_singleton_method(:on_close) { closed += 1 }
+      run(seat([:message, "hi"], [:close, 1006], [:close, 1006]), direct: push_app { |_| handler })
+      expect(closed).to eq 1
+    end
+
+    it "sends the headers that middleware adds, without those of the gateway" do
+      handler = self.handler
+      stack = Class.new do
+        def initialize(app) = (@app = app)
+
+        def call(env)
+          status, headers, body = @app.call(env)
+          [status, headers.merge("Set-Cookie" => "a=1", "Content-Length" => "0", "Connection" => "x"), body]
+        end
+      end.new(push_app { |_| handler })
+      stack = Volador::Push::Interceptor.install(stack).app
+      expect(run(seat) { |env| stack.call(env) }).to eq [[:upgrade, { "Set-Cookie" => "a=1" }, true]]
+    end
+
+    it "answers 500 when on_open raises, logs it once and closes the writer" do
+      writer = nil
+      app = push_app do |env|
+        writer = env["push.writer"]
+        raise "no room"
+      end
+      expect(run(seat, direct: app).first[0..2])
+        .to eq [:respond, 500, { "content-type" => "text/plain", "connection" => "close" }]
+      expect(printed.string.scan("no room").size).to eq 1
+      expect(printed.string).to match(/on_open for \/push raised.*\n\t.*application_thread_spec/)
+      expect { writer.write("x") }.to raise_error(Volador::ClosedError, /closed/)
+    end
+
+    it "closes the handler when middleware refuses after on_open" do
+      handler = self.handler
+      app = push_app { |_| handler }
+      calls = run(seat) do |env|
+        env["volador.push"].open(app, env)
+        [403, {}, ["no"]]
+      end
+      expect(calls).to eq [[:respond, 403, {}, ["no"]]]
+      expect(handler.heard).to eq [:closed]
+    end
+
+    it "answers as call does when nothing opens it" do
+      expect(run(seat) { [200, {}, ["plain"]] }).to eq [[:respond, 200, {}, ["plain"]]]
+    end
+
+    it "logs a callback that raises and closes its connection only" do
+      handler = Class.new { def on_message(_) = raise("oops") }.new
+      run(seat([:message, "hi"]), direct: push_app { |_| handler })
+      expect(connection).not_to be_open
+      expect(printed.string).to include "on_message of", "oops"
+    end
+
+    describe "in Iodine's first form" do
+      def iodine(handler)
+        lambda do |env|
+          env["upgrade.websocket"] = handler if env["HTTP_UPGRADE"] =~ /websocket/i
+          [0, {}, []]
+        end
+      end
+
+      let(:echo) do
+        Class.new do
+          attr_reader :heard
+
+          def on_open = write("welcome")
+
+          def on_message(data)
+            (@heard ||= []) << data
+            write(data)
+            close
+          end
+
+          def on_close = @heard << :closed
+        end
+      end
+
+      it "calls on_open, on_message and on_close, and gives write and close" do
+        handler = echo.new
+        expect(run(seat([:message, "hi"], [:close, 1000]), &iodine(handler))).to eq [[:upgrade, {}, true]]
+        expect(connection.sent).to eq %w[welcome hi]
+        expect(connection).not_to be_open
+        expect(handler.heard).to eq ["hi", :closed]
+        expect(echo.instance_methods).not_to include(:write)
+        expect(handler.write("late")).to be false
+      end
+
+      it "makes an instance of a class" do
+        run(seat, &iodine(echo))
+        expect(connection.sent).to eq %w[welcome]
+      end
+
+      it "leaves a write of the handler's own alone" do
+        own = Class.new do
+          attr_reader :written
+
+          def on_open = write("x")
+
+          def write(data) = @written = data
+        end.new
+        run(seat, &iodine(own))
+        expect(own.written).to eq "x"
+        expect(connection.sent).to be_empty
+      end
+
+      it "takes a frozen handler" do
+        handler = Class.new { def on_message(_) = nil }.new.freeze
+        expect(run(seat, &iodine(handler))).to eq [[:upgrade, {}, true]]
+      end
+
+      it "means the connection whose callback runs when one handler serves several" do
+        handler = Module.new do
+          def self.on_message(data) = write(data)
+        end
+        log = self.log
+        made = [1, 2].map { |id| Fakes::Connection.new(id) }
+        callbacks = made.map { |one| Volador::Push::UpgradeCallbacks.new(handler, Volador::Push::Writer.new(one), log) }
+        callbacks.each_with_index { |one, index| one.message(index.to_s) }
+        expect(made.map(&:sent)).to eq [["0"], ["1"]]
+      end
+
+      it "does not upgrade an SSE request" do
+        calls = run(seat(transport: :sse)) do |env|
+          env["upgrade.websocket"] = Object.new
+          [200, {}, []]
+        end
+        expect(calls.dig(0, 0)).to eq :respond
+      end
+    end
+  end
+end

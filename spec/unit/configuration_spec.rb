@@ -1,0 +1,79 @@
+# frozen_string_literal: true
+
+RSpec.describe Volador::Configuration do
+  def configuration(env: {}, **options)
+    described_class.new(env: env, **options)
+  end
+
+  it "listens on 127.0.0.1:9292 in development and on all addresses elsewhere" do
+    expect(configuration.bind).to eq ["tcp://127.0.0.1:9292"]
+    expect(configuration(environment: "production").bind).to eq ["tcp://0.0.0.0:9292"]
+    expect(configuration(env: { "RACK_ENV" => "production" }).bind).to eq ["tcp://0.0.0.0:9292"]
+  end
+
+  it "takes PORT, RAILS_MAX_THREADS and RACK_ENV from the environment, and options before them" do
+    env = { "PORT" => "3000", "RAILS_MAX_THREADS" => "3", "RACK_ENV" => "test" }
+    expect(configuration(env: env).bind).to eq ["tcp://0.0.0.0:3000"]
+    expect(configuration(env: env)).to have_attributes(threads: 3, environment: "test")
+    expect(configuration(env: env, threads: 7, port: 1, host: "::1"))
+      .to have_attributes(threads: 7, bind: ["tcp://[::1]:1"])
+  end
+
+  it "treats empty environment variables as unset" do
+    env = { "PORT" => "", "RAILS_MAX_THREADS" => "", "RACK_ENV" => "" }
+    expect(configuration(env: env)).to have_attributes(threads: 5, bind: ["tcp://127.0.0.1:9292"])
+  end
+
+  it "gives the documented defaults to the extension" do
+    expect(configuration.to_native).to include(
+      bind: ["tcp://127.0.0.1:9292"], threads: 5, shards: 1, queue_max: 1024, head_max_bytes: 32_768,
+      header_fields_max: 100, target_max_bytes: 8192, body_max_bytes: 67_108_864, body_memory_bytes: 65_536,
+      tmpdir: Dir.tmpdir, head_timeout: 15.0, body_min_rate: 500, keep_alive_timeout: 65.0, write_timeout: 60.0,
+      spool_max_bytes: 2_147_483_648, response_window_bytes: 262_144, message_max_bytes: 1_048_576,
+      send_queue_max_bytes: 1_048_576, ping_interval: 30.0, heartbeat_interval: 15.0, allowed_origins: nil,
+      drain_timeout: 25.0
+    )
+  end
+
+  it "takes numbers as Strings and Integers for seconds" do
+    expect(configuration(threads: "8", ping_interval: 5, head_timeout: "1.5"))
+      .to have_attributes(threads: 8, ping_interval: 5.0, head_timeout: 1.5)
+  end
+
+  it "takes several addresses, and Unix sockets by absolute or relative path" do
+    binds = ["tcp://127.0.0.1:1", "unix:///run/app.sock", "unix://tmp/app.sock", "tcp://[::1]:2"]
+    expect(configuration(bind: binds).bind)
+      .to eq ["tcp://127.0.0.1:1", "unix:///run/app.sock", "unix://#{Dir.pwd}/tmp/app.sock", "tcp://[::1]:2"]
+    expect(configuration(host: "/run/app.sock").bind).to eq ["unix:///run/app.sock"]
+  end
+
+  it "resolves names, localhost to 127.0.0.1" do
+    expect(configuration(host: "localhost", port: 0).bind).to eq ["tcp://127.0.0.1:0"]
+  end
+
+  it "takes origins" do
+    expect(configuration(allowed_origins: "*").allowed_origins).to eq ["*"]
+    expect(configuration(allowed_origins: ["https://a.example:444"]).allowed_origins).to eq ["https://a.example:444"]
+  end
+
+  {
+    { threads: 0 } => "threads must be an Integer from 1 to 1024, got 0",
+    { threads: "many" } => "threads must be an Integer from 1 to 1024, got \"many\"",
+    { threads: 1.5 } => "threads must be an Integer from 1 to 1024, got 1.5",
+    { head_timeout: -1 } => "head_timeout must be a number from 0.001 to 86400.0 seconds, got -1",
+    { head_timeout: Float::NAN } => "head_timeout must be a number",
+    { port: 70_000 } => "port must be an Integer from 0 to 65535, got 70000",
+    { port: "x" } => "port must be an Integer from 0 to 65535, got \"x\"",
+    { bind: "ssl://0.0.0.0:443" } => "does not speak TLS yet",
+    { bind: "127.0.0.1:80" } => "bind must be tcp://HOST:PORT or unix://PATH, got \"127.0.0.1:80\"",
+    { bind: "tcp://127.0.0.1:99999" } => "port must be an Integer from 0 to 65535, got 99999",
+    { host: "no-such-host.invalid" } => "host \"no-such-host.invalid\" has no address",
+    { tmpdir: "/no/such/folder" } => "tmpdir must be a folder that can be written to, got \"/no/such/folder\"",
+    { allowed_origins: "example.com" } => "allowed_origins must be \"*\" or origins like",
+    { thread: 5 } => "there is no option thread"
+  }.each do |options, message|
+    it "refuses #{options}" do
+      expect { configuration(**options) }.to raise_error(Volador::ConfigurationError, a_string_including(message))
+    end
+  end
+end

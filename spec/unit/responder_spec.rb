@@ -1,0 +1,174 @@
+# frozen_string_literal: true
+
+require "rack"
+require "uri" # Rack::Lint of Rack 2.2 uses it without loading it
+
+RSpec.describe Volador::Responder do
+  let(:seat) { Fakes::Seat.new }
+  let(:printed) { StringIO.new }
+  let(:responder) { described_class.new(seat, Volador::Log.new(printed)) }
+  let(:env) { Fakes.env("/thing") }
+
+  def deliver(*answer, **options)
+    responder.deliver(env, answer, **options)
+    seat.calls
+  end
+
+  it "sends an Array of Strings whole" do
+    expect(deliver(200, { "a" => "b" }, %w[x y])).to eq [[:respond, 200, { "a" => "b" }, %w[x y]]]
+  end
+
+  it "takes a status that is an Integer in a String" do
+    expect(deliver("201", {}, [])).to eq [[:respond, 201, {}, []]]
+  end
+
+  it "takes headers that are pairs and joins repeated ones by newlines" do
+    headers = [["set-cookie", "a=1"], ["x", "1"], ["set-cookie", "b=2"]]
+    expect(deliver(200, headers, [])).to eq [[:respond, 200, { "set-cookie" => "a=1\nb=2", "x" => "1" }, []]]
+  end
+
+  it "sends an Array behind a Rack::BodyProxy whole and closes the proxy once" do
+    closed = 0
+    deliver(200, {}, Rack::BodyProxy.new(["x"]) { closed += 1 })
+    expect(seat.calls).to eq [[:respond, 200, {}, ["x"]]]
+    expect(closed).to eq 1
+  end
+
+  it "sends each chunk as it comes and closes the body" do
+    body = Fakes::Body.new(["a", "", "b"])
+    expect(deliver(200, {}, body)).to eq [[:start, 200, {}], [:write, "a"], [:write, "b"], [:finish]]
+    expect(body.closed).to eq 1
+  end
+
+  it "sends the file of a body with to_path" do
+    body = Fakes::Body.new(["never"])
+    body.define_singleton_method(:to_path) { __FILE__ }
+    expect(deliver(200, {}, body)).to eq [[:respond_file, 200, {}, File.read(__FILE__)]]
+    expect(body.closed).to eq 1
+  end
+
+  it "falls back to each when the file of to_path is no regular file" do
+    body = Fakes::Body.new(["chunk"])
+    body.define_singleton_method(:to_path) { Dir.pwd }
+    expect(deliver(200, {}, body)).to include [:write, "chunk"]
+  end
+
+  it "calls a streaming body with a stream" do
+    env["rack.input"] = StringIO.new("question")
+    body = lambda do |stream|
+      stream << "got " << stream.read
+      stream.write("!")
+      stream.close
+    end
+    expect(deliver(200, {}, body).drop(1)).to eq [[:write, "got "], [:write, "question"], [:write, "!"], [:finish]]
+  end
+
+  it "ends the stream of a streaming body when its call returns" do
+    kept = nil
+    deliver(200, {}, ->(stream) { kept = stream })
+    expect(kept).to be_closed
+    expect { kept.write("late") }.to raise_error(IOError, /closed/)
+  end
+
+  it "gives the response to a rack.hijack header and does not send that header" do
+    deliver(200, { "x" => "1", "rack.hijack" => ->(stream) { stream.write("raw") } }, [])
+    expect(seat.calls).to eq [[:start, 200, { "x" => "1" }], [:write, "raw"], [:finish]]
+  end
+
+  it "does not run the body of a HEAD request and closes it" do
+    env["REQUEST_METHOD"] = "HEAD"
+    body = Fakes::Body.new { raise "each was called" }
+    expect(deliver(200, {}, body)).to eq [[:start, 200, {}], [:finish]]
+    expect(body.closed).to eq 1
+  end
+
+  it "answers 500 when each raises before its first chunk" do
+    body = Fakes::Body.new { raise "broken" }
+    expect(deliver(200, {}, body)).to eq [[:respond, 500, { "content-type" => "text/plain" }, ["Internal Server Error"]]]
+    expect(printed.string).to match(/ERROR: GET \/thing: broken \(RuntimeError\)\n\t.*responder_spec/)
+    expect(body.closed).to eq 1
+  end
+
+  it "cuts the connection when each raises after a chunk" do
+    body = Fakes::Body.new do |block|
+      block.call("a")
+      raise "broken"
+    end
+    expect(deliver(200, {}, body).map(&:first)).to eq %i[start write abort]
+    expect(body.closed).to eq 1
+  end
+
+  it "closes the body and logs nothing when the client leaves" do
+    seat.failure = Volador::ClientGone.new("gone")
+    body = Fakes::Body.new(["a"])
+    expect(deliver(200, {}, body).map(&:first)).to eq %i[start abort]
+    expect(body.closed).to eq 1
+    expect(printed.string).to be_empty
+  end
+
+  it "closes the body when the head is invalid" do
+    body = Fakes::Body.new
+    expect(deliver(99, {}, body).dig(0, 1)).to eq 500
+    expect(body.closed).to eq 1
+    expect(printed.string).to include "the status 99"
+  end
+
+  it "closes a body once that closes itself when to_ary is called" do
+    body = Rack::BodyProxy.new(["x"]) {}
+    count = 0
+    body.define_singleton_method(:close) { (count += 1) && super() }
+    deliver(200, {}, body)
+    expect(count).to eq 1
+  end
+
+  it "lives with a close that raises" do
+    body = Fakes::Body.new(["a"])
+    body.define_singleton_method(:close) { raise "at the end" }
+    expect(deliver(200, {}, body).last).to eq [:finish]
+    expect(printed.string).to include "closing the body raised: at the end"
+  end
+
+  it "runs rack.response_finished, the last one first, with the error if there was one" do
+    calls = []
+    env["rack.response_finished"] = [->(*arguments) { calls << [1, *arguments] }, ->(*) { calls << [2] }]
+    deliver(200, {}, Fakes::Body.new([7]))
+    expect(calls.map(&:first)).to eq [2, 1]
+    expect(calls.last[1..3]).to eq [env, 200, {}]
+    expect(calls.last[4]).to be_a(Volador::ResponseError)
+  end
+
+  {
+    nil => "returned nil",
+    "text" => "returned String",
+    [200, {}] => "returned an Array of 2",
+    [:ok, {}, []] => "the status :ok",
+    [200, nil, []] => "the headers are a NilClass",
+    [200, {}, "text"] => "the body is a String",
+    [200, {}, [1]] => "the body has a Integer in it"
+  }.each do |answer, message|
+    it "answers #{answer.inspect} of an application with 500 and logs that #{message}" do
+      responder.deliver(env, answer)
+      expect(seat.calls.dig(0, 1)).to eq 500
+      expect(printed.string).to include message
+    end
+  end
+
+  [2, 3].each do |release|
+    next unless Rack.release.start_with?(release.to_s)
+
+    it "satisfies Rack::Lint of Rack #{release} for Arrays, each, HEAD and files" do
+      type = { "content-type" => "text/plain" }
+      [["x"], Fakes::Body.new(["x"]), File.open(__FILE__, "rb")].each do |body|
+        %w[GET HEAD].each do |method|
+          fresh = Fakes::Seat.new
+          request = Fakes.env("/", method)
+          body.rewind if body.respond_to?(:rewind) && !body.closed?
+          app = Rack::Lint.new(->(_) { [200, type.dup, method == "HEAD" ? [] : body] })
+          described_class.new(fresh, Volador::Log.new(printed)).deliver(request, app.call(request))
+          expect(fresh.calls.first[1]).to eq(200), printed.string
+        end
+      end
+      expect(printed.string).to be_empty
+    end
+  end
+end
