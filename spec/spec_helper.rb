@@ -25,20 +25,22 @@ RSpec.configure do |config|
   end
 
   # VOLADOR_GC=stress or VOLADOR_GC=compact runs the examples tagged :gc alone, under that pressure: GC.stress collects
-  # at every allocation, "compact" lets every collection move objects. Servers that they start get the same treatment.
+  # at every allocation, "compact" lets every collection move objects. It is put on the servers that they start (see
+  # Servers); on the example's own process only when it is tagged :in_process as well, since matchers allocate so much
+  # that GC.stress makes them take minutes.
   case ENV["VOLADOR_GC"]
   when nil, "" then nil
   when "stress"
     config.filter_run_including :gc
-    config.around(:each, :gc) do |example|
-      GC.stress = true unless example.metadata[:gc] == :server
+    config.around(:each, :in_process) do |example|
+      GC.stress = true
       example.run
     ensure
       GC.stress = false
     end
   when "compact"
     config.filter_run_including :gc
-    config.around(:each, :gc) do |example|
+    config.around(:each, :in_process) do |example|
       GC.auto_compact = true
       example.run
     ensure
