@@ -5,10 +5,13 @@ use std::sync::Arc;
 use magnus::{
     Class, Error, Module, RModule, RString, Ruby, encoding::Coderange, encoding::EncodingCapable, method, typed_data,
 };
-use volador_proto::link::Payload;
+use volador_proto::link::{FRAME_MAX, Payload};
 use volador_worker::{PushStream, Worker};
 
-use crate::{error::guarded, fork::Forked};
+use crate::{
+    error::{self, guarded},
+    fork::Forked,
+};
 
 /// The Ruby object of a push connection. A connection whose object is gone needs none.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ impl Connection {
     fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<bool, Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
+            check_len(ruby, data.len())?;
             let payload = payload_of(ruby, data);
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
             Ok(worker.write(push, payload, unsafe { data.as_slice() }))
@@ -58,6 +62,15 @@ impl Connection {
     fn is_open(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
         Ok(this.ends.get(ruby)?.push.is_open())
     }
+}
+
+/// # Errors
+/// `Volador::Error` for a message that does not fit into a frame of the link, with some room for the frame's fields.
+pub(crate) fn check_len(ruby: &Ruby, len: usize) -> Result<(), Error> {
+    if len <= FRAME_MAX - 64 {
+        return Ok(());
+    }
+    Err(error::volador(ruby, format!("a message of {len} bytes is too long: send it in pieces, or a link to it")))
 }
 
 /// Text, if the string says that it is text and is right: a receiver closes the connection over invalid UTF-8.

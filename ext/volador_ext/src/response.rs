@@ -4,6 +4,9 @@ use magnus::{Error, RArray, RHash, RString, Ruby, Value, prelude::*, r_hash::For
 
 use crate::error;
 
+/// Bytes of all header fields together. No client takes as much; what gets here is a mistake.
+const HEAD_MAX_BYTES: usize = 1 << 20;
+
 /// The header fields of an answer as the link takes them. Reused from request to request, so that it allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -40,6 +43,16 @@ impl Head {
             Ok(if outcome.is_ok() { ForEach::Continue } else { ForEach::Stop })
         })?;
         outcome
+    }
+
+    /// Declares the length of the body.
+    pub(crate) fn set_content_length(&mut self, len: u64) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(b"content-length");
+        let colon = self.bytes.len();
+        self.bytes.extend_from_slice(len.to_string().as_bytes());
+        self.spans.push((start, colon, self.bytes.len()));
+        self.content_length = Some(len);
     }
 
     fn field(&mut self, ruby: &Ruby, name: Value, value: Value) -> Result<(), Error> {
@@ -121,13 +134,17 @@ impl Head {
         }
         self.bytes.extend_from_slice(value.trim_ascii());
         self.spans.push((start, colon, self.bytes.len()));
+        if self.bytes.len() > HEAD_MAX_BYTES {
+            return Err(error::response(ruby, format!("the header fields exceed {HEAD_MAX_BYTES} bytes")));
+        }
         Ok(())
     }
 }
 
 /// Names and values of a headers object that is no Hash.
 fn to_hash(ruby: &Ruby, headers: Value) -> Result<RHash, Error> {
-    if headers.respond_to("to_h", false)? {
+    // nil has a to_h, but an answer without headers is a mistake and not an empty Hash.
+    if !headers.is_nil() && headers.respond_to("to_h", false)? {
         let hash: Value = headers.funcall("to_h", ())?;
         if let Some(hash) = RHash::from_value(hash) {
             return Ok(hash);

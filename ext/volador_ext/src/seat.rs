@@ -179,7 +179,7 @@ impl Seat {
     fn respond(ruby: &Ruby, this: &Self, status: Value, headers: Value, parts: RArray) -> Result<(), Error> {
         guarded(ruby, || {
             let status = response::status(ruby, status)?;
-            let head = this.read_head(ruby, headers)?;
+            let mut head = this.read_head(ruby, headers)?;
             let len = response::parts_len(ruby, parts)?;
             let mut desk = this.unanswered(ruby)?;
             let suppressed = desk.head_only || has_no_body(status);
@@ -187,12 +187,30 @@ impl Seat {
                 let message = format!("Content-Length is {declared}, but the body has {len} bytes");
                 return Err(error::response(ruby, message));
             }
-            // SAFETY: from here to the end of the iterator only Rust code runs. The strings were checked above, and no
-            // Ruby code ran in between: taking the desk calls none.
-            let parts = unsafe { response::parts_bytes(&parts) }.filter(|_| !has_no_body(status));
-            desk.seat.respond(status, head.fields(), parts);
+            let complete = len <= ruby.get_inner(this.worker).complete_max_bytes;
+            if complete || suppressed {
+                if !complete && head.content_length.is_none() && !has_no_body(status) {
+                    // A HEAD request: the length is all that the client is to know.
+                    head.set_content_length(len);
+                }
+                // SAFETY: from here to the end of the iterator only Rust code runs. The strings were checked above, and
+                // no Ruby code ran in between: taking the desk calls none.
+                let parts = unsafe { response::parts_bytes(&parts) }.filter(|_| complete && !has_no_body(status));
+                desk.seat.respond(status, head.fields(), parts);
+                desk.head = head;
+                return Ok(());
+            }
+            if head.content_length.is_none() {
+                head.set_content_length(len);
+            }
+            desk.body = StreamedBody { suppressed, declared: Some(len), sent: 0 };
+            desk.seat.start(status, head.fields());
             desk.head = head;
-            Ok(())
+            drop(desk);
+            for at in 0..parts.len() {
+                Self::write(ruby, this, parts.entry(at as isize)?)?;
+            }
+            Self::finish(ruby, this)
         })
     }
 

@@ -8,13 +8,21 @@ use magnus::{
 };
 use volador_worker::Options as WorkerOptions;
 
-use crate::{connection::payload_of, error::guarded, fork::Forked, options::Options, seat::Seat};
+use crate::{
+    connection::{check_len, payload_of},
+    error::guarded,
+    fork::Forked,
+    options::Options,
+    seat::Seat,
+};
 
 /// The Ruby object of the worker.
 #[derive(TypedData)]
 #[magnus(class = "Volador::Native::Worker", free_immediately, size, mark)]
 pub(crate) struct Worker {
     worker: Forked<Arc<volador_worker::Worker>>,
+    /// A complete body that is longer is streamed, so that a slow client keeps a file busy and not memory.
+    pub(crate) complete_max_bytes: u64,
     /// What each request's environment starts from; frozen.
     pub(crate) env: Opaque<RHash>,
     /// `rack.input` of a request without a body.
@@ -33,14 +41,16 @@ impl Worker {
         guarded(ruby, || {
             let options = Options::new(ruby, options);
             let env: RHash = options.get("env")?;
+            let window_bytes = options.get("response_window_bytes")?;
             let worker = volador_worker::Worker::new(WorkerOptions {
-                window_bytes: options.get("response_window_bytes")?,
+                window_bytes,
                 spool_max_bytes: options.get("spool_max_bytes")?,
                 tmpdir: options.get::<PathBuf>("tmpdir")?,
             });
             let empty_input: Value = options.get("empty_input")?;
             Ok(ruby.obj_wrap(Self {
                 worker: Forked::new(Arc::new(worker)),
+                complete_max_bytes: window_bytes,
                 env: env.into(),
                 empty_input: empty_input.into(),
             }))
@@ -53,6 +63,7 @@ impl Worker {
 
     fn broadcast(ruby: &Ruby, this: &Self, pattern: RString, data: RString) -> Result<(), Error> {
         guarded(ruby, || {
+            check_len(ruby, pattern.len() + data.len())?;
             let payload = payload_of(ruby, data);
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (pattern, data) = unsafe { (pattern.as_slice(), data.as_slice()) };
