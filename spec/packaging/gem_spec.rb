@@ -32,13 +32,21 @@ RSpec.describe "the gem", :packaging do
       @home = File.join(@folder, "home")
       package = File.join(@folder, "volador.gem")
       run(environment(@home), RbConfig.ruby, "-S", "gem", "build", "volador.gemspec", "--output", package, chdir: root)
-      # Crates that are compiled already are not compiled again.
-      target = { "CARGO_TARGET_DIR" => File.expand_path(ENV.fetch("CARGO_TARGET_DIR", "target"), root) }
-      run(environment(@home).merge(target),
+      run(environment(@home).merge("CARGO_TARGET_DIR" => compiled_crates(root)),
           RbConfig.ruby, "-S", "gem", "install", "--local", "--no-document", package, chdir: @folder)
     end
 
     after(:context) { FileUtils.remove_entry(@folder) }
+
+    # A copy of what the checkout has compiled, so that only Volador's own crates are compiled again. Not the original:
+    # cargo would take the gem's crates there for the checkout's.
+    def compiled_crates(root)
+      original = File.join(File.expand_path(ENV.fetch("CARGO_TARGET_DIR", "target"), root), "release")
+      copy = File.join(@folder, "target")
+      FileUtils.mkdir_p(copy)
+      run({}, "cp", "--archive", "--reflink=auto", original, copy, chdir: @folder) if File.directory?(original)
+      copy
+    end
 
     def start(*command)
       directory = Dir.mktmpdir("volador-packaging-app")
