@@ -24,8 +24,9 @@ use crate::{
     worker::Worker,
 };
 
-/// How long a wait goes on after it was interrupted, at most.
-const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
+/// A drain waits in slices. It is the main thread that drains, and a signal for the main thread does not call its unblock
+/// function while all other threads are parked: Ruby notices it when the main thread comes back.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// The Ruby object of the gateway.
 #[derive(Debug)]
@@ -88,11 +89,14 @@ impl Gateway {
             let timeout = Duration::try_from_secs_f64(seconds)
                 .map_err(|_| error::configuration(ruby, format!("can't drain for {seconds} seconds")))?;
             let until = Instant::now() + timeout.min(Duration::from_secs(1 << 30));
+            gvl::blocking(ruby, || server.gateway.read().drain())?;
             loop {
-                let interrupted = AtomicBool::new(false);
-                let waited = gvl::without_gvl(&interrupted, || server.drain(until, &interrupted));
-                if let Ok(Some(drained)) = waited {
-                    return Ok(drained);
+                let wait = || server.gateway.read().wait_drained(until.min(Instant::now() + SLICE));
+                if gvl::blocking(ruby, wait)? {
+                    return Ok(true);
+                }
+                if Instant::now() >= until || server.stopping.load(Ordering::Relaxed) {
+                    return Ok(false);
                 }
                 ruby.thread_check_ints()?;
             }
@@ -118,26 +122,6 @@ impl Gateway {
             }
             Ok(hash)
         })
-    }
-}
-
-impl Server {
-    /// Whether all is done; None when the wait was interrupted.
-    fn drain(&self, until: Instant, interrupted: &AtomicBool) -> Option<bool> {
-        let gateway = self.gateway.read();
-        gateway.drain();
-        loop {
-            let now = Instant::now();
-            if gateway.wait_drained(until.min(now + INTERRUPT_CHECK)) {
-                return Some(true);
-            }
-            if now >= until || self.stopping.load(Ordering::Relaxed) {
-                return Some(false);
-            }
-            if interrupted.load(Ordering::Relaxed) {
-                return None;
-            }
-        }
     }
 }
 

@@ -9,12 +9,13 @@
 //!   call `Ruby::thread_check_ints`, which catches the jump.
 //! - The unblock function is called by another thread, which holds a lock of the interrupted one: it calls no Ruby and
 //!   does not wait. It is called once per interrupt, so its effect must last until the wait has seen it.
+//! - The main thread does not park here: while all threads do, Ruby (up to 3.2 at least) notices no signal. What the main
+//!   thread waits for, it waits for in slices.
 
 use std::{
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use magnus::{Error, Ruby};
@@ -28,13 +29,6 @@ pub(crate) trait Unblock: Sync {
 impl Unblock for volador_worker::Waiter {
     fn unblock(&self) {
         self.interrupt();
-    }
-}
-
-/// For waits that look for themselves whether they are interrupted.
-impl Unblock for AtomicBool {
-    fn unblock(&self) {
-        self.store(true, Ordering::Relaxed);
     }
 }
 
