@@ -21,7 +21,7 @@ module Fakes
       true
     end
 
-    def close
+    def close(_code = 1000)
       @open = false
       nil
     end

@@ -76,7 +76,7 @@ fn the_closing_handshake_is_answered_and_the_worker_told_the_code() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
         ToWorker::Request(_) => answers.upgrade(id, true, []),
-        ToWorker::Message(..) => answers.close(id),
+        ToWorker::Message(..) => answers.close(id, 1000),
         ToWorker::Closed { code } => codes.send(code).unwrap(),
         _ => {}
     });
@@ -114,7 +114,7 @@ fn a_peer_that_does_not_answer_our_close_is_cut_off() {
     let server = Server::start(config(), move |id, frame, answers| match frame {
         ToWorker::Request(_) => {
             answers.upgrade(id, true, []);
-            answers.close(id);
+            answers.close(id, 1000);
         }
         ToWorker::Closed { code } => codes.send(code).unwrap(),
         _ => {}
@@ -133,7 +133,7 @@ fn an_event_stream_gets_its_head_and_events_in_order_from_before_the_upgrade_on(
             answers.write(id, Payload::Text, b"early");
             answers.upgrade(id, false, [(&b"content-type"[..], &b"text/html"[..])]);
             answers.write(id, Payload::Text, b"two\nlines");
-            answers.close(id);
+            answers.close(id, 1000);
         }
     });
     let mut client = server.connect();

@@ -179,7 +179,7 @@ pub(crate) mod tests {
     fn frames_older_than_a_millisecond_are_handed_over_by_the_watcher() {
         let kept = Arc::new(Kept::default());
         let outboxes = Outboxes::new(kept.clone());
-        assert!(outboxes.push(0, Haste::WithAnswer, |batch| batch.close(stream(0))));
+        assert!(outboxes.push(0, Haste::WithAnswer, |batch| batch.close(stream(0), 1000)));
         let due = outboxes.flush_overdue(Instant::now() - flush::FRAME_AGE).expect("it waits");
         assert!(kept.frames().is_empty());
         assert_eq!(outboxes.flush_overdue(due), None);

@@ -141,10 +141,11 @@ impl Worker {
         open
     }
 
-    /// Closes one push connection once what was written before has been sent.
-    pub fn close(&self, push: &PushStream) {
+    /// Closes one push connection once what was written before has been sent. The code is what a WebSocket's peer is
+    /// told (RFC 6455 §7.4).
+    pub fn close(&self, push: &PushStream, code: u16) {
         if push.close() {
-            self.core.push(push.id().shard(), |batch| batch.close(push.id()));
+            self.core.push(push.id().shard(), |batch| batch.close(push.id(), code));
         }
     }
 

@@ -51,10 +51,10 @@ impl Connection {
         })
     }
 
-    fn close(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+    fn close(ruby: &Ruby, this: &Self, code: u16) -> Result<(), Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
-            worker.close(push);
+            worker.close(push, code);
             Ok(())
         })
     }
@@ -88,6 +88,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("id", method!(Connection::id, 0))?;
     class.define_method("write", method!(Connection::write, 1))?;
-    class.define_method("close", method!(Connection::close, 0))?;
+    class.define_method("close", method!(Connection::close, 1))?;
     class.define_method("open?", method!(Connection::is_open, 0))
 }

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../error"
+
 module Volador
   module Push
     # Calls the handler of one push connection: the object that the seed's `on_open` returned. What a callback raises
@@ -29,6 +31,8 @@ module Volador
       # @param data [String] UTF-8 for a text message, BINARY for a binary one
       def message(data)
         @handler.on_message(data) if @handler.respond_to?(:on_message)
+      rescue ClosedError
+        nil # The client left while it was being answered; on_close follows.
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_message, e)
       end
@@ -47,7 +51,7 @@ module Volador
 
       def failed(callback, error)
         @log.error("#{callback} of #{name} raised, its connection is closed", error)
-        @writer.close
+        @writer.fail
       end
 
       # `class` and `inspect` of an application's object may be anything; this cannot fail.

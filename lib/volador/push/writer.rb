@@ -12,19 +12,31 @@ module Volador
         @connection = connection
       end
 
-      # Sends one message (WebSocket: text when the String is valid UTF-8, else binary) or one event (SSE). Returns
-      # at once; the gateway sends.
+      # Sends one message (WebSocket: text when the String is valid UTF-8, else binary) or one event (SSE). Text in
+      # another encoding is sent as UTF-8; BINARY stays what it is. Returns at once; the gateway sends.
       # @param object [#to_s]
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        @connection.write(object.to_s) || raise(ClosedError)
+        @connection.write(utf8(object.to_s)) || raise(ClosedError)
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
+      # @param code [Integer] what a WebSocket's client is told (RFC 6455 §7.4): 1000, or 3000 to 4999 for codes of the
+      #   application's own
       # @return [nil]
-      def close
-        @connection.close
+      # @raise [ArgumentError] for another code
+      def close(code: 1000)
+        return @connection.close(code) if code == 1000 || (code.is_a?(Integer) && code.between?(3000, 4999))
+
+        raise ArgumentError, "a close code is 1000, or from 3000 to 4999, got #{code.inspect}"
+      end
+
+      # Closes with 1011, "an unexpected condition": a callback has raised.
+      # @api private
+      # @return [nil]
+      def fail
+        @connection.close(1011)
       end
 
       # @return [Boolean]
@@ -35,6 +47,18 @@ module Volador
       # @return [Boolean]
       def closed?
         !@connection.open?
+      end
+
+      private
+
+      # What can't be converted is sent as the bytes that it has.
+      def utf8(string)
+        case string.encoding
+        when Encoding::UTF_8, Encoding::US_ASCII, Encoding::BINARY then string
+        else string.encode(Encoding::UTF_8)
+        end
+      rescue EncodingError
+        string
       end
     end
   end

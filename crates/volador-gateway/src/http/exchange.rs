@@ -35,8 +35,8 @@ pub(crate) struct Early {
     bytes: usize,
     /// Whether more was written than a send queue may hold. What came after that is not kept.
     pub(crate) overflowed: bool,
-    /// Whether the application closed it already.
-    pub(crate) closed: bool,
+    /// The code by which the application closed it already.
+    pub(crate) closed: Option<u16>,
 }
 
 impl Early {
@@ -71,7 +71,10 @@ impl Exchange {
             ToGateway::End => self.parts.push_back(Part::End),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
             ToGateway::Write(payload, data) => return self.early.write(payload, data, early_max),
-            ToGateway::Close => return self.early.closed = true,
+            ToGateway::Close(code) => {
+                self.early.closed.get_or_insert(code);
+                return;
+            }
             // Of a push connection only, and of no stream.
             ToGateway::Handled(_) | ToGateway::Broadcast { .. } => return,
         }

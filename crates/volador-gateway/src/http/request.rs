@@ -66,7 +66,9 @@ fn wants_events(parts: &Parts) -> bool {
             media_type.trim_ascii().eq_ignore_ascii_case(EVENTS)
         })
     };
-    matches!(parts.method, Method::GET | Method::POST)
+    // An EventSource asks by GET. Others (POST with `Accept: application/json, text/event-stream`, for instance) want an
+    // answer of the application's own.
+    parts.method == Method::GET
         && [header::ACCEPT, header::CONTENT_TYPE]
             .iter()
             .any(|name| parts.headers.get_all(name).iter().any(names_events))
@@ -191,6 +193,7 @@ mod tests {
             ("GET", "accept", "text/html, Text/Event-Stream;q=0.5", true),
             ("GET", "content-type", "text/event-stream; charset=utf-8", true),
             ("HEAD", "accept", "text/event-stream", false),
+            ("POST", "accept", "application/json, text/event-stream", false),
             ("GET", "accept", "text/event-streams", false),
             ("GET", "accept", "*/*", false),
         ] {

@@ -148,8 +148,8 @@ impl Engine {
         if early.overflowed {
             count(&shard.counters.closed_slow);
             self.close(shard, id, 1013);
-        } else if early.closed {
-            self.close(shard, id, 1000);
+        } else if let Some(code) = early.closed {
+            self.close(shard, id, code);
         } else if shard.draining.get() {
             self.close(shard, id, 1001);
         }
@@ -163,7 +163,7 @@ impl Engine {
                 let message = Message::new(payload, &data);
                 self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
             }
-            ToGateway::Close => self.close(shard, id, 1000),
+            ToGateway::Close(code) => self.close(shard, id, code),
             ToGateway::Handled(messages) => {
                 let mut resumes = false;
                 self.with(shard, id, |connection| {

@@ -47,8 +47,8 @@ pub enum ToGateway {
     },
     /// A message for a push connection, or for one that is about to become one.
     Write(Payload, Bytes),
-    /// Close the push connection (1000) once what was written before has been sent.
-    Close,
+    /// Close the push connection once what was written before has been sent, WebSocket with this code (RFC 6455 §7.4).
+    Close(u16),
     /// So many messages have been handled since the last of these: the gateway may send as many more.
     Handled(u32),
     /// A message for every push connection whose request path matches the pattern.
@@ -91,7 +91,7 @@ impl ToGateway {
                 let mut reader = Reader::new(kind, payload);
                 Self::Write(read_payload(&mut reader)?, reader.rest())
             }
-            CLOSE => Self::Close,
+            CLOSE => Self::Close(Reader::new(kind, payload).u16()?),
             HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),
             BROADCAST => {
                 let mut reader = Reader::new(kind, payload);
@@ -194,8 +194,8 @@ impl Batch {
     }
 
     /// Appends [`ToGateway::Close`].
-    pub fn close(&mut self, stream: StreamId) {
-        self.frame(CLOSE, stream, |_| ());
+    pub fn close(&mut self, stream: StreamId, code: u16) {
+        self.frame(CLOSE, stream, |out| out.put_u16_le(code));
     }
 
     /// Appends [`ToGateway::Handled`].
@@ -241,7 +241,7 @@ mod tests {
         batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
         batch.upgrade(ID, true, FIELDS);
         batch.write(ID, Payload::Binary, b"\0\xff");
-        batch.close(ID);
+        batch.close(ID, 1011);
         batch.handled(ID, 3);
         batch.broadcast(b"/rooms/*", Payload::Text, b"hi");
         let mut frames = batch.into_frames();
@@ -264,7 +264,7 @@ mod tests {
         ));
         assert!(matches!(next(), ToGateway::Upgrade { handler: true, fields } if pairs(&fields) == FIELDS));
         assert!(matches!(next(), ToGateway::Write(Payload::Binary, data) if data[..] == b"\0\xff"[..]));
-        assert!(matches!(next(), ToGateway::Close));
+        assert!(matches!(next(), ToGateway::Close(1011)));
         assert!(matches!(next(), ToGateway::Handled(3)));
         let ToGateway::Broadcast { pattern, payload: Payload::Text, data } = next() else { panic!() };
         assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));

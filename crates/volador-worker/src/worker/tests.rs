@@ -220,7 +220,7 @@ fn writes_before_and_after_the_handshake_keep_their_order() {
     assert!(s.worker.write(&push, Payload::Text, b"one"));
     seat.upgrade(true, []);
     assert!(s.worker.write(&push, Payload::Text, b"two"));
-    s.worker.close(&push);
+    s.worker.close(&push, 1000);
     assert!(!s.worker.write(&push, Payload::Text, b"three"));
     seat.take();
     s.deliver(|batch| batch.closed(id(1), 1000));
@@ -230,7 +230,7 @@ fn writes_before_and_after_the_handshake_keep_their_order() {
     assert!(
         matches!(
             &frames[..],
-            [ToGateway::Write(_, one), ToGateway::Upgrade { handler: true, .. }, ToGateway::Write(_, two), ToGateway::Close]
+            [ToGateway::Write(_, one), ToGateway::Upgrade { handler: true, .. }, ToGateway::Write(_, two), ToGateway::Close(1000)]
             if one == "one" && two == "two"
         ),
         "{frames:?}"
