@@ -113,10 +113,13 @@ module Volador
     # their handlers' on_close is called. A server that {#run} is waited for there; without `run` it is done here.
     # @return [nil]
     def stop
-      return @commands << :stop && nil if @waiting
-
-      drain
-      halt
+      if @waiting
+        @commands << :stop
+      else
+        drain
+        halt
+      end
+      nil
     end
 
     # @return [Array<String>] "tcp://127.0.0.1:9292", "unix:///run/app.sock": where it really listens

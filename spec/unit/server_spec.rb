@@ -1,0 +1,115 @@
+# frozen_string_literal: true
+
+RSpec.describe Volador::Server do
+  let(:out) { StringIO.new }
+  let(:printed) { StringIO.new }
+  let(:app) { ->(env) { [200, {}, [env["PATH_INFO"]]] } }
+  let(:servers_here) { [] }
+
+  after { servers_here.each(&:stop!) }
+
+  def server(app = self.app, **options)
+    configuration = Volador::Configuration.new(**{ port: 0, env: {} }.merge(options))
+    described_class.new(app, configuration, log: Volador::Log.new(printed), out: out).tap { |one| servers_here << one }
+  end
+
+  def get(server, path = "/")
+    port = Integer(server.url[/\d+\z/])
+    RawSocket.open(port: port) { |socket| socket.request("GET", path, { "Connection" => "close" }) }
+  end
+
+  it "serves from start to stop and says where" do
+    server = self.server.start
+    expect(server.url).to match(%r{\Ahttp://127\.0\.0\.1:\d+\z})
+    expect(server.addresses).to eq [server.url.sub("http", "tcp")]
+    expect(get(server, "/path").body).to eq "/path"
+    server.stop
+    expect { get(server) }.to raise_error(SystemCallError)
+  end
+
+  it "has no address before it starts" do
+    expect(server).to have_attributes(url: nil, addresses: [], stats: {})
+  end
+
+  it "has no URL on a Unix socket" do
+    Dir.mktmpdir do |folder|
+      server = self.server(bind: "unix://#{folder}/socket").start
+      expect(server).to have_attributes(url: nil, addresses: ["unix://#{folder}/socket"])
+      expect(RawSocket.open(path: "#{folder}/socket") { |socket| socket.request("GET", "/x").body }).to eq "/x"
+      server.stop!
+    end
+  end
+
+  it "counts" do
+    server = self.server.start
+    get(server)
+    expect(server.stats).to include(requests: 1, queued: 0, handlers: 0)
+  end
+
+  it "starts once" do
+    server = self.server.start
+    expect { server.start }.to raise_error(Volador::Error, /make a new one/)
+  end
+
+  it "can be stopped any number of times, and before it starts" do
+    server = self.server
+    expect(server.stop).to be_nil
+    server.start
+    3.times { expect(server.stop).to be_nil }
+    expect(server.stop!).to be_nil
+  end
+
+  it "says which port is in use and what to do" do
+    port = Integer(server.start.url[/\d+\z/])
+    expect { server(app, port: port).start }
+      .to raise_error(Volador::BootError, "port #{port} on 127.0.0.1 is in use: stop the other server or choose " \
+                                          "another with -p")
+  end
+
+  it "says that this machine has no such address" do
+    expect { server(app, host: "192.0.2.1").start }.to raise_error(Volador::BootError, /has no address 192\.0\.2\.1/)
+  end
+
+  it "runs until it is stopped from another thread" do
+    server = self.server
+    urls = Queue.new
+    thread = Thread.new { server.run { |running| urls << running.url } }
+    expect(get(server.tap { urls.pop }).status).to eq 200
+    server.stop
+    expect(thread.join(10)).to be thread
+    expect(out.string.lines.first)
+      .to match(/\AVolador #{Volador::VERSION} listening on http:\S+ \(5 threads\)\n\z/)
+  end
+
+  it "prints nothing when it is quiet" do
+    server = self.server(quiet: true)
+    Thread.new { server.run { |running| running.stop } }.join(10)
+    expect(out.string).to be_empty
+  end
+
+  it "cuts off what still runs when the drain timeout is over, and says so" do
+    reached = Queue.new
+    server = self.server(->(_) { (reached << true) && sleep }, drain_timeout: 0.1).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    server.stop
+    expect(printed.string).to include "the drain timeout of 0.1 s is over"
+    expect(client.read_to_end).not_to include "200"
+    client.close
+  end
+
+  it "is among the running servers only while it runs" do
+    server = self.server.start
+    expect(described_class.running).to include server
+    server.stop
+    expect(described_class.running).not_to include server
+  end
+
+  it "restores the signal handlers" do
+    mine = proc {}
+    before = Signal.trap("TERM", mine)
+    server = self.server
+    server.run { |running| running.stop }
+    expect(Signal.trap("TERM", before)).to equal mine
+  end
+end

@@ -1,0 +1,21 @@
+# frozen_string_literal: true
+
+RSpec.describe Volador::Push::Writer do
+  let(:connection) { Fakes::Connection.new }
+  let(:writer) { described_class.new(connection) }
+
+  it "sends what to_s gives" do
+    expect(writer.write(42)).to be true
+    writer.write("text")
+    writer.write("\xff".b)
+    expect(connection.sent).to eq ["42", "text", "\xff".b]
+    expect(connection.sent.last.encoding).to eq Encoding::BINARY
+  end
+
+  it "raises a ClosedError, which is an IOError, once the connection is closed" do
+    expect(writer).to be_open
+    expect(writer.close).to be_nil
+    expect(writer).to be_closed
+    expect { writer.write("x") }.to raise_error(Volador::ClosedError) { |error| expect(error).to be_an IOError }
+  end
+end
