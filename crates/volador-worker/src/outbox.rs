@@ -121,6 +121,8 @@ impl fmt::Debug for Outboxes {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use volador_proto::link::{Payload, StreamId, ToGateway};
 
     use super::*;
@@ -184,6 +186,47 @@ pub(crate) mod tests {
         assert!(kept.frames().is_empty());
         assert_eq!(outboxes.flush_overdue(due), None);
         assert_eq!(kept.frames().len(), 1);
+    }
+
+    /// Is slow over its first batch: until the second has passed it, or cannot.
+    #[derive(Default)]
+    struct Slow {
+        kept: Kept,
+        entered: AtomicBool,
+        overtaken: AtomicBool,
+    }
+
+    impl Outlet for Slow {
+        fn deliver(&self, shard: u8, batch: Batch) {
+            let first = !self.entered.swap(true, Ordering::SeqCst);
+            let deadline = Instant::now() + Duration::from_millis(100);
+            while first && !self.overtaken.load(Ordering::SeqCst) && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            self.kept.deliver(shard, batch);
+            self.overtaken.store(true, Ordering::SeqCst);
+        }
+
+        fn shards(&self) -> u8 {
+            1
+        }
+    }
+
+    #[test]
+    fn batch_does_not_overtake_the_one_before_it() {
+        let slow = Arc::new(Slow::default());
+        let outboxes = Outboxes::new(slow.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| outboxes.push(0, Haste::Now, |batch| batch.end(StreamId::new(0, 0, 1))));
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while !slow.entered.load(Ordering::SeqCst) {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+            outboxes.push(0, Haste::Now, |batch| batch.end(StreamId::new(0, 0, 2)));
+        });
+        let order: Vec<u32> = slow.kept.frames().iter().map(|(id, _)| id.slot()).collect();
+        assert_eq!(order, [1, 2]);
     }
 
     #[test]
