@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "chunked_body"
 require_relative "error"
 require_relative "stream"
 
@@ -179,6 +180,7 @@ module Volador
     def send_each(status, headers, body)
       seat = @seat
       started = false
+      body = ChunkedBody.new(body) if ChunkedBody.declared?(headers)
       body.each do |chunk|
         raise ResponseError, wrong_part(chunk) unless chunk.is_a?(String)
 

@@ -25,17 +25,19 @@ module Volador
       buffer ? @input.read(length, buffer) : @input.read(length)
     end
 
-    # Sends a chunk at once. Waits while the client takes too little and the spool is full.
-    # @param chunk [String] its bytes are sent as they are
+    # Sends chunks at once. Waits while the client takes too little and the spool is full.
+    # @param chunks [Array<#to_s>] their bytes are sent as they are
     # @return [Integer] bytes
     # @raise [ClientGone] when the client has left
     # @raise [IOError] after close or close_write
-    def write(chunk)
+    def write(*chunks)
       raise IOError, "the stream is closed for writing" unless @writable
 
-      chunk = chunk.to_s
-      @seat.write(chunk) unless chunk.empty?
-      chunk.bytesize
+      chunks.sum do |chunk|
+        chunk = chunk.to_s
+        @seat.write(chunk) unless chunk.empty?
+        chunk.bytesize
+      end
     end
 
     # As {#write}.

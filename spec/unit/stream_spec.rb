@@ -7,8 +7,9 @@ RSpec.describe Volador::Stream do
   it "sends every write at once and leaves empty ones out" do
     expect(stream.write("ab")).to eq 2
     expect(stream << "c" << "").to equal stream
+    expect(stream.write("d", :ef)).to eq 3
     expect(stream.flush).to equal stream
-    expect(seat.calls).to eq [[:write, "ab"], [:write, "c"]]
+    expect(seat.calls.map(&:last)).to eq %w[ab c d ef]
   end
 
   it "reads the request's body" do
