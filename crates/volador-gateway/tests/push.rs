@@ -98,7 +98,9 @@ fn the_closing_handshake_is_answered_and_the_worker_told_the_code() {
     client.open_websocket("/");
     let (opcode, payload) = client.send_frame(1, b"\xff").frame();
     assert_eq!((opcode, &payload[..2]), (CLOSE, &1007u16.to_be_bytes()[..]));
-    client.send_frame(8, &payload[..2]);
+    // Whoever fails a connection does not wait for the answer (RFC 6455 §7.1.7).
+    assert_eq!(client.rest(), "");
+    drop(client);
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1007));
     // By nobody.
     let mut client = server.connect();
@@ -106,6 +108,48 @@ fn the_closing_handshake_is_answered_and_the_worker_told_the_code() {
     drop(client);
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1006));
     eventually("no connection is left", || server.gateway.stats().websocket_connections == 0);
+}
+
+#[test]
+fn what_came_before_a_fault_is_answered_before_the_close() {
+    let server = echo(config());
+    let mut client = server.connect();
+    client.open_websocket("/");
+    client.send_frame(1, b"one").send_frame(1, b"two").send_frame(3, b"no such opcode").send_frame(1, b"three");
+    assert_eq!(client.frame(), (TEXT, b"one".to_vec()));
+    assert_eq!(client.frame(), (TEXT, b"two".to_vec()));
+    let (opcode, payload) = client.frame();
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_fault_is_told_even_if_the_messages_before_it_are_never_handled() {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, true, []),
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let (opcode, payload) = client.send_frame(1, b"never handled").send_frame(3, b"").frame();
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+    assert_eq!(client.rest(), "");
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1002));
+}
+
+#[test]
+fn the_close_after_a_fault_reaches_a_client_that_is_still_sending() {
+    let server = echo(config());
+    let mut client = server.connect();
+    client.open_websocket("/");
+    // More than one read takes: closing the socket over it would be a reset, which takes the close frame with it.
+    client.send_frame(3, &[0; 1 << 20]);
+    let (opcode, payload) = client.frame();
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+    client.send_frame(1, &[b'x'; 1 << 20]);
+    assert_eq!(client.rest(), "");
 }
 
 #[test]

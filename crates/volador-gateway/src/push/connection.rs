@@ -1,12 +1,16 @@
 //! [`PushConnection`]: one socket after its upgrade.
 //!
 //! ```text
-//!            close frame from the peer: echoed
-//!   Open ───────────────────────────────────────▶ Ending ── all sent ──▶ ended
-//!     │                                              ▲
-//!     │ ours: application, drain, protocol error     │ SSE, or the peer's close frame
-//!     └──────────────▶ Closing ──────────────────────┘
-//!                         └── deadline, or the socket's end ──▶ ended
+//!              close frame from the peer: echoed
+//!   Open ─────────────────────────────────────────────▶ Ending ── all sent ──▶ ended
+//!    │ │                                                  ▲
+//!    │ │ ours: application, drain, full queue             │ SSE, or the peer's close frame
+//!    │ └─────────────▶ Closing ───────────────────────────┘
+//!    │
+//!    │ the peer broke the protocol
+//!    └─▶ Failing ── what came before is handled: close frame ──▶ Failed ── all sent: FIN ──▶ Failed
+//!
+//!   Closing, Failing, Failed ── deadline, or the socket's end ──▶ ended
 //! ```
 
 use std::io;
@@ -35,6 +39,12 @@ const MISSED_MAX: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
+    /// The peer has broken the protocol. The worker still has messages in hand that came before; it may answer them.
+    Failing(ws::ProtocolError),
+    /// Our close frame that says how the protocol was broken is on its way, or has been sent and a FIN behind it. What
+    /// the peer says is thrown away until it ends: closing a socket that has unread bytes is a reset, and the peer
+    /// would lose the close frame.
+    Failed(u16),
     /// Our close frame is on its way, with this code; the peer's is not here.
     Closing(u16),
     /// Nothing is said any more: ends as soon as everything is sent. The code is what the worker is told.
@@ -102,7 +112,12 @@ impl PushConnection {
 
     /// Whether messages may be written.
     pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open | Phase::Failing(_))
+    }
+
+    /// Whether the end has begun, for which there is a deadline.
+    pub(super) fn is_closing(&self) -> bool {
+        self.phase != Phase::Open
     }
 
     /// Whether the worker is behind, so that the socket is not to be read.
@@ -112,10 +127,15 @@ impl PushConnection {
     }
 
     /// The worker has handled some messages.
-    pub(super) fn handled(&mut self, messages: u32) {
+    pub(super) fn handled(&mut self, messages: u32) -> Now {
         self.unhandled = self.unhandled.saturating_sub(messages);
-        if self.unhandled == 0 {
-            self.unhandled_bytes = 0;
+        if self.unhandled > 0 {
+            return Now::Alive;
+        }
+        self.unhandled_bytes = 0;
+        match self.phase {
+            Phase::Failing(error) => self.fail(error),
+            _ => Now::Alive,
         }
     }
 
@@ -155,10 +175,20 @@ impl PushConnection {
         }
         if let Err(error) = result {
             crate::stats::count(&reading.counters.closed_protocol);
-            return self.close(error.close_code(), &error.to_string());
+            if self.phase != Phase::Open {
+                return Now::Ended(self.lost());
+            }
+            if self.unhandled > 0 {
+                // What came before the fault is answered before it is.
+                self.phase = Phase::Failing(error);
+                return Now::Alive;
+            }
+            return self.fail(error);
         }
         match (peer_closed, self.phase) {
             (None, _) => Now::Alive,
+            // The decoder has ended with the fault.
+            (Some(_), Phase::Failing(_) | Phase::Failed(_)) => Now::Alive,
             (Some(code), Phase::Open) => {
                 // RFC 6455 §5.5.1: the answer to a close frame is a close frame, typically with the same code.
                 let echo = self.write(&ws::close(code, ""));
@@ -227,14 +257,20 @@ impl PushConnection {
         }
         match self.phase {
             Phase::Ending(code) => self.ended(code),
+            Phase::Failed(_) => {
+                self.socket.shutdown_write();
+                Now::Alive
+            }
             _ => Now::Alive,
         }
     }
 
     /// Begins to close: WebSocket with a close frame, SSE by its end.
     pub(super) fn close(&mut self, code: u16, reason: &str) -> Now {
-        if !self.is_open() {
-            return Now::Alive;
+        match self.phase {
+            Phase::Open => {}
+            Phase::Failing(error) => return self.fail(error),
+            _ => return Now::Alive,
         }
         match self.transport {
             Transport::WebSocket => {
@@ -243,6 +279,26 @@ impl PushConnection {
             }
             Transport::Sse => self.end_after(Now::Alive, code),
         }
+    }
+
+    /// RFC 6455 §7.1.7: fails the connection. No answer to the close frame is waited for.
+    fn fail(&mut self, error: ws::ProtocolError) -> Now {
+        self.phase = Phase::Failed(error.close_code());
+        let now = self.write(&ws::close(Some(error.close_code()), &error.to_string()));
+        if now == Now::Alive && self.queue.is_none() {
+            self.socket.shutdown_write();
+        }
+        now
+    }
+
+    /// The time to close is over.
+    pub(super) fn overdue(&mut self) -> Now {
+        if let Phase::Failing(error) = self.phase
+            && let Now::Ended(code) = self.fail(error)
+        {
+            return Now::Ended(code);
+        }
+        Now::Ended(self.lost())
     }
 
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
@@ -266,7 +322,8 @@ impl PushConnection {
     pub(super) fn lost(&self) -> u16 {
         match self.phase {
             Phase::Open => 1006, // RFC 6455 §7.1.5: no close frame was received
-            Phase::Closing(code) | Phase::Ending(code) => code,
+            Phase::Failing(error) => error.close_code(),
+            Phase::Failed(code) | Phase::Closing(code) | Phase::Ending(code) => code,
         }
     }
 

@@ -168,9 +168,9 @@ impl Engine {
                 let mut resumes = false;
                 self.with(shard, id, |connection| {
                     let paused = connection.is_paused();
-                    connection.handled(messages);
+                    let now = connection.handled(messages);
                     resumes = paused && !connection.is_paused();
-                    Now::Alive
+                    now
                 });
                 if resumes {
                     self.read_later(id);
@@ -192,14 +192,15 @@ impl Engine {
         let message = Message::new(payload, data);
         let max = shard.shared.config.send_queue_max_bytes;
         for slot in targets.drain(..) {
-            let (id, now, open) = match shard.streams.borrow_mut().push_in_slot(slot) {
+            let (id, now, stays) = match shard.streams.borrow_mut().push_in_slot(slot) {
                 Some((id, connection)) if connection.is_open() => {
+                    let was_closing = connection.is_closing();
                     let now = connection.send_message(&message, max, &shard.counters);
-                    (id, now, connection.is_open())
+                    (id, now, was_closing || !connection.is_closing())
                 }
                 _ => continue,
             };
-            self.after(shard, id, now, open);
+            self.after(shard, id, now, stays);
         }
         self.targets.replace(targets);
     }
@@ -221,15 +222,15 @@ impl Engine {
 
     /// Does something with a connection and what follows from it.
     fn with(&self, shard: &Shard, id: StreamId, f: impl FnOnce(&mut PushConnection) -> Now) {
-        let (now, open) = match shard.streams.borrow_mut().push(id) {
+        let (now, stays) = match shard.streams.borrow_mut().push(id) {
             Some(connection) => {
-                let was_open = connection.is_open();
+                let was_closing = connection.is_closing();
                 let now = f(connection);
-                (now, !was_open || connection.is_open())
+                (now, was_closing || !connection.is_closing())
             }
             None => return,
         };
-        self.after(shard, id, now, open);
+        self.after(shard, id, now, stays);
     }
 
     /// `stays`: the connection has not begun to close by what was just done.
@@ -354,9 +355,7 @@ impl Engine {
             tokio::select! {
                 _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
                 _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
-                id = self.next_overdue() => {
-                    self.with(shard, id, |connection| Now::Ended(connection.lost()));
-                }
+                id = self.next_overdue() => self.with(shard, id, PushConnection::overdue),
             }
         }
     }
