@@ -1,8 +1,8 @@
 //! Link frames: whatever is written is read back, in its order, over any number of appended batches.
 
-use bytes::Bytes;
 use volador_proto::link::{
-    Batch, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway, ToWorker, Transport,
+    Batch, Fields, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway, ToWorker,
+    Transport,
 };
 
 /// Writes one frame in each direction for each line of the bytes: its first byte says which, the rest is the content.
@@ -25,8 +25,11 @@ fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     text.split(|&b| b == b' ').filter(|name| !name.is_empty()).map(move |name| (name, text))
 }
 
-fn same_fields<'f>(got: impl IntoIterator<Item = &'f (Bytes, Bytes)>, text: &[u8]) {
-    assert!(got.into_iter().map(|(name, value)| (&name[..], &value[..])).eq(fields(text)));
+fn same_fields(got: &Fields, text: &[u8]) {
+    assert!(got.iter().eq(fields(text)));
+    assert!(
+        got.iter_shared().map(|(name, value)| (name, value.to_vec())).eq(fields(text).map(|(n, v)| (n, v.to_vec())))
+    );
 }
 
 fn to_gateway(lines: &[(&u8, &[u8])]) {

@@ -311,3 +311,49 @@ fn head_answers_have_the_length_and_no_body() {
     assert!(head.head.contains("content-length: 5\r\n"), "{}", head.head);
     assert_eq!(client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 200);
 }
+
+#[test]
+fn a_request_that_is_given_up_before_its_answer_gets_502_and_frees_its_place() {
+    let server = Server::start(Config { threads: 1, queue_max: 1, ..config() }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.abort(id);
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(server.connect().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status, 502);
+    }
+}
+
+#[test]
+fn an_answer_that_is_given_up_after_its_head_is_seen_as_cut_and_not_as_none() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.response(id, 200, [(&b"content-length"[..], &b"5"[..])], ResponseBody::Stream);
+            answers.chunk(id, b"abc");
+            answers.abort(id);
+        }
+    });
+    let mut client = server.connect();
+    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 200);
+    assert_eq!(client.rest(), "abc");
+}
+
+#[test]
+fn the_authority_of_an_absolute_target_replaces_host() {
+    let server = Server::answering(config(), |request| {
+        let host = request.fields.iter().find(|(name, _)| *name == b"host").map(|(_, value)| text(value));
+        format!("{} {} {}", host.unwrap_or_default(), text(&request.server_name), text(&request.path))
+    });
+    let reply = server.connect().send("GET http://b.example:81/x HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+    assert_eq!(reply.body, "b.example:81 b.example /x");
+}
+
+#[test]
+fn an_idle_connection_does_not_delay_a_drain() {
+    let server = echo(config());
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply();
+    server.gateway.drain();
+    assert!(server.gateway.wait_drained(std::time::Instant::now() + Duration::from_secs(1)));
+    assert_eq!(client.rest(), "");
+}

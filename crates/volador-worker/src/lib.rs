@@ -22,7 +22,7 @@
 //! | `signal`   | how a waiting seat is woken                                               |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
-//! [`PushStream`] or broadcast. The only calls that wait are [`Seat::park`] and [`Seat::wait_credit`].
+//! [`PushStream`] or broadcast. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
 //!
 //! The crate may not know Ruby, the gateway, sockets or an async runtime.
 #![forbid(unsafe_code)]

@@ -38,7 +38,6 @@ strings! {
     SERVER_PROTOCOL = "SERVER_PROTOCOL";
     HTTP_VERSION = "HTTP_VERSION";
     REMOTE_ADDR = "REMOTE_ADDR";
-    CONTENT_LENGTH = "CONTENT_LENGTH";
     RACK_URL_SCHEME = "rack.url_scheme";
     RACK_INPUT = "rack.input";
     GET = "GET";
@@ -53,6 +52,7 @@ strings! {
     SCHEME_HTTP = "http";
     SCHEME_HTTPS = "https";
     EMPTY = "";
+    LOOPBACK = "127.0.0.1";
     PORT_80 = "80";
     PORT_443 = "443";
 }
@@ -133,31 +133,15 @@ pub(crate) fn build(
     let version = constant(if request.http_10 { &HTTP_10 } else { &HTTP_11 });
     pairs.add(constant(&SERVER_PROTOCOL), version)?;
     pairs.add(constant(&HTTP_VERSION), version)?;
-    pairs.add(constant(&REMOTE_ADDR), ruby.str_from_slice(&request.remote_addr))?;
+    // A Unix socket's peer is on this machine; middleware that parses addresses expects one.
+    pairs.add(constant(&REMOTE_ADDR), either(ruby, &request.remote_addr, &[(b"", &LOOPBACK)]))?;
     pairs.add(constant(&RACK_URL_SCHEME), constant(if request.tls { &SCHEME_HTTPS } else { &SCHEME_HTTP }))?;
 
-    let mut has_length = false;
     {
         let mut names = HeaderNames::lock(ruby);
-        for (name, value) in &request.fields {
-            match &name[..] {
-                // The body has been decoded: its length is known now, and how it came is of no more use.
-                b"transfer-encoding" => continue,
-                b"content-length" => has_length = true,
-                _ => {}
-            }
+        for (name, value) in request.fields.iter() {
             pairs.add(names.key(name)?, ruby.str_from_slice(value))?;
         }
-    }
-    let body_len = match &request.body {
-        RequestBody::None => None,
-        RequestBody::Inline(bytes) => Some(bytes.len() as u64),
-        RequestBody::File { len, .. } => Some(*len),
-    };
-    if let Some(len) = body_len
-        && !has_length
-    {
-        pairs.add(constant(&CONTENT_LENGTH), ruby.str_from_slice(len.to_string().as_bytes()))?;
     }
     pairs.insert()?;
 

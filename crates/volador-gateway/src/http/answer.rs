@@ -32,15 +32,16 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let requesting = match state.begin_request(&shard.shared.config) {
         Ok(requesting) => requesting,
-        Err(fault) => return Ok(refused(&shard, &fault.into(), state.refuse_request())),
+        Err(fault) => return Ok(refused(&shard, &state, &fault.into(), state.refuse_request())),
     };
     Ok(match dispatch(&shard, &state, request).await {
         Ok((response, body)) => response.map(|()| body.with(requesting)),
-        Err(refusal) => refused(&shard, &refusal, requesting),
+        Err(refusal) => refused(&shard, &state, &refusal, requesting),
     })
 }
 
-fn refused(shard: &Shard, refusal: &Refusal, requesting: Requesting) -> Response<Body> {
+fn refused(shard: &Shard, state: &ConnectionState, refusal: &Refusal, requesting: Requesting) -> Response<Body> {
+    state.linger();
     match refusal.status() {
         StatusCode::SERVICE_UNAVAILABLE => count(&shard.counters.refused_busy),
         status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
@@ -72,6 +73,10 @@ async fn dispatch(
     .ok_or(LEFT)?;
     ticket.answered();
     match answer {
+        Answer::Aborted => {
+            ticket.complete();
+            Err(LEFT)
+        }
         Answer::Response(response) => {
             let mut head = Response::new(());
             *head.status_mut() = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
@@ -121,11 +126,14 @@ async fn dispatch(
 
 fn headers(fields: &Fields) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(fields.len() + 1);
-    for (name, value) in fields {
-        match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value.clone())) {
+    for (name, value) in fields.iter_shared() {
+        match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value)) {
             (Ok(name), Ok(value)) => drop(headers.append(name, value)),
             // The worker has checked them, so that the application's author is told. No byte of it goes out.
-            _ => log::warn(format_args!("dropped a response field that is not valid: {name:?}")),
+            _ => log::warn(format_args!(
+                "dropped a response field that is not valid: {:?}",
+                String::from_utf8_lossy(name)
+            )),
         }
     }
     headers

@@ -57,7 +57,7 @@ impl Body {
     }
 
     pub(super) fn stream(ticket: Ticket) -> Self {
-        Self { kind: Kind::Stream(Box::new(Stream { ticket, spill: None })), _requesting: None }
+        Self { kind: Kind::Stream(Box::new(Stream { ticket, spill: None, aborted: false })), _requesting: None }
     }
 
     pub(super) fn with(self, requesting: Requesting) -> Self {
@@ -140,10 +140,15 @@ struct Stream {
     ticket: Ticket,
     /// The file that holds what comes next, and how long it is so far.
     spill: Option<(FileReader, u64)>,
+    /// Whether the application has given up.
+    aborted: bool,
 }
 
 impl Stream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        if self.aborted {
+            return Poll::Ready(Err(BodyError::Aborted));
+        }
         loop {
             if let Some((reader, len)) = &mut self.spill {
                 let left = *len - reader.offset.min(*len);
@@ -174,7 +179,11 @@ impl Stream {
                 }
                 Part::Abort => {
                     self.ticket.complete();
-                    return Poll::Ready(Err(BodyError::Aborted));
+                    self.aborted = true;
+                    // At an error hyper drops what it has not written yet. One more turn, and the client gets what came
+                    // before: it can tell an answer that is cut short from none.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
             }
         }

@@ -39,6 +39,9 @@ const MAX_BUF_SIZE: usize = 128 << 10;
 /// How long the rest of a refused request is read and thrown away, so that the client can read its answer first.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// How soon a connection whose application takes its time is looked at again.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the parts of one connection share: the parser's driver, the service and the response bodies.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
@@ -50,6 +53,8 @@ pub(crate) struct ConnectionState {
     deadline: Cell<Deadline>,
     /// A head that went over a limit before it was complete.
     fault: Cell<Option<HeadFault>>,
+    /// Whether the client may still be sending what nobody will read.
+    lingers: Cell<bool>,
     /// Set when the application has accepted an upgrade: the socket is to leave hyper.
     takeover: RefCell<Option<Takeover>>,
     /// The connection's task, for a drain.
@@ -64,6 +69,7 @@ impl ConnectionState {
             watch: RefCell::new(HeadWatch::new()),
             deadline: Cell::new(Deadline::new(Instant::now())),
             fault: Cell::new(None),
+            lingers: Cell::new(false),
             takeover: RefCell::new(None),
             waker: RefCell::new(None),
         }
@@ -112,6 +118,11 @@ impl ConnectionState {
     /// Marks the request as one that has begun although its head is refused.
     pub(super) fn refuse_request(self: &Rc<Self>) -> Requesting {
         Requesting(self.clone())
+    }
+
+    /// A request was refused, and parts of it may be on their way.
+    pub(super) fn linger(&self) {
+        self.lingers.set(true);
     }
 
     pub(super) fn take_over(&self, takeover: Takeover) {
@@ -178,12 +189,13 @@ pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
         Outcome::Expired(_) => drop(socket),
         Outcome::Done | Outcome::Refused => match state.fault.take() {
             Some(fault) => refuse(&shard, socket, Some(&fault.into())).await,
-            None => {
-                if matches!(outcome, Outcome::Refused) {
-                    count(&shard.counters.refused_bad);
-                }
+            None if matches!(outcome, Outcome::Refused) => {
+                count(&shard.counters.refused_bad);
                 refuse(&shard, socket, None).await;
             }
+            // More has arrived than was answered, or may arrive.
+            None if state.lingers.get() || !state.watch.borrow().is_empty() => refuse(&shard, socket, None).await,
+            None => drop(socket),
         },
     }
     shard.connections.borrow_mut().remove(key);
@@ -241,10 +253,11 @@ fn poll_deadline(
     }
     while timer.as_mut().poll(cx).is_ready() {
         let (at, expired) = state.deadline.get().next(config);
-        if at <= Instant::now() {
+        let now = Instant::now();
+        if at <= now && expired != Expired::Answer {
             return Poll::Ready(expired);
         }
-        timer.as_mut().reset(at);
+        timer.as_mut().reset(at.max(now + CHECK_AGAIN));
     }
     Poll::Pending
 }

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::Config;
 
+/// When a connection that waits for the application is looked at anyway.
+const A_LONG_TIME: Duration = Duration::from_secs(3600);
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
@@ -36,6 +39,8 @@ pub(crate) enum Expired {
     Idle,
     /// Cut: the client does not take what it asked for.
     Write,
+    /// Nothing: the application may take its time.
+    Answer,
 }
 
 impl Deadline {
@@ -63,14 +68,13 @@ impl Deadline {
 
     /// When to look again, and what will have expired then.
     pub(crate) fn next(&self, config: &Config) -> (Instant, Expired) {
-        const NEVER: Duration = Duration::from_secs(86_400); // looked at again, so it need not be longer
         if let Some(blocked) = self.blocked {
             return (blocked + config.write_timeout, Expired::Write);
         }
         match self.waiting {
             Waiting::Head => (self.since + config.head_timeout, Expired::Head),
             Waiting::Idle => (self.since + config.keep_alive_timeout, Expired::Idle),
-            Waiting::Answer => (Instant::now() + NEVER, Expired::Idle),
+            Waiting::Answer => (self.since + A_LONG_TIME, Expired::Answer),
         }
     }
 }

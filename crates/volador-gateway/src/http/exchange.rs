@@ -13,7 +13,12 @@ use volador_proto::link::{Fields, Payload, Response, ToGateway};
 #[derive(Debug)]
 pub(crate) enum Answer {
     Response(Response),
-    Upgrade { fields: Fields, handler: bool },
+    Upgrade {
+        fields: Fields,
+        handler: bool,
+    },
+    /// There will be none.
+    Aborted,
 }
 
 /// A piece of a streamed answer.
@@ -53,6 +58,8 @@ impl Early {
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     answer: Option<Answer>,
+    /// Whether there was one, taken or not.
+    answered: bool,
     parts: VecDeque<Part>,
     early: Early,
     /// The task that waits for an answer or a part.
@@ -63,12 +70,19 @@ impl Exchange {
     /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered.
     pub(crate) fn handle(&mut self, frame: ToGateway, early_max: usize) {
         match frame {
-            ToGateway::Response(response) => self.answer = Some(Answer::Response(response)),
-            ToGateway::Upgrade { fields, handler } => self.answer = Some(Answer::Upgrade { fields, handler }),
+            ToGateway::Response(response) => {
+                self.answered = true;
+                self.answer = Some(Answer::Response(response));
+            }
+            ToGateway::Upgrade { fields, handler } => {
+                self.answered = true;
+                self.answer = Some(Answer::Upgrade { fields, handler });
+            }
             ToGateway::Chunk(bytes) => self.parts.push_back(Part::Chunk(bytes)),
             ToGateway::Spill(file) => self.parts.push_back(Part::Spill(file)),
             ToGateway::Spilled(len) => self.parts.push_back(Part::Spilled(len)),
             ToGateway::End => self.parts.push_back(Part::End),
+            ToGateway::Abort if !self.answered => self.answer = Some(Answer::Aborted),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
             ToGateway::Write(payload, data) => return self.early.write(payload, data, early_max),
             ToGateway::Close(code) => {

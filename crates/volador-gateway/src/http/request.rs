@@ -134,12 +134,16 @@ pub(crate) fn send(
     let length = chunked.then(|| (&b"content-length"[..], digits.format(len).as_bytes()));
 
     let headers = &parts.headers;
-    if headers.len() == headers.keys_len() {
+    if headers.len() == headers.keys_len() && parts.uri.authority().is_none() {
         let fields = headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
         batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
     } else {
-        let fields: Vec<_> =
-            headers.keys().map(|n| (n.as_str(), joined(headers, n.clone()).unwrap_or_default())).collect();
+        let value = |name: &header::HeaderName| match host {
+            // RFC 9112 §3.2.2: what Host says is replaced by the authority of the target.
+            Some(host) if name == header::HOST => host.to_vec(),
+            _ => joined(headers, name.clone()).unwrap_or_default(),
+        };
+        let fields: Vec<_> = headers.keys().map(|name| (name.as_str(), value(name))).collect();
         let fields = fields.iter().map(|(n, v)| (n.as_bytes(), &v[..]));
         batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
     }

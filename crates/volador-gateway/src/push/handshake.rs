@@ -9,7 +9,7 @@ use volador_proto::link::Fields;
 pub(crate) fn websocket(accept: &[u8; 28], fields: &Fields) -> Bytes {
     let mut head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
     push_field(&mut head, b"sec-websocket-accept", accept);
-    for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && name != "content-type") {
+    for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && *name != b"content-type") {
         push_field(&mut head, name, value);
     }
     head.extend_from_slice(b"\r\n");
@@ -23,10 +23,12 @@ pub(crate) fn sse(fields: &Fields) -> Bytes {
         cache-control: no-store\r\nx-accel-buffering: no\r\n"
         .to_vec();
     push_field(&mut head, b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-    for (name, value) in fields {
+    for (name, value) in fields.iter() {
         // RFC 9110 §8.4: a coding would describe a body that middleware has encoded; the events are sent as they are.
         if !is_ours(name)
-            && !["content-type", "cache-control", "x-accel-buffering", "content-encoding"].iter().any(|n| name == n)
+            && !["content-type", "cache-control", "x-accel-buffering", "content-encoding"]
+                .iter()
+                .any(|n| name == n.as_bytes())
         {
             push_field(&mut head, name, value);
         }

@@ -18,7 +18,13 @@ pub struct Batch {
     bytes: BytesMut,
     /// The descriptors that the frames of `bytes` carry, in the frames' order.
     fds: Vec<OwnedFd>,
+    /// Bytes to make room for at the first frame: about what the last batch from here had.
+    expected: usize,
 }
+
+/// Bytes that are made room for at most. What is read from a batch shares its memory, so room that is not used may be
+/// held for as long as one of its requests lasts.
+const EXPECTED_MAX: usize = 16 << 10;
 
 impl Batch {
     /// No frame yet.
@@ -36,9 +42,10 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Takes all frames out. The batch keeps no memory of them.
+    /// Takes all frames out. The batch keeps nothing but an idea of how many there will be next time.
     pub fn take(&mut self) -> Batch {
-        std::mem::take(self)
+        let expected = self.len().min(EXPECTED_MAX);
+        std::mem::replace(self, Self { expected, ..Self::default() })
     }
 
     /// Appends the frames of `other` after those that are here.
@@ -59,6 +66,9 @@ impl Batch {
     /// Appends one frame whose payload is what `payload` writes.
     pub(super) fn frame(&mut self, kind: u8, stream: StreamId, payload: impl FnOnce(&mut BytesMut)) {
         let start = self.bytes.len();
+        if start == 0 {
+            self.bytes.reserve(self.expected);
+        }
         self.bytes.put_u32_le(0);
         self.bytes.put_u8(kind);
         self.bytes.put_u64_le(stream.to_bits());

@@ -1,5 +1,7 @@
 //! Fields of a payload: fixed integers, varints (LEB128, at most 5 bytes) and strings of a varint length.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::LinkError;
@@ -72,15 +74,25 @@ impl Reader {
         Err(self.bad("varint"))
     }
 
-    /// A string, sharing the payload's memory.
-    pub(super) fn str(&mut self) -> Result<Bytes, LinkError> {
+    /// Where a string stands in the payload.
+    pub(super) fn span(&mut self) -> Result<Range<usize>, LinkError> {
         let len = self.varint()? as usize;
         if len > self.payload.len() - self.at {
             return Err(LinkError::Truncated { kind: self.kind });
         }
         let start = self.at;
         self.at += len;
-        Ok(self.payload.slice(start..self.at))
+        Ok(start..self.at)
+    }
+
+    /// A string, sharing the payload's memory.
+    pub(super) fn str(&mut self) -> Result<Bytes, LinkError> {
+        let span = self.span()?;
+        Ok(self.payload.slice(span))
+    }
+
+    pub(super) fn payload(&self) -> &Bytes {
+        &self.payload
     }
 
     /// All that has not been read, sharing the payload's memory.

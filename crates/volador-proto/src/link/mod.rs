@@ -29,7 +29,7 @@ mod to_worker;
 
 pub use batch::{Batch, FRAME_MAX, Frames};
 pub use request::{Request, RequestBody, RequestHead, Transport};
-pub use response::{Field, Fields, Response, ResponseBody};
+pub use response::{Fields, Response, ResponseBody};
 pub use stream::StreamId;
 pub use to_gateway::ToGateway;
 pub use to_worker::ToWorker;

@@ -1,52 +1,56 @@
 //! A response on the link, and the header fields of either direction.
 
-use std::os::fd::OwnedFd;
+use std::{ops::Range, os::fd::OwnedFd};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{LinkError, batch::Frames, codec::Reader};
 
-/// One header field: a name and a value.
-pub type Field = (Bytes, Bytes);
+/// Header fields in their order, read in place: they share the memory of the batch.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    /// The payload that the fields stand in.
+    payload: Bytes,
+    spans: Vec<Span>,
+}
 
-/// Header fields in their order. The bytes share the memory of the batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<Field>);
+/// Where one field stands in the payload.
+#[derive(Clone, Debug)]
+struct Span {
+    name: Range<usize>,
+    value: Range<usize>,
+}
 
 impl Fields {
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, LinkError> {
-        let mut fields = Vec::with_capacity(16);
+        let mut spans = Vec::with_capacity(16);
         loop {
-            let name = reader.str()?;
+            let name = reader.span()?;
             if name.is_empty() {
-                return Ok(Self(fields));
+                return Ok(Self { payload: reader.payload().clone(), spans });
             }
-            fields.push((name, reader.str()?));
+            spans.push(Span { name, value: reader.span()? });
         }
     }
 
-    /// The fields, in the order in which they were written.
-    pub fn iter(&self) -> std::slice::Iter<'_, Field> {
-        self.0.iter()
+    /// Names and values, in the order in which they were written.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.spans.iter().map(|span| (&self.payload[span.name.clone()], &self.payload[span.value.clone()]))
+    }
+
+    /// As [`Self::iter`], with values that keep the batch's memory alive.
+    pub fn iter_shared(&self) -> impl Iterator<Item = (&[u8], Bytes)> {
+        self.spans.iter().map(|span| (&self.payload[span.name.clone()], self.payload.slice(span.value.clone())))
     }
 
     /// The number of fields.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.spans.len()
     }
 
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'a> IntoIterator for &'a Fields {
-    type Item = &'a Field;
-    type IntoIter = std::slice::Iter<'a, Field>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
+        self.spans.is_empty()
     }
 }
 

@@ -42,7 +42,7 @@ pub enum ToGateway {
     Upgrade {
         /// Fields for the head that the client gets (cookies, for instance).
         fields: Fields,
-        /// Whether the client's messages and the connection's end are to be told to the worker.
+        /// Whether the client's messages are to be told to the worker. The connection's end is told in any case.
         handler: bool,
     },
     /// A message for a push connection, or for one that is about to become one.
@@ -223,7 +223,7 @@ mod tests {
     const FIELDS: [(&[u8], &[u8]); 2] = [(b"content-type", b"text/plain"), (b"x-empty", b"")];
 
     fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
-        fields.iter().map(|(n, v)| (&n[..], &v[..])).collect()
+        fields.iter().collect()
     }
 
     #[test]
