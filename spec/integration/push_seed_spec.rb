@@ -308,7 +308,9 @@ RSpec.describe "on_open, its writer and its handler" do
             yield client, server
             server.wait_for_output(/^closed it$/)
           end
-          server.stop(signal)
+          server.signal(signal)
+          client.ended? unless block_given?
+          server.wait
           printed(server, "closed it")
         end
 
@@ -360,7 +362,8 @@ RSpec.describe "on_open, its writer and its handler" do
         it "is called once when the client breaks the protocol" do
           count = closed_count(transport, closing) do |client, _|
             client.client.send_frame(:text, "unmasked", mask: false)
-            client.ended?
+            client.client.read_close
+            client.leave
           end
           expect(count).to eq(1)
         end
