@@ -2,6 +2,7 @@
 
 require_relative "address"
 require_relative "application_thread"
+require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
 require_relative "log"
@@ -60,7 +61,7 @@ module Volador
       @configuration = configuration
       @log = log
       @out = out
-      @commands = Queue.new
+      @commands = Commands.new
       @state = :new
     end
 
@@ -238,6 +239,7 @@ module Volador
       @gateway&.stop
       @threads&.each { |thread| thread.kill unless thread.join(0) }
       @threads&.each { |thread| thread.join(GRACE) }
+      @commands.close
     end
 
     def announce
@@ -257,7 +259,7 @@ module Volador
       nil # Nobody reads it.
     end
 
-    # Signal handlers only push to a Queue, which is all that Ruby allows them.
+    # Signal handlers only pass a command on: Ruby allows them little.
     def with_signals
       @waiting = true
       return yield unless Thread.current.equal?(Thread.main)

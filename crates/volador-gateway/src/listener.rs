@@ -80,7 +80,7 @@ fn bind_unix(path: &Path) -> io::Result<(unix::UnixListener, SocketFile)> {
     // A socket file that nobody listens on is what a killed server left behind; one in use is not ours to take.
     if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
         if unix::UnixStream::connect(path).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
+            return Err(rustix::io::Errno::ADDRINUSE.into());
         }
         fs::remove_file(path)?;
     }

@@ -21,11 +21,14 @@ pub(crate) struct Wish {
 /// Checks what can be told from the head alone, and says what the client asks for.
 ///
 /// # Errors
-/// 417 for an unknown expectation, 413 for a body that is announced too large, 501 for CONNECT; of a WebSocket handshake
-/// 400, 405, 426, and 403 for a foreign origin.
+/// 400 for a target that is neither path nor URL, 417 for an unknown expectation, 501 for CONNECT; of a WebSocket
+/// handshake 400, 405, 426, and 403 for a foreign origin.
 pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This server is no proxy: CONNECT is not served."));
+    }
+    if !is_target(parts) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "The request target must be a path or an http URL."));
     }
     if let Some(expect) = parts.headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
@@ -55,6 +58,16 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
         return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept) });
     }
     Ok(Wish { transport: wants_events(parts).then_some(Transport::Sse), accept: None })
+}
+
+/// RFC 9112 §3.2: a path, or a URL (which a proxy is asked with); the authority alone is for CONNECT, and `*` for OPTIONS.
+fn is_target(parts: &Parts) -> bool {
+    let uri = &parts.uri;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(_)) => true,
+        (None, None) => uri.path().starts_with('/') || (uri.path() == "*" && parts.method == Method::OPTIONS),
+        _ => false,
+    }
 }
 
 /// WHATWG HTML §9.2.2: an EventSource asks with `Accept: text/event-stream`.
@@ -187,6 +200,23 @@ mod tests {
             ("[::1]:80", "[::1]", Some("80")),
         ] {
             assert_eq!(split_host(host.as_bytes()), (name.as_bytes(), port.map(str::as_bytes)), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_a_url() {
+        for (method, target, fine) in [
+            ("GET", "/", true),
+            ("GET", "/a//b?c", true),
+            ("GET", "http://a.example/b", true),
+            ("OPTIONS", "*", true),
+            ("GET", "*", false),
+            ("GET", "a.example:80", false),
+            ("GET", "index.html", false),
+            ("GET", "ftp://a.example/", false),
+        ] {
+            let parts = Request::builder().method(method).uri(target).body(()).unwrap().into_parts().0;
+            assert_eq!(is_target(&parts), fine, "{method} {target}");
         }
     }
 

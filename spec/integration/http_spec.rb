@@ -1,0 +1,573 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "HTTP/1.1" do
+  # Prints every path that reaches it, so that what must not reach it can be shown.
+  application = <<~RUBY
+    GATES = Hash.new { |gates, name| gates[name] = Thread::Queue.new }
+    lambda do |env|
+      warn "seen \#{env['PATH_INFO']}"
+      case env["PATH_INFO"]
+      when "/echo" then [200, {}, [env["rack.input"].read]]
+      when "/wait" then GATES[env["QUERY_STRING"]].pop && [200, {}, ["waited"]]
+      when "/go" then GATES[env["QUERY_STRING"]].push(true) && [200, {}, ["gone"]]
+      when "/large" then [200, {}, Enumerator.new { |yielder| 320.times { yielder << "x" * 65_536 } }]
+      when "/stream" then [200, {}, Enumerator.new { |yielder| yielder << "one" << "two" }]
+      when "/close" then [200, { "connection" => "close" }, ["bye"]]
+      else [200, {}, ["at \#{env['PATH_INFO']}"]]
+      end
+    end
+  RUBY
+  shared_configured_server(application, threads: 2, body_max_bytes: 1_000_000)
+
+  def connected(&block)
+    server.connect(&block)
+  end
+
+  # @return [RawSocket::Response] the answer to exactly these bytes
+  def answer(bytes)
+    connected { |socket| socket.send_bytes(bytes).read_response }
+  end
+
+  describe "a connection" do
+    it "is kept alive" do
+      connected do |socket|
+        expect(Array.new(5) { |index| socket.request("GET", "/#{index}").body }).to eq(Array.new(5) { |index| "at /#{index}" })
+      end
+    end
+
+    it "is kept alive after an answer that was streamed" do
+      connected { |socket| expect(Array.new(3) { socket.request("GET", "/stream").body }).to all(eq("onetwo")) }
+    end
+
+    it "ends after Connection: close of the client" do
+      connected do |socket|
+        response = socket.request("GET", "/", { "Connection" => "close" })
+
+        expect(response["connection"]).to match(/close/i)
+        expect(socket).to be_ended
+      end
+    end
+
+    it "ends after connection: close of the app" do
+      connected do |socket|
+        expect(socket.request("GET", "/close").body).to eq("bye")
+        expect(socket).to be_ended
+      end
+    end
+
+    it "of HTTP/1.0 ends after the answer" do
+      connected do |socket|
+        expect(socket.request("GET", "/x", {}, version: "HTTP/1.0").body).to eq("at /x")
+        expect(socket).to be_ended
+      end
+    end
+
+    it "of HTTP/1.0 is kept alive when the client asks for it" do
+      connected do |socket|
+        response = socket.request("GET", "/x", { "Connection" => "keep-alive" }, version: "HTTP/1.0")
+
+        expect(response["connection"]).to match(/keep-alive/i)
+        expect(socket.request("GET", "/y", {}, version: "HTTP/1.0").body).to eq("at /y")
+      end
+    end
+
+    it "may be half closed by the client after its request" do
+      connected do |socket|
+        socket.send_request("GET", "/half")
+        socket.close_write
+
+        expect(socket.read_response.body).to eq("at /half")
+      end
+    end
+
+    it "that is idle is closed after the keep-alive timeout" do
+      server = start_configured(application, keep_alive_timeout: 0.2)
+      server.connect do |socket|
+        socket.request("GET", "/")
+
+        expect(socket).to be_ended
+      end
+    end
+
+    it "that never says anything is closed" do
+      server = start_configured(application, head_timeout: 0.2)
+      server.connect { |socket| expect(socket.read_to_end).to eq("").or start_with("HTTP/1.1 408 ") }
+    end
+  end
+
+  describe "pipelining" do
+    it "is answered in order" do
+      connected do |socket|
+        50.times { |index| socket.send_request("GET", "/#{index}") }
+
+        expect(Array.new(50) { socket.read_response.body }).to eq(Array.new(50) { |index| "at /#{index}" })
+      end
+    end
+
+    it "is answered in order when the first takes longest" do
+      connected do |socket|
+        socket.send_request("GET", "/wait?pipelined")
+        socket.send_request("GET", "/second")
+        connected { |other| other.request("GET", "/go?pipelined") }
+
+        expect([socket.read_response.body, socket.read_response.body]).to eq(["waited", "at /second"])
+      end
+    end
+
+    it "works with bodies, chunked ones as well, in one piece or byte by byte" do
+      request = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst" \
+                "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n" \
+                "GET /third HTTP/1.1\r\nHost: x\r\n\r\n"
+      [[request], request.chars].each do |pieces|
+        connected do |socket|
+          socket.io.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
+          pieces.each { |piece| socket.send_bytes(piece) }
+
+          expect(Array.new(3) { socket.read_response.body }).to eq(["first", "second", "at /third"])
+        end
+      end
+    end
+
+    it "works for HEAD, whose answers have no body" do
+      connected do |socket|
+        socket.send_request("HEAD", "/one")
+        socket.send_request("GET", "/two")
+
+        expect(socket.read_response(head_only: true)["content-length"]).to eq("7")
+        expect(socket.read_response.body).to eq("at /two")
+      end
+    end
+  end
+
+  describe "Expect: 100-continue" do
+    it "is answered with 100 before the body is sent" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Expect" => "100-continue", "Content-Length" => "5" })
+        expect(socket.read_response.status).to eq(100)
+        socket.send_bytes("hello")
+
+        expect(socket.read_response.body).to eq("hello")
+      end
+    end
+
+    it "is answered with the final status alone when the body is there already, or with 100 first" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Expect" => "100-continue" }, "hello")
+        first = socket.read_response
+        first = socket.read_response if first.status == 100
+
+        expect(first).to have_attributes(status: 200, body: "hello")
+      end
+    end
+
+    it "is answered with 413 when the body will not be taken" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Expect" => "100-continue", "Content-Length" => "1000001" })
+
+        expect(socket.read_response.status).to eq(413)
+      end
+    end
+
+    it "of anything else is answered with 417" do
+      expect(answer("POST / HTTP/1.1\r\nHost: x\r\nExpect: 200-maybe\r\nContent-Length: 1\r\n\r\nx").status).to eq(417)
+    end
+
+    it "is not answered with 100 when the client speaks HTTP/1.0" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Expect" => "100-continue" }, "hello", version: "HTTP/1.0")
+
+        expect(socket.read_response).to have_attributes(status: 200, body: "hello")
+      end
+    end
+  end
+
+  describe "a chunked upload" do
+    {
+      "plain" => "5\r\nhello\r\n0\r\n\r\n", "in pieces" => "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+      "with chunk extensions" => "5;name=value\r\nhello\r\n0;last\r\n\r\n", "with trailers" => "5\r\nhello\r\n0\r\nX-End: 1\r\n\r\n",
+      "with leading zeros" => "0005\r\nhello\r\n000\r\n\r\n"
+    }.each do |what, body|
+      it "is taken apart: #{what}" do
+        connected do |socket|
+          socket.send_request("POST", "/echo", { "Transfer-Encoding" => "chunked" })
+          socket.send_bytes(body)
+          expect(socket.read_response.body).to eq("hello")
+          expect(socket.request("GET", "/after").body).to eq("at /after")
+        end
+      end
+    end
+
+    it "takes sizes in upper and lower case" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Transfer-Encoding" => "CHUNKED" })
+        socket.send_bytes("A\r\n0123456789\r\nb\r\n0123456789x\r\n0\r\n\r\n")
+
+        expect(socket.read_response.body).to eq("01234567890123456789x")
+      end
+    end
+
+    it "that ends in its midst never reaches the app" do
+      connected do |socket|
+        socket.send_request("POST", "/half-upload", { "Transfer-Encoding" => "chunked" })
+        socket.send_bytes("5\r\nhel")
+        socket.close_write
+        socket.read_to_end
+      end
+      server.get("/barrier-half-upload")
+
+      expect(server.output).not_to include("seen /half-upload")
+    end
+  end
+
+  describe "bad syntax" do
+    {
+      "no version" => "GET /\r\n\r\n",
+      "an unknown version" => "GET / HTTP/1.9x\r\nHost: x\r\n\r\n",
+      "a version in lower case" => "GET / http/1.1\r\nHost: x\r\n\r\n",
+      "no target" => "GET HTTP/1.1\r\nHost: x\r\n\r\n",
+      "two spaces" => "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target with a space" => "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target that is no path" => "GET path HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target that is a host and port" => "GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+      "the target * with another method than OPTIONS" => "GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target with a NUL" => "GET /a\0b HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a method that is no token" => "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
+      "bytes of TLS" => "\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03#{'x' * 50}\r\n\r\n",
+      "no Host" => "GET / HTTP/1.1\r\n\r\n",
+      "a second Host" => "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+      "a second Host that differs" => "GET / HTTP/1.1\r\nHost: x\r\nX-Y: 1\r\nhost: y\r\n\r\n",
+      "a Host with a path" => "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",
+      "a Host with a space" => "GET / HTTP/1.1\r\nHost: x y\r\n\r\n",
+      "a Host with a user" => "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n",
+      "a Host with a port that is no number" => "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n",
+      "a header without a colon" => "GET / HTTP/1.1\r\nHost: x\r\nNonsense\r\n\r\n",
+      "a header without a name" => "GET / HTTP/1.1\r\nHost: x\r\n: value\r\n\r\n",
+      "a space before the colon" => "GET / HTTP/1.1\r\nHost: x\r\nX-Y : 1\r\n\r\n",
+      "a space in a name" => "GET / HTTP/1.1\r\nHost: x\r\nX Y: 1\r\n\r\n",
+      "a line folded" => "GET / HTTP/1.1\r\nHost: x\r\nX-Y: 1\r\n  2\r\n\r\n",
+      "a space before the first header" => "GET / HTTP/1.1\r\n Host: x\r\n\r\n",
+      "a NUL in a value" => "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\0b\r\n\r\n",
+      "a bare CR in a value" => "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\rb\r\n\r\n",
+      "Content-Length with Transfer-Encoding" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "Transfer-Encoding with Content-Length" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+      "two Content-Lengths" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+      "a list of Content-Lengths" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\nab",
+      "a signed Content-Length" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\na",
+      "a negative Content-Length" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\na",
+      "a hexadecimal Content-Length" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0x1\r\n\r\na",
+      "an empty Content-Length" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\na",
+      "a Content-Length beyond 64 bits" => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\na",
+      "an unknown transfer coding" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+      "an unknown transfer coding before chunked" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+      "chunked before another coding" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+      "chunked twice" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+      "chunked in two headers" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "identity" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nContent-Length: 1\r\n\r\na",
+      "something like chunked" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+      "chunked with a vertical tab" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n",
+      "Transfer-Encoding in HTTP/1.0" => "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "an unlimited chunk size" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\na",
+      "a chunk size that is no number" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+      "a chunk size with 0x" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+      "a negative chunk size" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nhello\r\n0\r\n\r\n",
+      "a chunk without its line end" => "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n"
+    }.each do |what, bytes|
+      it "is answered with 400 and the end of the connection: #{what}" do
+        connected do |socket|
+          response = socket.send_bytes(bytes).read_response
+
+          expect(response.status).to eq(400)
+          expect(socket).to be_ended
+        end
+      end
+    end
+
+    it "of a later request leaves the earlier answers intact" do
+      connected do |socket|
+        socket.send_bytes("GET /one HTTP/1.1\r\nHost: x\r\n\r\nGET /two HTTP/1.1\r\n\r\n")
+
+        expect(socket.read_response.body).to eq("at /one")
+        expect(socket.read_response.status).to eq(400)
+      end
+    end
+
+    it "of a version that is not spoken is answered with 505 or 400" do
+      expect(answer("GET / HTTP/2.0\r\nHost: x\r\n\r\n").status).to eq(505).or eq(400)
+    end
+
+    it "never is the empty line that some clients send before a request" do
+      expect(answer("\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n").body).to eq("at /x")
+    end
+  end
+
+  describe "smuggling" do
+    {
+      "behind Content-Length and Transfer-Encoding" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n#{inner}"
+      },
+      "behind a Content-Length of a list" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nContent-Length: 0, #{inner.bytesize}\r\n\r\n#{inner}"
+      },
+      "behind two Content-Lengths" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nContent-Length: #{inner.bytesize}\r\nContent-Length: 0\r\n\r\n#{inner}"
+      },
+      "behind Transfer-Encoding with a space before its colon" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n#{inner}"
+      },
+      "behind a folded Transfer-Encoding" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n#{inner}"
+      },
+      "behind Transfer-Encoding of HTTP/1.0" => lambda { |inner|
+        "POST /outer HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n#{inner}"
+      },
+      "behind an unknown coding" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: cow\r\nContent-Length: 0\r\n\r\n#{inner}"
+      },
+      "behind a bare LF in a chunk size" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n#{inner}"
+      },
+      "behind a chunk extension with a bare LF" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n#{inner}"
+      },
+      "behind a bare CR" => lambda { |inner|
+        "GET /outer HTTP/1.1\r\nHost: x\r\nX-Y: 1\rTransfer-Encoding: chunked\r\n\r\n#{inner}"
+      },
+      "behind a body that is too large" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n#{inner}"
+      },
+      "behind an expectation that fails" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nExpect: cow\r\nContent-Length: #{inner.bytesize}\r\n\r\n#{inner}"
+      },
+      "inside of a body" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: #{inner.bytesize}\r\n\r\n#{inner}"
+      },
+      "behind a Connection: close" => lambda { |inner|
+        "GET /outer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n#{inner}"
+      },
+      "behind a Content_Length" => lambda { |inner|
+        "POST /outer HTTP/1.1\r\nHost: x\r\nContent_Length: 0\r\nContent-Length: #{inner.bytesize}\r\nConnection: close\r\n\r\n#{inner}"
+      }
+    }.each_with_index do |(what, bytes), index|
+      it "of a request does not work #{what}" do
+        path = "/smuggled-#{index}-"
+        connected do |socket|
+          socket.send_bytes(bytes.call("GET #{path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+          answers = socket.read_to_end
+
+          expect(answers.scan("HTTP/1.1 ").size).to eq(1)
+        end
+        server.get("/barrier-#{index}")
+        server.wait_for_output(%r{^seen /barrier-#{index}$})
+
+        expect(server.output).not_to include(path)
+      end
+    end
+
+    it "of a WebSocket's first bytes does not work when the upgrade is refused" do
+      connected do |socket|
+        socket.send_request("GET", "/refused", { "Connection" => "Upgrade", "Upgrade" => "websocket",
+                                                 "Sec-WebSocket-Version" => "13",
+                                                 "Sec-WebSocket-Key" => "dGhlIHNhbXBsZSBub25jZQ==" })
+        socket.send_request("GET", "/next")
+
+        expect(Array.new(2) { socket.read_response.body }).to eq(["at /refused", "at /next"])
+      end
+    end
+  end
+
+  describe "a limit" do
+    it "of the body is 413" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Content-Length" => "1000001" })
+
+        expect(socket.read_response.status).to eq(413)
+      end
+    end
+
+    it "of a chunked body is 413" do
+      connected do |socket|
+        socket.send_request("POST", "/echo", { "Transfer-Encoding" => "chunked" })
+        11.times { socket.send_bytes("186a0\r\n#{'x' * 100_000}\r\n") }
+
+        expect(socket.read_response.status).to eq(413)
+      end
+    end
+
+    it "of the body lets the longest body pass" do
+      connected { |socket| expect(socket.request("POST", "/echo", {}, "x" * 1_000_000).body.bytesize).to eq(1_000_000) }
+    end
+
+    it "is answered so that a client can read it that sends all of its body first" do
+      connected do |socket|
+        begin
+          socket.send_request("POST", "/echo", {}, "x" * 6_000_000)
+        rescue Errno::EPIPE, Errno::ECONNRESET
+          raise "the connection was reset while the client was sending"
+        end
+
+        expect(socket.read_response.status).to eq(413)
+      end
+    end
+
+    it "of the target is 414" do
+      expect(answer("GET /#{'x' * 8192} HTTP/1.1\r\nHost: x\r\n\r\n").status).to eq(414)
+      expect(answer("GET /#{'x' * 30_000} HTTP/1.1\r\nHost: x\r\n\r\n").status).to eq(414)
+      expect(answer("GET /?#{'x' * 8000} HTTP/1.1\r\nHost: x\r\n\r\n").status).to eq(200)
+    end
+
+    it "of the head's size is 431" do
+      expect(answer("GET / HTTP/1.1\r\nHost: x\r\nX-Long: #{'x' * 40_000}\r\n\r\n").status).to eq(431)
+      expect(answer("GET / HTTP/1.1\r\nHost: x\r\nX-Long: #{'x' * 30_000}\r\n\r\n").status).to eq(200)
+    end
+
+    it "of the head's size is 431 also for a head without an end" do
+      expect(answer("GET / HTTP/1.1\r\nHost: x\r\nX-Long: #{'x' * 100_000}").status).to eq(431)
+    end
+
+    it "of the number of headers is 431" do
+      fields = ->(count) { Array.new(count) { |index| "X-#{index}: 1\r\n" }.join }
+
+      expect(answer("GET / HTTP/1.1\r\nHost: x\r\n#{fields.call(100)}\r\n").status).to eq(431)
+      expect(answer("GET / HTTP/1.1\r\nHost: x\r\n#{fields.call(99)}\r\n").status).to eq(200)
+    end
+  end
+
+  describe "a slow client" do
+    it "whose head does not come is answered with 408" do
+      server = start_configured(application, head_timeout: 0.3)
+      server.connect do |socket|
+        expect(socket.send_bytes("GET / HTTP/1.1\r\nHost:").read_response.status).to eq(408)
+        expect(socket).to be_ended
+      end
+    end
+
+    it "whose second head does not come is answered with 408" do
+      server = start_configured(application, head_timeout: 0.3)
+      server.connect do |socket|
+        socket.request("GET", "/")
+
+        expect(socket.send_bytes("GET / HTTP/1.1\r\nHo").read_response.status).to eq(408)
+      end
+    end
+
+    it "whose body does not come is answered with 408" do
+      server = start_configured(application, body_min_rate: 100_000, head_timeout: 0.3)
+      server.connect do |socket|
+        socket.send_request("POST", "/never", { "Content-Length" => "100000" })
+        socket.send_bytes("x")
+
+        expect(socket.read_response.status).to eq(408)
+      end
+      server.stop
+      expect(server.output).not_to include("seen /never")
+    end
+
+    it "never holds a Ruby thread with its request" do
+      server = start_configured(application, threads: 1)
+      sockets = Array.new(5) do
+        server.connect.send_request("POST", "/slow-upload", { "Content-Length" => "10" }).send_bytes("half ")
+      end
+
+      expect(server.get("/other").body).to eq("at /other")
+      expect(server.output).not_to include("seen /slow-upload")
+      sockets.each { |socket| socket.send_bytes("whole") }
+      expect(sockets.map { |socket| socket.read_response.body }).to all(eq("at /slow-upload"))
+      sockets.each(&:close)
+    end
+
+    it "never holds a Ruby thread with its answer" do
+      server = start_configured(application, threads: 1)
+      sockets = Array.new(3) { server.connect.send_request("GET", "/large") }
+      sockets.each(&:read_head)
+
+      expect(server.get("/other").body).to eq("at /other")
+      expect(sockets.map { |socket| size = 0; (size += socket.read_chunk.bytesize) while size < 320 * 65_536; size })
+        .to all(eq(320 * 65_536))
+      sockets.each(&:close)
+    end
+
+    it "that takes nothing of its answer is disconnected after the write timeout" do
+      server = start_configured(<<~RUBY, threads: 1, write_timeout: 0.3)
+        Body = Struct.new(:size) do
+          def each
+            400.times { yield "x" * 100_000 }
+          end
+
+          def close
+            warn "closed"
+          end
+        end
+        ->(env) { [200, {}, env["PATH_INFO"] == "/large" ? Body.new : ["fine"]] }
+      RUBY
+      server.connect do |socket|
+        socket.send_request("GET", "/large")
+        server.wait_for_output(/^closed$/)
+        expect(server.get("/").body).to eq("fine")
+        Deadline.until("the end of the connection, seen by the server") do
+          File.readlines("/proc/#{server.pid}/net/tcp").none? do |line|
+            fields = line.split
+            fields[3] == "01" && fields[1].end_with?(format(":%04X", server.port)) &&
+              fields[2].end_with?(format(":%04X", socket.io.local_address.ip_port))
+          end
+        end
+      end
+    end
+  end
+
+  describe "the queue in front of the Ruby threads" do
+    standing = <<~RUBY
+      lambda do |env|
+        warn "seen \#{env['PATH_INFO']}"
+        File.read("gate") if env["PATH_INFO"] == "/first"
+        [200, {}, [env["PATH_INFO"]]]
+      end
+    RUBY
+
+    it "that is full is answered with 503 and Retry-After; what waits is answered later" do
+      server = start_configured(standing, threads: 1, queue_max: 2)
+      gate = Gate.new(server)
+      first = server.connect.send_request("GET", "/first")
+      server.wait_for_output(%r{^seen /first$})
+      waiting = Array.new(2) { |index| server.connect.send_request("GET", "/#{index}") }
+      expect(waiting).to all(be_silent)
+      refusals = Array.new(3) { server.get("/refused") }
+
+      expect(refusals.map(&:status)).to all(eq(503))
+      expect(refusals.map { |response| response["retry-after"] }).to all(match(/\A\d+\z/))
+      gate.open
+      expect([first, *waiting].map { |socket| socket.read_response.body }).to eq(%w[/first /0 /1])
+    end
+
+    it "lets those through who waited, in order" do
+      server = start_configured(standing, threads: 1, queue_max: 10)
+      gate = Gate.new(server)
+      first = server.connect.send_request("GET", "/first")
+      server.wait_for_output(%r{^seen /first$})
+      waiting = Array.new(5) { |index| server.connect.send_request("GET", "/#{index}") }
+      gate.open
+
+      expect([first, *waiting].map { |socket| socket.read_response.body }).to eq(%w[/first /0 /1 /2 /3 /4])
+      expect(server.output.scan(%r{^seen (/\d)$}).flatten).to eq(%w[/0 /1 /2 /3 /4])
+    end
+  end
+
+  it "is spoken over IPv6 and over a Unix socket as well" do
+    Dir.mktmpdir do |directory|
+      path = File.join(directory, "app.sock")
+      config = "run ->(env) { [200, {}, [env['PATH_INFO']]] }"
+      server = start_volador(config, "-b", "unix://#{path}", "-b", "tcp://[::1]:0")
+      server.wait_for_output(/unix:/)
+      port = server.wait_for_output(/http:\/\/\[::1\]:(\d+)/)[1].to_i
+
+      RawSocket.open(path: path) { |socket| expect(socket.request("GET", "/unix").body).to eq("/unix") }
+      RawSocket.open(host: "::1", port: port) { |socket| expect(socket.request("GET", "/six").body).to eq("/six") }
+      expect(server.get("/four").body).to eq("/four")
+    end
+  end
+end

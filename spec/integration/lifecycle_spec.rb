@@ -1,0 +1,372 @@
+# frozen_string_literal: true
+
+require "pty"
+require_relative "integration_helper"
+
+RSpec.describe "A server's life" do
+  standing = <<~RUBY
+    class Handler
+      def initialize(name)
+        @name = name
+      end
+
+      def on_close
+        warn "closed \#{@name}"
+      end
+    end
+
+    class App
+      def call(env)
+        warn "seen \#{env['PATH_INFO']}"
+        case env["PATH_INFO"]
+        when "/stand"
+          File.read("gate")
+          [200, {}, ["stood"]]
+        when "/stream"
+          [200, {}, Enumerator.new { |yielder| yielder << "one"; File.read("gate"); yielder << "two" }]
+        when "/large" then [200, {}, Enumerator.new { |yielder| 100.times { yielder << "x" * 65_536 } }]
+        when "/forever" then sleep
+        else [200, {}, ["fine"]]
+        end
+      end
+
+      def on_open(env)
+        env["push.writer"].write("open")
+        env["PATH_INFO"] == "/nobody" ? nil : Handler.new(env["PATH_INFO"])
+      end
+    end
+  RUBY
+  config = "#{standing}\nrun App.new"
+
+  def refused?(server)
+    server.connect(&:close)
+    false
+  rescue Errno::ECONNRESET
+    false # it was on its way when the listener closed
+  rescue Errno::ECONNREFUSED
+    true
+  end
+
+  # Warnings of gems that are not ours do not count: the servers run under `ruby -w`.
+  def lines(server)
+    server.output.lines.reject { |line| line.include?("warning:") }
+  end
+
+  %i[INT TERM].each do |name|
+    describe "that is stopped by #{name}" do
+      it "exits with 0" do
+        expect(start_volador(config).stop(name).exitstatus).to eq(0)
+      end
+
+      it "answers the requests that run, and takes no new connections meanwhile" do
+        server = start_volador(config)
+        gate = Gate.new(server)
+        server.connect do |socket|
+          socket.send_request("GET", "/stand")
+          server.wait_for_output(%r{^seen /stand$})
+          server.signal(name)
+          Deadline.until("the port to be closed") { refused?(server) }
+          gate.open
+
+          expect(socket.read_response).to have_attributes(status: 200, body: "stood")
+          expect(socket).to be_ended
+        end
+        expect(server.wait.exitstatus).to eq(0)
+      end
+
+      it "finishes an answer that is being streamed" do
+        server = start_volador(config)
+        gate = Gate.new(server)
+        server.connect do |socket|
+          socket.send_request("GET", "/stream")
+          socket.read_head
+          expect(socket.read_chunk).to eq("one")
+          server.signal(name)
+          Deadline.until("the port to be closed") { refused?(server) }
+          gate.open
+
+          expect(socket.read_chunk).to eq("two")
+          expect(socket.read_chunk).to be_nil
+        end
+        expect(server.wait.exitstatus).to eq(0)
+      end
+
+      it "finishes an answer that its client has yet to take" do
+        server = start_volador(config)
+        server.connect do |socket|
+          socket.send_request("GET", "/large")
+          socket.read_head
+          server.signal(name)
+          size = 0
+          while (chunk = socket.read_chunk)
+            size += chunk.bytesize
+          end
+
+          expect(size).to eq(100 * 65_536)
+        end
+        expect(server.wait.exitstatus).to eq(0)
+      end
+
+      it "answers the requests that wait for a thread" do
+        server = start_volador(config, "-t", "1")
+        gate = Gate.new(server)
+        first = server.connect.send_request("GET", "/stand")
+        server.wait_for_output(%r{^seen /stand$})
+        waiting = server.connect.send_request("GET", "/waiting")
+        expect(waiting).to be_silent
+        server.signal(name)
+        Deadline.until("the port to be closed") { refused?(server) }
+        gate.open
+
+        expect([first, waiting].map { |socket| socket.read_response.body }).to eq(%w[stood fine])
+        [first, waiting].each(&:close)
+        expect(server.wait.exitstatus).to eq(0)
+      end
+
+      it "closes idle connections" do
+        server = start_volador(config)
+        server.connect do |socket|
+          socket.request("GET", "/")
+          server.signal(name)
+
+          expect(socket).to be_ended
+        end
+        expect(server.wait.exitstatus).to eq(0)
+      end
+
+      it "closes push connections with 1001, and each on_close runs once" do
+        server = start_volador(config)
+        web_sockets = Array.new(3) { |index| WebSocketClient.open(server.port, "/w#{index}").tap(&:read_message) }
+        streams = Array.new(2) { |index| EventStreamClient.open(server.port, "/s#{index}").tap(&:read_event) }
+        handlerless = WebSocketClient.open(server.port, "/nobody").tap(&:read_message)
+        server.signal(name)
+
+        expect([*web_sockets, handlerless].map(&:read_close)).to all(eq(1001))
+        [*web_sockets, handlerless].each(&:close_socket)
+        expect(streams).to all(be_ended)
+        streams.each(&:close)
+        expect(server.wait.exitstatus).to eq(0)
+        expect(server.output.scan(/^closed (\S+)$/).flatten).to match_array(%w[/w0 /w1 /w2 /s0 /s1])
+      end
+
+      it "stops at once by a second signal" do
+        server = start_volador(config)
+        server.connect do |socket|
+          socket.send_request("GET", "/forever")
+          server.wait_for_output(%r{^seen /forever$})
+          server.signal(name)
+          Deadline.until("the port to be closed") { refused?(server) }
+          server.signal(name)
+
+          server.wait(seconds: 5)
+          socket.read_to_end
+        end
+      end
+    end
+  end
+
+  it "ends though a request never does, after the drain timeout" do
+    server = start_configured("#{standing}\nApp.new", drain_timeout: 0.2)
+    socket = server.connect.send_request("GET", "/forever")
+    server.wait_for_output(%r{^seen /forever$})
+    server.signal(:TERM)
+
+    server.wait(seconds: 5)
+    expect(server.output).to match(/drain timeout/)
+    socket.close
+  end
+
+  it "survives clients that leave at any moment" do
+    server = start_volador(config)
+    ["", "G", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"].each do |bytes|
+      3.times { server.connect { |socket| socket.send_bytes(bytes) } }
+      3.times { server.connect.send_bytes(bytes).reset }
+    end
+
+    expect(Array.new(10) { server.get("/").body }).to all(eq("fine"))
+    expect(server.stop.exitstatus).to eq(0)
+  end
+
+  describe "that cannot begin" do
+    it "because its port is in use says so in one line and exits with 1" do
+      first = start_volador(config)
+      second = keep(ServerProcess.volador(config, bind: "tcp://127.0.0.1:#{first.port}"))
+
+      expect(second.wait.exitstatus).to eq(1)
+      expect(lines(second)).to contain_exactly(/\Avolador: .*#{first.port}.* in use/)
+      expect(first.get("/").body).to eq("fine")
+    end
+
+    it "because its port is in use says so in one line and exits with 1, under rackup as well" do
+      first = start_volador(config)
+      directory = Dir.mktmpdir("volador-spec")
+      File.write(File.join(directory, "config.ru"), config)
+      second = keep(ServerProcess.new([ServerProcess.ruby, *ServerProcess.load_path, "-S", "rackup", "-s", "volador",
+                                       "-o", "127.0.0.1", "-p", first.port.to_s], directory: directory))
+
+      expect(second.wait.exitstatus).to eq(1)
+      expect(lines(second)).to contain_exactly(/\Avolador: .*#{first.port}.* in use/)
+    end
+
+    it "because an address is not this machine's says so in one line and exits with 1" do
+      server = keep(ServerProcess.volador(config, bind: "tcp://192.0.2.1:9292"))
+
+      expect(server.wait.exitstatus).to eq(1)
+      expect(lines(server)).to contain_exactly(/\Avolador: .*192\.0\.2\.1/)
+    end
+
+    it "because there is no config.ru says so in one line and exits with 1" do
+      server = keep(ServerProcess.volador(config, "other.ru", bind: nil))
+      missing = keep(ServerProcess.new([ServerProcess.ruby, *ServerProcess.load_path,
+                                        File.join(ServerProcess::ROOT, "exe/volador"), "-p", "0"],
+                                       directory: Dir.mktmpdir("volador-spec")))
+
+      expect(missing.wait.exitstatus).to eq(1)
+      expect(lines(missing)).to contain_exactly(/\Avolador: .*config\.ru/)
+      expect(server.wait.exitstatus).to eq(1)
+    end
+
+    {
+      "has a syntax error" => ["run ->(env) {", /config\.ru/],
+      "raises" => [%(raise "no database"), /config\.ru.*no database/],
+      "requires what is not there" => [%(require "not/there"), /config\.ru.*not\/there/],
+      "uses a name that is not defined" => ["run Nothing.new", /config\.ru.*Nothing/],
+      "runs nothing" => ["# nothing\n", /config\.ru|run/],
+      "runs something that has no call" => ["run 42", /call/]
+    }.each do |what, (broken, message)|
+      it "because its config.ru #{what} says so in one line and exits with 1" do
+        server = keep(ServerProcess.volador(broken))
+
+        expect(server.wait.exitstatus).to eq(1)
+        expect(lines(server)).to contain_exactly(/\Avolador: .*#{message}/)
+      end
+    end
+
+    it "exits with 1 under rackup when the config.ru is missing or broken" do
+      directory = Dir.mktmpdir("volador-spec")
+      missing = keep(ServerProcess.new([ServerProcess.ruby, *ServerProcess.load_path, "-S", "rackup", "-s", "volador"],
+                                       directory: directory))
+      broken = keep(ServerProcess.rackup(%(raise "no database")))
+
+      expect([missing, broken].map { |server| server.wait.exitstatus }).to eq([1, 1])
+      expect(broken.output).to include("no database")
+    end
+  end
+
+  describe "on a Unix socket" do
+    it "begins and ends with the socket's file" do
+      Dir.mktmpdir do |directory|
+        path = File.join(directory, "app.sock")
+        server = start_volador(config, bind: "unix://#{path}")
+
+        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
+        expect(server.stop.exitstatus).to eq(0)
+        expect(File.exist?(path)).to be(false)
+      end
+    end
+
+    it "replaces the file that a killed server has left" do
+      Dir.mktmpdir do |directory|
+        path = File.join(directory, "app.sock")
+        start_volador(config, bind: "unix://#{path}").signal(:KILL).wait
+        expect(File.exist?(path)).to be(true)
+        start_volador(config, bind: "unix://#{path}")
+
+        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
+      end
+    end
+
+    it "does not take the file of a server that lives" do
+      Dir.mktmpdir do |directory|
+        path = File.join(directory, "app.sock")
+        start_volador(config, bind: "unix://#{path}")
+        second = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
+
+        expect(second.wait.exitstatus).to eq(1)
+        expect(lines(second)).to contain_exactly(/\Avolador: .*app\.sock.* in use/)
+        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
+      end
+    end
+
+    it "cannot begin where there is no folder, and says so in one line" do
+      server = keep(ServerProcess.volador(config, bind: "unix:///no/such/folder/app.sock"))
+
+      expect(server.wait.exitstatus).to eq(1)
+      expect(lines(server)).to contain_exactly(%r{\Avolador: .*/no/such/folder/app\.sock})
+    end
+
+    it "does not take a file that is no socket" do
+      Dir.mktmpdir do |directory|
+        path = File.join(directory, "precious.txt")
+        File.write(path, "precious")
+        server = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
+
+        expect(server.wait.exitstatus).to eq(1)
+        expect(lines(server)).to contain_exactly(/\Avolador: .*precious\.txt/)
+        expect(File.read(path)).to eq("precious")
+      end
+    end
+
+    it "takes push connections" do
+      Dir.mktmpdir do |directory|
+        path = File.join(directory, "app.sock")
+        start_volador(config, bind: "unix://#{path}")
+
+        WebSocketClient.open(nil, "/w", path: path) { |client| expect(client.read_message).to eq("open") }
+      end
+    end
+  end
+
+  describe "in a terminal" do
+    def read_until(terminal, pattern, seen = +"")
+      deadline = Deadline.new(20, "#{pattern.inspect} in the terminal")
+      until seen.match?(pattern)
+        terminal.wait_readable(deadline.left!) || deadline.miss!(seen)
+        seen << terminal.readpartial(4096)
+      end
+      seen.slice!(0, seen.length)
+    end
+
+    it "stops by Ctrl-C and lets binding.irb talk to the terminal" do
+      directory = Dir.mktmpdir("volador-spec")
+      File.write(File.join(directory, "config.ru"), <<~RUBY)
+        run(lambda do |_env|
+          answer = 0
+          binding.irb
+          [200, {}, ["answer \#{answer}"]]
+        end)
+      RUBY
+      command = [ServerProcess.ruby, "-I#{File.join(ServerProcess::ROOT, 'lib')}",
+                 File.join(ServerProcess::ROOT, "exe/volador"), "-p", "0", "config.ru"]
+      # Line by line: an editor of lines would ask the terminal for its cursor.
+      File.write(File.join(directory, "irbrc"), "IRB.conf.update(USE_MULTILINE: false, USE_SINGLELINE: false, USE_COLORIZE: false)\n")
+      environment = { "IRBRC" => File.join(directory, "irbrc"), "HOME" => directory, "RACK_ENV" => nil, "PORT" => nil }
+      PTY.spawn(environment, *command, chdir: directory) do |terminal, keyboard, pid|
+        port = read_until(terminal, /listening on \S+:\d+ /)[/:(\d+) /, 1].to_i
+        RawSocket.open(port: port) do |socket|
+          socket.send_request("GET", "/")
+          read_until(terminal, /irb.*> /)
+          keyboard.write("answer = 6 * 7\n")
+          read_until(terminal, /=> .*> /m)
+          keyboard.write("answer + 1\n")
+          read_until(terminal, /=> 43/)
+          keyboard.write("exit\n")
+          expect(socket.read_response.body).to eq("answer 42")
+        end
+        keyboard.write("\x03")
+        status = Deadline.until("the end by Ctrl-C") { Process.wait2(pid, Process::WNOHANG) }
+        expect(status.last.exitstatus).to eq(0)
+      ensure
+        begin
+          Process.kill(:KILL, pid)
+          Process.wait(pid)
+        rescue Errno::ESRCH, Errno::ECHILD
+          nil # ended, as it should
+        end
+      end
+    ensure
+      FileUtils.remove_entry(directory)
+    end
+  end
+end
