@@ -612,6 +612,14 @@ RSpec.describe "on_open, its writer and its handler" do
       expect(handshake(good.reject { |name, _| name == "Sec-WebSocket-Key" })).to have_attributes(status: 400)
     end
 
+    it "is a GET of HTTP/1.1, nothing else" do
+      statuses = [["POST", "HTTP/1.1"], ["HEAD", "HTTP/1.1"], ["GET", "HTTP/1.0"]].map do |method, version|
+        server.connect { |socket| socket.request(method, "/", good, version: version).status }
+      end
+
+      expect(statuses).not_to include(101)
+    end
+
     it "from another origin is answered with 403" do
       expect(handshake(good.merge("Origin" => "http://elsewhere.example"))).to have_attributes(status: 403)
     end
