@@ -2,24 +2,27 @@
 
 use volador_proto::{
     link::Payload,
-    ws::{Decoder, Event, Limits, ProtocolError},
+    ws::{Decoder, Event, Limits, ProtocolError, deflate::Inflater},
 };
 
 /// Decodes all bytes but the first, which says how long the pieces are.
 pub fn check(data: &[u8]) {
     let Some((&piece_len, bytes)) = data.split_first() else { return };
-    let whole = decode(bytes, bytes.len().max(1));
-    assert_eq!(decode(bytes, usize::from(piece_len).max(1)), whole);
-    assert_eq!(decode(bytes, 1), whole);
+    for deflate in [false, true] {
+        let whole = decode(bytes, bytes.len().max(1), deflate);
+        assert_eq!(decode(bytes, usize::from(piece_len).max(1), deflate), whole);
+        assert_eq!(decode(bytes, 1, deflate), whole);
+    }
 }
 
 const MESSAGE_MAX_BYTES: usize = 500;
 
-fn decode(bytes: &[u8], piece_len: usize) -> (Vec<String>, Result<(), ProtocolError>) {
+fn decode(bytes: &[u8], piece_len: usize, deflate: bool) -> (Vec<String>, Result<(), ProtocolError>) {
     let limits = Limits { message_max_bytes: MESSAGE_MAX_BYTES };
     let (mut decoder, mut events) = (Decoder::new(), Vec::new());
+    let mut inflater = deflate.then(Inflater::new);
     for piece in bytes.chunks(piece_len) {
-        let result = decoder.decode(&mut piece.to_vec(), &limits, |event| {
+        let result = decoder.decode(&mut piece.to_vec(), &limits, inflater.as_mut(), |event| {
             assert!(!events.last().is_some_and(|last: &String| last.starts_with("Close")), "an event after the close");
             match event {
                 Event::Message(payload, data) => {

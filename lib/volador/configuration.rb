@@ -58,6 +58,10 @@ module Volador
       response_window_bytes: Number.new(Integer, 1024..(1024 * MIB), 256 * KIB, "bytes"),
       # A longer WebSocket message closes its connection with 1009.
       message_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
+      # How hard WebSocket messages are compressed for clients that can take it: 1, fast, to 9, small. 0 turns it off.
+      deflate_level: Number.new(Integer, 0..9, 1, nil),
+      # A shorter WebSocket message is not compressed: there is little to gain.
+      deflate_min_bytes: Number.new(Integer, 0..MOST, 256, "bytes"),
       # What a push connection may have waiting to be sent; past it, it is closed with 1013.
       send_queue_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
       # A WebSocket ping goes out this often; two unanswered ones end the connection.

@@ -90,6 +90,11 @@ pub struct Config {
     pub write_timeout: Duration,
     /// Bytes of a WebSocket message. A longer one closes the connection with 1009.
     pub message_max_bytes: usize,
+    /// How hard messages to WebSockets are compressed whose clients can take it (RFC 7692): 1, fast, to 9, small. 0: they
+    /// are not, and no client is offered it.
+    pub deflate_level: u8,
+    /// Bytes from which on a message is compressed. Below, there is little to gain.
+    pub deflate_min_bytes: usize,
     /// Bytes that may wait to be sent on a push connection. More closes it with 1013.
     pub send_queue_max_bytes: usize,
     /// Time between WebSocket pings. A peer that answered none of two in a row is taken for dead.

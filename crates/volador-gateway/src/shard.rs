@@ -73,7 +73,7 @@ impl Shard {
         let main = async {
             let setup = || -> io::Result<_> {
                 let acceptors = listeners.iter().map(Listener::acceptor).collect::<io::Result<Vec<_>>>()?;
-                Ok((acceptors, Engine::new()?))
+                Ok((acceptors, Engine::new(&shared.config)?))
             };
             let (acceptors, engine) = match setup() {
                 Ok(parts) => parts,

@@ -177,6 +177,8 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         keep_alive_timeout: options.duration("keep_alive_timeout")?,
         write_timeout: options.duration("write_timeout")?,
         message_max_bytes: options.get("message_max_bytes")?,
+        deflate_level: options.get("deflate_level")?,
+        deflate_min_bytes: options.get("deflate_min_bytes")?,
         send_queue_max_bytes: options.get("send_queue_max_bytes")?,
         ping_interval: options.duration("ping_interval")?,
         heartbeat_interval: options.duration("heartbeat_interval")?,

@@ -102,7 +102,7 @@ async fn dispatch(
         }
         Answer::Upgrade { fields, handler } => {
             let head = match (&wish.accept, wish.transport) {
-                (Some(accept), _) => handshake::websocket(accept, &fields),
+                (Some(accept), _) => handshake::websocket(accept, wish.deflate, &fields),
                 (None, Some(Transport::Sse)) => handshake::sse(&fields),
                 (None, _) => {
                     log::warn(format_args!(
@@ -114,6 +114,7 @@ async fn dispatch(
             state.take_over(Takeover {
                 id: ticket.hand_over(),
                 transport: wish.transport.unwrap_or(Transport::Sse),
+                deflate: wish.deflate,
                 head,
                 handler,
                 path: parts.uri.path().as_bytes().into(),

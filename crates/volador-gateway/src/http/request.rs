@@ -16,6 +16,8 @@ pub(crate) struct Wish {
     pub(crate) transport: Option<Transport>,
     /// The Sec-WebSocket-Accept value of a WebSocket handshake.
     pub(crate) accept: Option<[u8; 28]>,
+    /// What a WebSocket's messages are to be compressed by.
+    pub(crate) deflate: Option<ws::deflate::Agreement>,
 }
 
 /// Checks what can be told from the head alone, and says what the client asks for.
@@ -55,9 +57,11 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
             ));
             return Err(Refusal::new(StatusCode::FORBIDDEN, "WebSockets from this origin are not accepted."));
         }
-        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept) });
+        let offers = joined(headers, header::SEC_WEBSOCKET_EXTENSIONS);
+        let deflate = offers.filter(|_| config.deflate_level > 0).and_then(|offers| ws::deflate::negotiate(&offers));
+        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), deflate });
     }
-    Ok(Wish { transport: wants_events(parts).then_some(Transport::Sse), accept: None })
+    Ok(Wish { transport: wants_events(parts).then_some(Transport::Sse), accept: None, deflate: None })
 }
 
 /// RFC 9112 §3.2: a path, or a URL (which a proxy is asked with); the authority alone is for CONNECT, and `*` for OPTIONS.

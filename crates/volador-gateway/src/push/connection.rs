@@ -19,7 +19,10 @@ use bytes::Bytes;
 use volador_hub::path::PathKey;
 use volador_proto::{
     link::{Batch, StreamId, Transport},
-    ws,
+    ws::{
+        self,
+        deflate::{Inflater, WindowBits},
+    },
 };
 
 use super::{message::Message, queue::SendQueue};
@@ -66,6 +69,8 @@ pub(super) enum Now {
 pub(crate) struct PushConnection {
     pub(super) socket: PushSocket,
     pub(super) transport: Transport,
+    /// The window of compressed messages to the client; None when it has not agreed to compressed messages.
+    pub(super) deflate: Option<WindowBits>,
     /// Where the hub has the connection.
     pub(super) path_key: PathKey,
     /// Whether the worker wants the client's messages.
@@ -89,15 +94,23 @@ pub(super) struct Reading<'a> {
     pub(super) id: StreamId,
     pub(super) worker: &'a mut Batch,
     pub(super) counters: &'a Counters,
+    pub(super) inflater: &'a mut Inflater,
     pub(super) message_max_bytes: usize,
     pub(super) send_queue_max_bytes: usize,
 }
 
 impl PushConnection {
-    pub(super) fn new(socket: PushSocket, transport: Transport, path_key: PathKey, handler: bool) -> Self {
+    pub(super) fn new(
+        socket: PushSocket,
+        transport: Transport,
+        deflate: Option<WindowBits>,
+        path_key: PathKey,
+        handler: bool,
+    ) -> Self {
         Self {
             socket,
             transport,
+            deflate,
             path_key,
             handler,
             phase: Phase::Open,
@@ -150,7 +163,8 @@ impl PushConnection {
         let mut replies = Vec::new();
         let mut peer_closed = None;
         let limits = ws::Limits { message_max_bytes: reading.message_max_bytes };
-        let result = decoder.decode(bytes, &limits, |event| {
+        let inflater = self.deflate.is_some().then_some(&mut *reading.inflater);
+        let result = decoder.decode(bytes, &limits, inflater, |event| {
             match event {
                 // RFC 6455 §5.5.1: after our close frame, data of the peer has no meaning any more.
                 ws::Event::Message(payload, data) if open => {
@@ -205,7 +219,7 @@ impl PushConnection {
             return Now::Alive;
         }
         crate::stats::count(&counters.delivered);
-        self.send(message.bytes(self.transport), max, counters)
+        self.send(message.bytes(self.transport, self.deflate), max, counters)
     }
 
     /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).

@@ -18,14 +18,19 @@ use tokio::{
 use volador_hub::path::{PathIndex, PathPattern};
 use volador_proto::{
     link::{Payload, StreamId, ToGateway, Transport},
-    sse, ws,
+    sse,
+    ws::{
+        self,
+        deflate::{Agreement, Inflater},
+    },
 };
 
 use super::{
     connection::{Now, PushConnection, Reading},
-    message::Message,
+    message::{Deflaters, Message},
 };
 use crate::{
+    Config,
     http::Early,
     log,
     shard::Shard,
@@ -64,6 +69,8 @@ impl AsRawFd for Selector {
 pub(crate) struct Takeover {
     pub(crate) id: StreamId,
     pub(crate) transport: Transport,
+    /// What was agreed on about compressed messages.
+    pub(crate) deflate: Option<Agreement>,
     /// What the client gets before anything else.
     pub(crate) head: Bytes,
     /// Whether the worker wants the client's messages.
@@ -77,6 +84,9 @@ pub(crate) struct Takeover {
 pub(crate) struct Engine {
     selector: AsyncFd<Selector>,
     read_buf: RefCell<Box<[u8]>>,
+    /// Of all connections that may send compressed messages.
+    inflater: RefCell<Inflater>,
+    deflaters: Deflaters,
     /// Request paths with the slots of their connections.
     paths: RefCell<PathIndex<u32>>,
     /// Connections that have more to read, but had their turn.
@@ -91,7 +101,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// To be called in the shard's runtime.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
         let selector = Selector(RefCell::new(Poll::new()?));
         // Deprecated for types whose descriptor may change or close while it is registered. `Selector` owns its own and
         // never replaces it, and the function that takes the place of this one is `unsafe`, which this crate forbids.
@@ -100,6 +110,8 @@ impl Engine {
         Ok(Self {
             selector,
             read_buf: RefCell::new(vec![0; READ_BYTES].into()),
+            inflater: RefCell::default(),
+            deflaters: Deflaters::new(config.deflate_level, config.deflate_min_bytes),
             paths: RefCell::new(PathIndex::new()),
             unread: RefCell::default(),
             unread_wake: Notify::new(),
@@ -111,7 +123,7 @@ impl Engine {
 
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
-        let Takeover { id, transport, head, handler, path } = takeover;
+        let Takeover { id, transport, deflate, head, handler, path } = takeover;
         let registered = socket.into_push().and_then(|mut socket| {
             socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
             Ok(socket)
@@ -126,7 +138,7 @@ impl Engine {
             }
         };
         let path_key = self.paths.borrow_mut().insert(&path, id.slot());
-        let connection = PushConnection::new(socket, transport, path_key, handler);
+        let connection = PushConnection::new(socket, transport, deflate.map(Agreement::window_bits), path_key, handler);
         let former = shard.streams.borrow_mut().replace(id, Stream::Push(Box::new(connection)));
         let early = match former {
             Some(Stream::Exchange(exchange)) => exchange.into_early(),
@@ -139,7 +151,7 @@ impl Engine {
         let max = shard.shared.config.send_queue_max_bytes;
         self.with(shard, id, |connection| connection.send(&head, usize::MAX, &shard.counters));
         for (payload, data) in early.messages {
-            let message = Message::new(payload, &data);
+            let message = Message::new(payload, &data, &self.deflaters);
             self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
         }
         if !read_buf.is_empty() {
@@ -160,7 +172,7 @@ impl Engine {
         match frame {
             ToGateway::Write(payload, data) => {
                 let max = shard.shared.config.send_queue_max_bytes;
-                let message = Message::new(payload, &data);
+                let message = Message::new(payload, &data, &self.deflaters);
                 self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
             }
             ToGateway::Close(code) => self.close(shard, id, code),
@@ -189,7 +201,7 @@ impl Engine {
         };
         let mut targets = self.targets.take();
         self.paths.borrow().for_each(&pattern, |slot| targets.push(slot));
-        let message = Message::new(payload, data);
+        let message = Message::new(payload, data, &self.deflaters);
         let max = shard.shared.config.send_queue_max_bytes;
         for slot in targets.drain(..) {
             let (id, now, stays) = match shard.streams.borrow_mut().push_in_slot(slot) {
@@ -267,6 +279,7 @@ impl Engine {
                     id,
                     worker: &mut shard.outbox.batch(),
                     counters: &shard.counters,
+                    inflater: &mut self.inflater.borrow_mut(),
                     message_max_bytes: config.message_max_bytes,
                     send_queue_max_bytes: config.send_queue_max_bytes,
                 },

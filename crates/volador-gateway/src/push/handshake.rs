@@ -3,12 +3,15 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use volador_proto::link::Fields;
+use volador_proto::{link::Fields, ws::deflate::Agreement};
 
 /// The head that accepts a WebSocket. `fields` are the application's: cookies, the chosen subprotocol.
-pub(crate) fn websocket(accept: &[u8; 28], fields: &Fields) -> Bytes {
+pub(crate) fn websocket(accept: &[u8; 28], deflate: Option<Agreement>, fields: &Fields) -> Bytes {
     let mut head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
     push_field(&mut head, b"sec-websocket-accept", accept);
+    if let Some(agreement) = deflate {
+        push_field(&mut head, b"sec-websocket-extensions", agreement.to_string().as_bytes());
+    }
     for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && *name != b"content-type") {
         push_field(&mut head, name, value);
     }
@@ -90,7 +93,7 @@ mod tests {
             ("content-encoding", "gzip"),
             ("x-split", "a\r\nevil: 1"),
         ]);
-        let websocket = String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", &fields).to_vec()).unwrap();
+        let websocket = String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, &fields).to_vec()).unwrap();
         assert_eq!(
             websocket,
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\

@@ -37,6 +37,8 @@ pub fn config() -> Config {
         keep_alive_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
         message_max_bytes: 1 << 20,
+        deflate_level: 1,
+        deflate_min_bytes: 256,
         send_queue_max_bytes: 1 << 20,
         ping_interval: Duration::from_secs(30),
         heartbeat_interval: Duration::from_secs(15),
@@ -210,7 +212,12 @@ impl Client {
 
     /// A WebSocket frame as clients send it.
     pub fn send_frame(&mut self, opcode: u8, payload: &[u8]) -> &mut Self {
-        let mut frame = vec![0x80 | opcode];
+        self.send_raw_frame(0x80 | opcode, payload)
+    }
+
+    /// The same, with the bits of its first byte as they are given.
+    pub fn send_raw_frame(&mut self, first: u8, payload: &[u8]) -> &mut Self {
+        let mut frame = vec![first];
         match payload.len() {
             len @ 0..126 => frame.push(0x80 | len as u8),
             len @ 126..65536 => {
@@ -240,9 +247,14 @@ impl Client {
     }
 
     pub fn open_websocket(&mut self, path: &str) -> Reply {
+        self.open_websocket_with(path, "")
+    }
+
+    /// With further header lines.
+    pub fn open_websocket_with(&mut self, path: &str, fields: &str) -> Reply {
         self.send(format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
         ));
         self.head()
     }

@@ -7,10 +7,12 @@
 //! ```
 //!
 //! A frame that lies in the input as a whole is handed out from there. What comes in pieces is kept in a
-//! [`Partial`], which exists only as long as something is partial.
+//! [`Partial`], which exists only as long as something is partial. A compressed message is kept compressed until it is
+//! complete: the [`Inflater`] is shared with other connections, and has no place for a half of one.
 
 use super::{
     ProtocolError, close,
+    deflate::{Inflater, compressed_max},
     frame::{Frame, HEAD_MAX, Opcode},
     mask,
     utf8::Utf8,
@@ -20,11 +22,11 @@ use crate::link::Payload;
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The largest message in bytes, all of its fragments together.
+    /// The largest message in bytes, all of its fragments together, and inflated if it is compressed.
     pub message_max_bytes: usize,
 }
 
-/// What a client sent. Borrows from the input, or from the decoder when it came in pieces.
+/// What a client sent. Borrows from the input, from the decoder when it came in pieces, or from the inflater.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A whole message; valid UTF-8 when it is text.
@@ -75,16 +77,18 @@ impl Partial {
 #[derive(Debug)]
 struct Message {
     payload: Payload,
+    /// Whether `data` is to be inflated.
+    compressed: bool,
     /// Grows with what arrives: what a head announces is not believed.
     data: Vec<u8>,
-    /// The state of `data` as text; not used for binary.
+    /// The state of `data` as text; not used for binary, nor for what is compressed.
     utf8: Utf8,
 }
 
 impl Message {
     fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         // §8.1 lets us fail at the end of the message only, but the sooner the better: the client can't mend it.
-        if self.payload == Payload::Text && !self.utf8.push(piece) {
+        if self.payload == Payload::Text && !self.compressed && !self.utf8.push(piece) {
             return Err(ProtocolError::BadUtf8);
         }
         self.data.extend_from_slice(piece);
@@ -100,6 +104,7 @@ impl Decoder {
 
     /// Decodes all of `input`, whose payloads it unmasks in place, and calls `sink` for each event in order. When `sink`
     /// returns false the rest of the input is dropped and the decoder ignores what follows, as it does after a Close.
+    /// An inflater is given if and only if compressed messages were negotiated.
     ///
     /// # Errors
     /// [`ProtocolError`] when the client broke the protocol; events before it have gone to `sink`. The decoder ignores
@@ -108,12 +113,13 @@ impl Decoder {
         &mut self,
         input: &mut [u8],
         limits: &Limits,
+        inflater: Option<&mut Inflater>,
         mut sink: impl FnMut(Event<'_>) -> bool,
     ) -> Result<(), ProtocolError> {
         if self.ended {
             return Ok(());
         }
-        let result = self.frames(input, limits, &mut sink);
+        let result = self.frames(input, limits, inflater, &mut sink);
         if result != Ok(true) {
             *self = Self { partial: None, ended: true };
         } else if self.partial.as_ref().is_some_and(|partial| partial.is_empty()) {
@@ -132,13 +138,14 @@ impl Decoder {
         &mut self,
         mut input: &mut [u8],
         limits: &Limits,
+        mut inflater: Option<&mut Inflater>,
         sink: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool, ProtocolError> {
         while !input.is_empty() {
             let mut frame = match self.partial.as_mut().and_then(|partial| partial.frame.take()) {
                 Some(frame) => frame,
                 None => {
-                    let (frame, rest) = self.head(input)?;
+                    let (frame, rest) = self.head(input, inflater.is_some())?;
                     let Some(frame) = frame else { return Ok(true) };
                     self.check(&frame, limits)?;
                     input = rest;
@@ -157,7 +164,7 @@ impl Decoder {
             frame.advance(here);
             let go_on = match frame.opcode.is_control() {
                 true => self.control(&frame, piece, sink)?,
-                false => self.data(&frame, piece, sink)?,
+                false => self.data(&frame, piece, limits, inflater.as_deref_mut(), sink)?,
             };
             if !go_on {
                 return Ok(false);
@@ -171,21 +178,21 @@ impl Decoder {
 
     /// Reads the head of the next frame from `input`, which is not empty, and returns what follows it. When the head is
     /// not complete its bytes are kept.
-    fn head<'i>(&mut self, input: &'i mut [u8]) -> Result<(Option<Frame>, &'i mut [u8]), ProtocolError> {
+    fn head<'i>(&mut self, input: &'i mut [u8], deflate: bool) -> Result<(Option<Frame>, &'i mut [u8]), ProtocolError> {
         if let Some(partial) = &mut self.partial
             && partial.head_len > 0
         {
             for (i, &byte) in input.iter().enumerate() {
                 partial.head[partial.head_len] = byte;
                 partial.head_len += 1;
-                if let Some((frame, _)) = Frame::parse(&partial.head[..partial.head_len])? {
+                if let Some((frame, _)) = Frame::parse(&partial.head[..partial.head_len], deflate)? {
                     partial.head_len = 0;
                     return Ok((Some(frame), &mut input[i + 1..]));
                 }
             }
             return Ok((None, &mut []));
         }
-        if let Some((frame, len)) = Frame::parse(input)? {
+        if let Some((frame, len)) = Frame::parse(input, deflate)? {
             return Ok((Some(frame), &mut input[len..]));
         }
         let partial = self.partial.get_or_insert_default();
@@ -208,7 +215,9 @@ impl Decoder {
             _ => {}
         }
         let max = limits.message_max_bytes;
-        let room = max.saturating_sub(message.map_or(0, |message| message.data.len()));
+        let compressed = message.map_or(frame.compressed, |message| message.compressed);
+        let most = if compressed { compressed_max(max) } else { max };
+        let room = most.saturating_sub(message.map_or(0, |message| message.data.len()));
         if frame.left > room as u64 {
             return Err(ProtocolError::TooBig { max });
         }
@@ -220,24 +229,35 @@ impl Decoder {
         &mut self,
         frame: &Frame,
         piece: &[u8],
+        limits: &Limits,
+        inflater: Option<&mut Inflater>,
         sink: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool, ProtocolError> {
         let last = frame.fin && frame.left == 0;
         let payload = if frame.opcode == Opcode::Text { Payload::Text } else { Payload::Binary };
         if last && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
-            if payload == Payload::Text && simdutf8::basic::from_utf8(piece).is_err() {
-                return Err(ProtocolError::BadUtf8);
-            }
-            return Ok(sink(Event::Message(payload, piece)));
+            let whole = match inflater {
+                Some(inflater) if frame.compressed => inflater.inflate(piece, limits.message_max_bytes)?,
+                _ => piece,
+            };
+            return whole_message(payload, whole, sink);
         }
         let slot = &mut self.partial.get_or_insert_default().message;
         // `check` has seen to it that a continuation finds its message here.
-        let message = slot.get_or_insert_with(|| Message { payload, data: Vec::new(), utf8: Utf8::default() });
+        let message = slot.get_or_insert_with(|| Message {
+            payload,
+            compressed: frame.compressed,
+            data: Vec::new(),
+            utf8: Utf8::default(),
+        });
         message.push(piece)?;
-        match last.then(|| slot.take()).flatten() {
-            None => Ok(true),
-            Some(message) if !message.utf8.is_complete() => Err(ProtocolError::BadUtf8),
-            Some(message) => Ok(sink(Event::Message(message.payload, &message.data))),
+        match (last.then(|| slot.take()).flatten(), inflater) {
+            (None, _) => Ok(true),
+            (Some(message), Some(inflater)) if message.compressed => {
+                whole_message(message.payload, inflater.inflate(&message.data, limits.message_max_bytes)?, sink)
+            }
+            (Some(message), _) if !message.utf8.is_complete() => Err(ProtocolError::BadUtf8),
+            (Some(message), _) => Ok(sink(Event::Message(message.payload, &message.data))),
         }
     }
 
@@ -269,6 +289,18 @@ impl Decoder {
         };
         Ok(sink(event))
     }
+}
+
+/// Hands out a message that has not been looked at piece by piece.
+fn whole_message(
+    payload: Payload,
+    data: &[u8],
+    sink: &mut impl FnMut(Event<'_>) -> bool,
+) -> Result<bool, ProtocolError> {
+    if payload == Payload::Text && simdutf8::basic::from_utf8(data).is_err() {
+        return Err(ProtocolError::BadUtf8);
+    }
+    Ok(sink(Event::Message(payload, data)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::frame::{CONTROL_MAX, Opcode};
+use super::frame::{CONTROL_MAX, FIN, Opcode, RSV1};
 use crate::link::Payload;
 
 /// Bytes that a reason may have beside the code in the payload of a Close frame.
@@ -32,22 +32,31 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
     }
     let reason = &reason[..end];
     let mut out = BytesMut::with_capacity(4 + reason.len());
-    head(Opcode::Close, 2 + reason.len(), &mut out);
+    head(FIN | Opcode::Close as u8, 2 + reason.len(), &mut out);
     out.put_u16(code);
     out.put_slice(reason.as_bytes());
     out.freeze()
 }
 
+/// One compressed message in one frame (RFC 7692 §6.1).
+pub(super) fn deflated(payload: Payload, deflated: &[u8]) -> Bytes {
+    frame_of(FIN | RSV1 | Opcode::of(payload) as u8, deflated)
+}
+
 fn frame(opcode: Opcode, data: &[u8]) -> Bytes {
+    frame_of(FIN | opcode as u8, data)
+}
+
+fn frame_of(first: u8, data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(10 + data.len());
-    head(opcode, data.len(), &mut out);
+    head(first, data.len(), &mut out);
     out.put_slice(data);
     out.freeze()
 }
 
-/// Writes the head of a final frame without a mask (RFC 6455 §5.2).
-fn head(opcode: Opcode, len: usize, out: &mut BytesMut) {
-    out.put_u8(0x80 | opcode as u8);
+/// Writes the head of a frame without a mask (RFC 6455 §5.2).
+fn head(first: u8, len: usize, out: &mut BytesMut) {
+    out.put_u8(first);
     match len {
         0..=125 => out.put_u8(len as u8),
         126..=0xffff => {

@@ -5,8 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit is set and no extension was negotiated that gives it a meaning (§5.2).
-    #[error("reserved bit set: no extension is in use")]
+    /// A reserved bit is set where no negotiated extension gives it a meaning (§5.2, RFC 7692 §6).
+    #[error("reserved bit set where no extension in use gives it a meaning")]
     ReservedBit,
     /// An opcode that RFC 6455 reserves (§5.2).
     #[error("opcode {0} is reserved")]
@@ -35,6 +35,9 @@ pub enum ProtocolError {
     /// A text message or a close reason that is not UTF-8 (§8.1).
     #[error("text is not valid UTF-8")]
     BadUtf8,
+    /// A compressed message whose data is not DEFLATE, or breaks off (RFC 7692 §7.2.2).
+    #[error("compressed data is not valid")]
+    BadDeflate,
     /// A message above [`Limits::message_max_bytes`](super::Limits::message_max_bytes).
     #[error("message is larger than {max} bytes")]
     TooBig {
@@ -47,7 +50,8 @@ impl ProtocolError {
     /// The code of the Close frame that answers it (§7.4.1).
     pub fn close_code(self) -> u16 {
         match self {
-            Self::BadUtf8 => 1007,
+            // §7.4.1: 1007 is for "data within a message that was not consistent with the type of the message".
+            Self::BadUtf8 | Self::BadDeflate => 1007,
             Self::TooBig { .. } => 1009,
             _ => 1002,
         }

@@ -17,6 +17,12 @@ pub(super) const CONTROL_MAX: usize = 125;
 /// Bytes of the longest head of a client.
 pub(super) const HEAD_MAX: usize = 14;
 
+/// The bit of a message's last frame.
+pub(super) const FIN: u8 = 0x80;
+
+/// The bit of a compressed message's first frame (RFC 7692 §6).
+pub(super) const RSV1: u8 = 0x40;
+
 /// What a frame is (§11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
@@ -59,6 +65,8 @@ impl Opcode {
 pub(super) struct Frame {
     /// Whether it is the last frame of its message.
     pub fin: bool,
+    /// Whether it begins a compressed message.
+    pub compressed: bool,
     pub opcode: Opcode,
     /// Bytes of the payload that have not arrived.
     pub left: u64,
@@ -68,14 +76,19 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Reads a head from the start of `bytes`: the frame and the head's length. None when the head is not complete;
-    /// what is there has been judged all the same.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    /// what is there has been judged all the same. `deflate` says that compressed messages were negotiated.
+    pub(super) fn parse(bytes: &[u8], deflate: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
+        let (fin, compressed) = (first & FIN != 0, first & RSV1 != 0);
         // §5.2: RSV1-3 "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
-        if first & 0x70 != 0 {
+        if first & 0x30 != 0 || (compressed && !deflate) {
             return Err(ProtocolError::ReservedBit);
         }
-        let (fin, opcode) = (first & 0x80 != 0, Opcode::parse(first)?);
+        let opcode = Opcode::parse(first)?;
+        // RFC 7692 §6.1: the bit is set on "the first fragment" of a message, and on no control frame.
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::ReservedBit);
+        }
         // §5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented."
         if opcode.is_control() && !fin {
             return Err(ProtocolError::FragmentedControl);
@@ -111,7 +124,7 @@ impl Frame {
             return Err(ProtocolError::BadLength);
         }
         let Some((&key, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        Ok(Some((Self { fin, opcode, left, key }, bytes.len() - rest.len())))
+        Ok(Some((Self { fin, compressed, opcode, left, key }, bytes.len() - rest.len())))
     }
 
     /// Notes that the next `n` bytes of the payload have arrived.
@@ -134,12 +147,14 @@ mod tests {
             (b"\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", true, Opcode::Continuation, u64::MAX >> 1),
             (b"\x8a\xfd\x01\x02\x03\x04", true, Opcode::Pong, 125),
         ] {
-            let frame = Frame { fin, opcode, left, key: [1, 2, 3, 4] };
-            assert_eq!(Frame::parse(bytes), Ok(Some((frame, bytes.len()))));
-            let with_payload = [bytes, b"payload"].concat();
-            assert_eq!(Frame::parse(&with_payload), Ok(Some((frame, bytes.len()))));
-            for len in 0..bytes.len() {
-                assert_eq!(Frame::parse(&bytes[..len]), Ok(None));
+            for deflate in [false, true] {
+                let frame = Frame { fin, compressed: false, opcode, left, key: [1, 2, 3, 4] };
+                assert_eq!(Frame::parse(bytes, deflate), Ok(Some((frame, bytes.len()))));
+                let with_payload = [bytes, b"payload"].concat();
+                assert_eq!(Frame::parse(&with_payload, deflate), Ok(Some((frame, bytes.len()))));
+                for len in 0..bytes.len() {
+                    assert_eq!(Frame::parse(&bytes[..len], deflate), Ok(None));
+                }
             }
         }
     }
@@ -164,14 +179,29 @@ mod tests {
             (b"\x81\xff\0\0\0\0\0\0\xff\xff", BadLength),
             (b"\x81\xff\x80\0\0\0\0\0\0\0", BadLength),
         ] {
-            assert_eq!(Frame::parse(bytes), Err(error), "{bytes:x?}");
-            assert_eq!(Frame::parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:x?}");
+            assert_eq!(Frame::parse(bytes, false), Err(error), "{bytes:x?}");
+            assert_eq!(Frame::parse(&bytes[..bytes.len() - 1], false), Ok(None), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frames_of_messages_where_deflate_was_negotiated() {
+        for first in 0..=0xff {
+            let (rsv1, others, opcode) = (first & 0x40 != 0, first & 0x30, first & 0x0f);
+            let may_begin = rsv1 && others == 0 && matches!(opcode, 1 | 2);
+            match Frame::parse(&[first, 0x80, 0, 0, 0, 0], true) {
+                Ok(Some((frame, _))) => assert_eq!(frame.compressed, may_begin, "{first:x}"),
+                Ok(None) => panic!("{first:x}"),
+                Err(error) => assert!(!may_begin && (!rsv1 || error != ProtocolError::FragmentedControl), "{first:x}"),
+            }
+            let without = Frame::parse(&[first, 0x80, 0, 0, 0, 0], false);
+            assert_eq!(without == Err(ProtocolError::ReservedBit), first & 0x70 != 0, "{first:x}");
         }
     }
 
     #[test]
     fn key_turns_with_the_payload() {
-        let mut frame = Frame { fin: true, opcode: Opcode::Text, left: 9, key: [1, 2, 3, 4] };
+        let mut frame = Frame { fin: true, compressed: false, opcode: Opcode::Text, left: 9, key: [1, 2, 3, 4] };
         frame.advance(5);
         assert_eq!((frame.left, frame.key), (4, [2, 3, 4, 1]));
         frame.advance(4);

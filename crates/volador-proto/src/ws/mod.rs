@@ -6,14 +6,17 @@
 //! | `decoder`     | bytes of a client to messages, pings, pongs and the close (§5)                             |
 //! | `frame`       | the head of a client's frame and its rules (§5.2)                                          |
 //! | `mask`        | takes the mask off a payload (§5.3)                                                        |
+//! | `deflate`     | compressed messages ([RFC 7692])                                                           |
 //! | `utf8`        | UTF-8 that arrives in pieces (§8.1)                                                        |
 //! | `close`       | what a Close frame may say (§7.4)                                                          |
 //! | `encode`      | messages, pings, pongs and closes to frames (§5)                                           |
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
+//! [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692
 
 mod close;
 mod decoder;
+pub mod deflate;
 mod encode;
 mod error;
 mod frame;

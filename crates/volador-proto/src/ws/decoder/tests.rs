@@ -50,9 +50,17 @@ fn text(s: &str) -> Got {
 
 /// What a client's bytes come to when they arrive in these pieces: the events, and the end.
 fn decode(pieces: &[&[u8]], limits: &Limits) -> (Vec<Got>, Result<(), ProtocolError>) {
+    decode_with(pieces, limits, None)
+}
+
+fn decode_with(
+    pieces: &[&[u8]],
+    limits: &Limits,
+    mut inflater: Option<&mut Inflater>,
+) -> (Vec<Got>, Result<(), ProtocolError>) {
     let (mut decoder, mut got) = (Decoder::new(), Vec::new());
     for piece in pieces {
-        let result = decoder.decode(&mut piece.to_vec(), limits, |event| {
+        let result = decoder.decode(&mut piece.to_vec(), limits, inflater.as_deref_mut(), |event| {
             got.push(own(event));
             true
         });
@@ -169,7 +177,7 @@ fn message_of_the_limit_is_taken() {
 fn announced_length_over_the_limit_fails_before_any_payload() {
     let mut decoder = Decoder::new();
     let mut head = frame(0x82, &vec![0; LIMITS.message_max_bytes + 1])[..14].to_vec();
-    let result = decoder.decode(&mut head, &LIMITS, |_| panic!("no event"));
+    let result = decoder.decode(&mut head, &LIMITS, None, |_| panic!("no event"));
     assert_eq!(result, Err(ProtocolError::TooBig { max: LIMITS.message_max_bytes }));
 }
 
@@ -177,7 +185,7 @@ fn announced_length_over_the_limit_fails_before_any_payload() {
 fn memory_grows_with_what_arrives_not_with_what_is_announced() {
     let mut decoder = Decoder::new();
     let bytes = frame(0x82, &vec![0; LIMITS.message_max_bytes]);
-    decoder.decode(&mut bytes[..14 + 1000].to_vec(), &LIMITS, |_| panic!("no event")).unwrap();
+    decoder.decode(&mut bytes[..14 + 1000].to_vec(), &LIMITS, None, |_| panic!("no event")).unwrap();
     let message = decoder.partial.as_ref().unwrap().message.as_ref().unwrap();
     assert_eq!(message.data.len(), 1000);
     assert!(message.data.capacity() < 3000);
@@ -189,7 +197,7 @@ fn bad_utf8_fails_while_the_message_is_partial() {
     let bytes = frame(0x01, b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80 and more");
     let mut decoder = Decoder::new();
     for (i, &byte) in bytes.iter().enumerate() {
-        let result = decoder.decode(&mut [byte], &LIMITS, |_| panic!("no event"));
+        let result = decoder.decode(&mut [byte], &LIMITS, None, |_| panic!("no event"));
         if i == 6 + 6 {
             assert_eq!(result, Err(ProtocolError::BadUtf8));
             return;
@@ -204,7 +212,7 @@ fn whole_frames_are_handed_out_from_the_input() {
     let range = input.as_ptr_range();
     let mut events = 0;
     Decoder::new()
-        .decode(&mut input, &LIMITS, |event| {
+        .decode(&mut input, &LIMITS, None, |event| {
             let (Event::Message(_, data) | Event::Ping(data)) = event else { panic!() };
             assert!(range.contains(&data.as_ptr()), "copied");
             events += 1;
@@ -218,11 +226,11 @@ fn whole_frames_are_handed_out_from_the_input() {
 fn payload_that_arrives_after_its_head_is_handed_out_from_the_input() {
     let bytes = frame(0x82, b"payload");
     let mut decoder = Decoder::new();
-    decoder.decode(&mut bytes[..6].to_vec(), &LIMITS, |_| panic!("no event")).unwrap();
+    decoder.decode(&mut bytes[..6].to_vec(), &LIMITS, None, |_| panic!("no event")).unwrap();
     let mut input = bytes[6..].to_vec();
     let start = input.as_ptr();
     decoder
-        .decode(&mut input, &LIMITS, |event| {
+        .decode(&mut input, &LIMITS, None, |event| {
             assert_eq!(event, Event::Message(Payload::Binary, b"payload"));
             let Event::Message(_, data) = event else { panic!() };
             assert_eq!(data.as_ptr(), start);
@@ -239,7 +247,7 @@ fn nothing_is_kept_between_whole_messages() {
     let mut decoder = Decoder::new();
     assert!(decoder.is_idle());
     for (i, &byte) in bytes.iter().enumerate() {
-        decoder.decode(&mut [byte], &LIMITS, |_| true).unwrap();
+        decoder.decode(&mut [byte], &LIMITS, None, |_| true).unwrap();
         assert_eq!(decoder.is_idle(), i == bytes.len() - 1, "after byte {i}");
     }
 }
@@ -251,7 +259,7 @@ fn sink_that_wants_no_more_ends_the_decoder() {
     for _ in 0..2 {
         let mut bytes = [frame(0x81, b"1"), frame(0x81, b"2"), frame(0xff, b"not even valid")].concat();
         decoder
-            .decode(&mut bytes, &LIMITS, |_| {
+            .decode(&mut bytes, &LIMITS, None, |_| {
                 events += 1;
                 false
             })
@@ -264,8 +272,8 @@ fn sink_that_wants_no_more_ends_the_decoder() {
 #[test]
 fn nothing_is_decoded_after_a_fault() {
     let mut decoder = Decoder::new();
-    decoder.decode(&mut frame(0xf1, b""), &LIMITS, |_| panic!("no event")).unwrap_err();
-    assert_eq!(decoder.decode(&mut frame(0x81, b"late"), &LIMITS, |_| panic!("no event")), Ok(()));
+    decoder.decode(&mut frame(0xf1, b""), &LIMITS, None, |_| panic!("no event")).unwrap_err();
+    assert_eq!(decoder.decode(&mut frame(0x81, b"late"), &LIMITS, None, |_| panic!("no event")), Ok(()));
 }
 
 /// A message cut into fragments, with a ping after some of them.
@@ -334,5 +342,99 @@ proptest! {
         bytes.extend(noise);
         let limits = Limits { message_max_bytes: 150 };
         prop_assert_eq!(decode(&pieces(&bytes, &cuts), &limits), decode(&[&bytes], &limits));
+        let mut inflater = Inflater::new();
+        let in_pieces = decode_with(&pieces(&bytes, &cuts), &limits, Some(&mut inflater));
+        prop_assert_eq!(in_pieces, decode_with(&[&bytes], &limits, Some(&mut inflater)));
     }
+}
+
+/// "Hello" compressed, as in RFC 7692 §7.2.3.1.
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+
+/// As [`at_every_split`], with compressed messages negotiated, and one inflater for everything.
+fn inflate_at_every_split(bytes: &[u8], limits: &Limits) -> (Vec<Got>, Result<(), ProtocolError>) {
+    let mut inflater = Inflater::new();
+    let whole = decode_with(&[bytes], limits, Some(&mut inflater));
+    for cut in 1..bytes.len() {
+        assert_eq!(decode_with(&[&bytes[..cut], &bytes[cut..]], limits, Some(&mut inflater)), whole, "cut at {cut}");
+    }
+    let single: Vec<_> = bytes.chunks(1).collect();
+    assert_eq!(decode_with(&single, limits, Some(&mut inflater)), whole, "byte by byte");
+    whole
+}
+
+#[test]
+fn compressed_messages_become_their_events_at_every_split() {
+    for (frames, events) in [
+        (vec![frame(0xc1, HELLO)], vec![text("Hello")]),
+        (vec![frame(0xc2, HELLO), frame(0xc1, HELLO)], vec![Got::Binary(b"Hello".into()), text("Hello")]),
+        // Empty (§7.2.3.6), and not compressed although it may be.
+        (vec![frame(0xc1, b"\0"), frame(0x81, b"plain")], vec![text(""), text("plain")]),
+        // Only the first fragment has the bit (§6.1); control frames are never compressed.
+        (
+            vec![
+                frame(0x41, &HELLO[..2]),
+                frame(0x89, b"ping"),
+                frame(0x00, b""),
+                frame(0x00, &HELLO[2..4]),
+                frame(0x80, &HELLO[4..]),
+                frame(0x01, b"pl"),
+                frame(0x80, b"ain"),
+            ],
+            vec![Got::Ping(b"ping".into()), text("Hello"), text("plain")],
+        ),
+        (vec![frame(0x41, b""), frame(0x00, HELLO), frame(0x80, b"")], vec![text("Hello")]),
+    ] {
+        assert_eq!(inflate_at_every_split(&frames.concat(), &LIMITS), (events, Ok(())));
+    }
+}
+
+#[test]
+fn faults_of_compressed_messages_end_the_connection_with_their_code_at_every_split() {
+    use ProtocolError::*;
+    // Stored blocks: 100 and 300 bytes, and text that is none.
+    let stored = |data: &[u8]| {
+        let len = data.len() as u16;
+        [&[0], &len.to_le_bytes()[..], &(!len).to_le_bytes(), data, &[0]].concat()
+    };
+    let limits = Limits { message_max_bytes: 200 };
+    for (frames, error, code) in [
+        (vec![frame(0xc9, b"ping")], ReservedBit, 1002),
+        (vec![frame(0xc8, b"")], ReservedBit, 1002),
+        (vec![frame(0x41, HELLO), frame(0xc0, b"")], ReservedBit, 1002),
+        (vec![frame(0xe1, HELLO)], ReservedBit, 1002),
+        (vec![frame(0xd1, HELLO)], ReservedBit, 1002),
+        (vec![frame(0x41, HELLO), frame(0xc1, HELLO)], Interleaved, 1002),
+        (vec![frame(0xc1, b"")], BadDeflate, 1007),
+        (vec![frame(0xc1, b"\x06")], BadDeflate, 1007),
+        (vec![frame(0x42, &HELLO[..3]), frame(0x80, b"")], BadDeflate, 1007),
+        (vec![frame(0xc1, &stored(b"\xff"))], BadUtf8, 1007),
+        (vec![frame(0x41, &stored(b"\xc3")), frame(0x80, b"")], BadUtf8, 1007),
+        (vec![frame(0xc2, &stored(&[0; 201]))], TooBig { max: 200 }, 1009),
+        (vec![frame(0x42, &stored(&[0; 201])), frame(0x80, b"")], TooBig { max: 200 }, 1009),
+        // So long that it can be no message of 200 bytes: not inflated, and not kept.
+        (vec![frame(0xc2, &[0; 300])], TooBig { max: 200 }, 1009),
+        (vec![frame(0x42, &[0; 200]), frame(0x80, &[0; 100])], TooBig { max: 200 }, 1009),
+    ] {
+        let bytes = [frame(0x8a, b"before"), frames.concat(), frame(0x8a, b"after")].concat();
+        assert_eq!(inflate_at_every_split(&bytes, &limits), (vec![Got::Pong(b"before".into())], Err(error)));
+        assert_eq!(error.close_code(), code);
+    }
+    let bytes = frame(0xc2, &stored(&[7; 200]));
+    assert_eq!(inflate_at_every_split(&bytes, &limits), (vec![Got::Binary(vec![7; 200])], Ok(())));
+}
+
+#[test]
+fn connections_that_share_an_inflater_do_not_touch_each_other() {
+    let mut inflater = Inflater::new();
+    let (mut one, mut other) = (Decoder::new(), Decoder::new());
+    let hello = |event: Event<'_>| {
+        assert_eq!(own(event), text("Hello"));
+        true
+    };
+    one.decode(&mut frame(0x41, &HELLO[..3]), &LIMITS, Some(&mut inflater), |_| panic!("no event")).unwrap();
+    other.decode(&mut frame(0xc1, HELLO), &LIMITS, Some(&mut inflater), hello).unwrap();
+    other.decode(&mut frame(0xc1, b"\x06"), &LIMITS, Some(&mut inflater), |_| panic!("no event")).unwrap_err();
+    one.decode(&mut frame(0x80, &HELLO[3..]), &LIMITS, Some(&mut inflater), hello).unwrap();
+    assert!(one.is_idle());
 }
