@@ -2,12 +2,12 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{FLUSH, SCRATCH_MAX};
+use super::SCRATCH_MAX;
 use crate::ws::ProtocolError;
 
-/// An empty last block. It ends the stream only where a block may begin, so that data which breaks off inside of one
-/// does not pass for whole.
-const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+/// What follows the payload: the end of its last flush, which is not sent (§7.2.2), and an empty last block. That ends
+/// the stream only where a block may begin, so that data which breaks off inside of one does not pass for whole.
+const END: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
 /// The output that a message begins with at least, in bytes.
 const OUT_MIN: usize = 256;
@@ -45,8 +45,7 @@ impl Inflater {
         // One byte more than may be: it is what shows that the message is too big.
         out.reserve_exact(data.len().saturating_mul(4).max(OUT_MIN).min(max.saturating_add(1)));
         stream.reset(false);
-        let end = [FLUSH.as_slice(), &END].concat();
-        for mut rest in [data, &end] {
+        for mut rest in [data, &END] {
             loop {
                 if out.len() == out.capacity() {
                     // Exactly, as Vec's own doubling would go far beyond the limit.
