@@ -346,6 +346,22 @@ RSpec.describe "Middleware around on_open" do
         expect(refusal(server)).to have_attributes(status: 403, body: "changed my mind")
       end
 
+      it "has its bodies closed once when the connection is opened" do
+        server = start_volador(config(<<~RUBY))
+          require "rack/body_proxy"
+          use(Around) do |app, env|
+            status, headers, body = app.call(env)
+            [status, headers, Rack::BodyProxy.new(body) { warn "body closed" }]
+          end
+          run App.new
+        RUBY
+        greeting(server)
+        server.wait_for_output(/^body closed$/)
+        server.stop
+
+        expect(server.output.scan("body closed").size).to eq(1)
+      end
+
       it "has an exception of on_open pass through it" do
         server = start_volador(config(<<~RUBY))
           use Rack::ShowExceptions
