@@ -20,6 +20,9 @@ pub enum HeadFault {
     /// The first line is not `method SP target SP HTTP/1.x` (RFC 9112 §3).
     #[error("request line is not \"method target HTTP/1.1\"")]
     RequestLine,
+    /// A target with a fragment, which stays with the client (§3.2).
+    #[error("request target has a fragment")]
+    Fragment,
     /// A line ends with LF alone (§2.2).
     #[error("line of the request head ends with LF instead of CR LF")]
     BareLf,

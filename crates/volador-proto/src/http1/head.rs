@@ -113,6 +113,8 @@ fn is_http_11(line: &[u8]) -> Result<bool, HeadFault> {
     // §3: "request-line = method SP request-target SP HTTP-version", with exactly these spaces.
     let mut parts = line.split(|&b| b == b' ');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        // §3.2: no form of a target has a fragment. The parser would cut it off without a word.
+        (_, Some(target), _, _) if target.contains(&b'#') => Err(HeadFault::Fragment),
         (Some([_, ..]), Some([_, ..]), Some(b"HTTP/1.1"), None) => Ok(true),
         (Some([_, ..]), Some([_, ..]), Some(b"HTTP/1.0"), None) => Ok(false),
         _ => Err(HeadFault::RequestLine),
@@ -300,6 +302,7 @@ mod tests {
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(CodingInHttp10)),
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Err(RequestLine)),
             ("GET / x HTTP/1.1\r\nHost: a\r\n\r\n", Err(RequestLine)),
+            ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Err(Fragment)),
             ("GET /\r\nHost: a\r\n\r\n", Err(RequestLine)),
             ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Err(RequestLine)),
             ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", Err(RequestLine)),
