@@ -7,3 +7,4 @@ pub mod hub_filters;
 pub mod link_frames;
 pub mod sse_event;
 pub mod ws_decoder;
+pub mod ws_extensions;

@@ -11,6 +11,8 @@ mod link_frames;
 mod sse_event;
 #[path = "../../../fuzz/src/ws_decoder.rs"]
 mod ws_decoder;
+#[path = "../../../fuzz/src/ws_extensions.rs"]
+mod ws_extensions;
 
 fn run(target: &str, check: impl Fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
@@ -30,6 +32,11 @@ fn run(target: &str, check: impl Fn(&[u8])) {
 #[test]
 fn ws_decoder_holds_for_its_seeds() {
     run("ws_decoder", ws_decoder::check);
+}
+
+#[test]
+fn ws_extensions_hold_for_their_seeds() {
+    run("ws_extensions", ws_extensions::check);
 }
 
 #[test]
