@@ -1,8 +1,8 @@
 //! Link frames: whatever is written is read back, in its order, over any number of appended batches.
 
 use volador_proto::link::{
-    Batch, Fields, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway, ToWorker,
-    Transport,
+    Batch, Fields, Interest, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway,
+    ToWorker, Transport,
 };
 
 /// Writes one frame in each direction for each line of the bytes: its first byte says which, the rest is the content.
@@ -14,6 +14,11 @@ pub fn check(data: &[u8]) {
 
 fn payload(text: &[u8]) -> Payload {
     if text.len().is_multiple_of(2) { Payload::Text } else { Payload::Binary }
+}
+
+fn interest(text: &[u8]) -> Interest {
+    let has = |byte| text.contains(&byte);
+    Interest { messages: has(b'm'), drained: has(b'd'), shutdown: has(b's') }
 }
 
 fn stream(text: &[u8], n: usize) -> StreamId {
@@ -42,7 +47,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
             3 => batch.chunk(id, text),
             4 => batch.spilled(id, text.len() as u64),
-            5 => batch.upgrade(id, text.is_empty(), fields(text)),
+            5 => batch.upgrade(id, interest(text), fields(text)),
             6 => batch.write(id, payload(text), text),
             7 => batch.handled(id, text.len() as u32),
             _ => batch.broadcast(text, payload(text), text),
@@ -63,9 +68,9 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             }
             (3, ToGateway::Chunk(chunk)) => assert_eq!(chunk, text),
             (4, ToGateway::Spilled(len)) => assert_eq!(len, text.len() as u64),
-            (5, ToGateway::Upgrade { fields, handler }) => {
+            (5, ToGateway::Upgrade { fields, interest: got }) => {
                 same_fields(&fields, text);
-                assert_eq!(handler, text.is_empty());
+                assert_eq!(got, interest(text));
             }
             (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text), text)),
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),

@@ -158,11 +158,25 @@ impl Shard {
 
     /// Does what one frame of the worker says. Frames for streams that have ended are late, not wrong.
     fn dispatch(&self, id: StreamId, frame: ToGateway) {
-        if let ToGateway::Broadcast { pattern, payload, data } = frame {
-            return self.engine.broadcast(self, &pattern, payload, &data);
+        match frame {
+            ToGateway::Broadcast { pattern, payload, data } => self.engine.broadcast(self, &pattern, payload, &data),
+            ToGateway::Publish { channel, payload, data } => self.engine.publish(self, &channel, payload, &data),
+            ToGateway::Listen(listener, matching, name) => self.engine.listen(self, listener, matching, &name),
+            ToGateway::Unlisten(listener) => self.engine.unlisten(self, listener),
+            frame => self.dispatch_to(id, frame),
         }
+    }
+
+    fn dispatch_to(&self, id: StreamId, frame: ToGateway) {
         let mut streams = self.streams.borrow_mut();
         match (streams.get(id), frame) {
+            // It gets what is published from now on, though it is not a push connection yet.
+            (Some(Stream::Exchange(_)), ToGateway::Subscribe(matching, name)) => {
+                self.engine.subscribe(self, id, matching, &name);
+            }
+            (Some(Stream::Exchange(_)), ToGateway::Unsubscribe(matching, name)) => {
+                self.engine.unsubscribe(self, id, matching, &name);
+            }
             (Some(Stream::Exchange(exchange)), frame) => {
                 exchange.handle(frame, self.shared.config.send_queue_max_bytes);
             }
@@ -189,6 +203,13 @@ impl Shard {
             shard.outbox.flush();
             shard.drained.fulfil();
         });
+    }
+
+    /// Ends a stream.
+    pub(crate) fn remove(&self, id: StreamId) -> Option<Stream> {
+        let stream = self.streams.borrow_mut().remove(id)?;
+        self.engine.forget(self, id);
+        Some(stream)
     }
 
     /// To be called when a connection or a stream has ended.

@@ -43,9 +43,13 @@ counters! {
     refused_busy,
     /// Requests refused for a fault of theirs (400, 408, 413, 414, 417, 431 ...).
     refused_bad,
+    /// Subscriptions to channels now.
+    subscriptions,
+    /// Messages published to channels, counted once in each shard.
+    published,
     /// Messages received from push connections.
     messages,
-    /// Messages handed to push connections, one for each connection that a broadcast reaches.
+    /// Messages handed to push connections, one for each connection that a broadcast or a publication reaches.
     delivered,
     /// Push connections closed for a full send queue (1013).
     closed_slow,

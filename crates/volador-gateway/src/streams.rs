@@ -77,12 +77,17 @@ impl Streams {
         }
     }
 
+    /// The stream in a slot and its id.
+    pub(crate) fn in_slot(&mut self, slot: u32) -> Option<(StreamId, &mut Stream)> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        let id = StreamId::new(self.shard, entry.generation, slot);
+        entry.stream.as_mut().map(|stream| (id, stream))
+    }
+
     /// The push connection in a slot and its id.
     pub(crate) fn push_in_slot(&mut self, slot: u32) -> Option<(StreamId, &mut PushConnection)> {
-        let shard = self.shard;
-        let entry = self.slots.get_mut(slot as usize)?;
-        match &mut entry.stream {
-            Some(Stream::Push(connection)) => Some((StreamId::new(shard, entry.generation, slot), connection)),
+        match self.in_slot(slot)? {
+            (id, Stream::Push(connection)) => Some((id, connection)),
             _ => None,
         }
     }

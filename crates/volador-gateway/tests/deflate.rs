@@ -5,14 +5,14 @@ mod support;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use support::{Client, Server, config, eventually};
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Payload, ToWorker};
+use volador_proto::link::{Batch, Interest, Payload, ToWorker};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
 /// Upgrades every request and echoes messages.
 fn echo(config: Config) -> Server {
     Server::start(config, |id, frame, answers| match frame {
-        ToWorker::Request(_) => answers.upgrade(id, true, []),
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
         ToWorker::Message(payload, data) => {
             answers.write(id, payload, &data);
             answers.handled(id, 1);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Payload, StreamId, ToWorker};
+use volador_proto::link::{Batch, Interest, Payload, StreamId, ToWorker};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -18,7 +18,7 @@ const PONG: u8 = 0x8a;
 fn echo(config: Config) -> Server {
     Server::start(config, |id, frame, answers| match frame {
         ToWorker::Request(request) if request.transport.is_some() => {
-            answers.upgrade(id, true, [(&b"set-cookie"[..], &b"a=1"[..])]);
+            answers.upgrade(id, Interest::MESSAGES, [(&b"set-cookie"[..], &b"a=1"[..])]);
         }
         ToWorker::Request(_) => answers.complete_response(id, 200, [], [&b"plain"[..]]),
         ToWorker::Message(payload, data) => {
@@ -75,7 +75,7 @@ fn frames_in_the_same_packet_as_the_handshake_are_read() {
 fn the_closing_handshake_is_answered_and_the_worker_told_the_code() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
-        ToWorker::Request(_) => answers.upgrade(id, true, []),
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
         ToWorker::Message(..) => answers.close(id, 1000),
         ToWorker::Closed { code } => codes.send(code).unwrap(),
         _ => {}
@@ -127,7 +127,7 @@ fn what_came_before_a_fault_is_answered_before_the_close() {
 fn a_fault_is_told_even_if_the_messages_before_it_are_never_handled() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
-        ToWorker::Request(_) => answers.upgrade(id, true, []),
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
         ToWorker::Closed { code } => codes.send(code).unwrap(),
         _ => {}
     });
@@ -157,7 +157,7 @@ fn a_peer_that_does_not_answer_our_close_is_cut_off() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
         ToWorker::Request(_) => {
-            answers.upgrade(id, true, []);
+            answers.upgrade(id, Interest::MESSAGES, []);
             answers.close(id, 1000);
         }
         ToWorker::Closed { code } => codes.send(code).unwrap(),
@@ -175,7 +175,7 @@ fn an_event_stream_gets_its_head_and_events_in_order_from_before_the_upgrade_on(
     let server = Server::start(config(), |id, frame, answers| {
         if let ToWorker::Request(_) = frame {
             answers.write(id, Payload::Text, b"early");
-            answers.upgrade(id, false, [(&b"content-type"[..], &b"text/html"[..])]);
+            answers.upgrade(id, Interest::NONE, [(&b"content-type"[..], &b"text/html"[..])]);
             answers.write(id, Payload::Text, b"two\nlines");
             answers.close(id, 1000);
         }
@@ -198,7 +198,7 @@ fn writing_more_than_the_queue_holds_before_the_handshake_is_answered_closes_wit
             for _ in 0..3 {
                 answers.write(id, Payload::Text, &[b'x'; 400]);
             }
-            answers.upgrade(id, true, []);
+            answers.upgrade(id, Interest::MESSAGES, []);
         }
     });
     let mut client = server.connect();
@@ -238,7 +238,7 @@ fn a_peer_that_does_not_read_is_disconnected_and_delays_nobody() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server =
         Server::start(Config { send_queue_max_bytes: 100_000, ..config() }, move |id, frame, answers| match frame {
-            ToWorker::Request(_) => answers.upgrade(id, true, []),
+            ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
             ToWorker::Closed { code } => codes.send(code).unwrap(),
             _ => {}
         });
@@ -271,7 +271,7 @@ fn a_peer_that_does_not_read_is_disconnected_and_delays_nobody() {
 fn a_client_that_sends_faster_than_the_worker_handles_is_not_read_from() {
     let server = Server::start(config(), |id, frame, answers| {
         if let ToWorker::Request(_) = frame {
-            answers.upgrade(id, true, []); // and never acknowledges
+            answers.upgrade(id, Interest::MESSAGES, []); // and never acknowledges
         }
     });
     let mut client = server.connect();
@@ -292,7 +292,7 @@ fn pings_are_sent_and_a_silent_peer_is_taken_for_dead() {
     let server =
         Server::start(Config { ping_interval: Duration::from_millis(60), ..config() }, move |id, frame, answers| {
             match frame {
-                ToWorker::Request(_) => answers.upgrade(id, true, []),
+                ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
                 ToWorker::Closed { code } => codes.send(code).unwrap(),
                 _ => {}
             }
@@ -348,7 +348,7 @@ fn bad_handshakes_are_refused_with_their_status_and_the_worker_never_sees_them()
 fn a_drain_finishes_requests_and_closes_push_connections_with_1001() {
     let (events, happened) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
-        ToWorker::Request(request) if request.transport.is_some() => answers.upgrade(id, true, []),
+        ToWorker::Request(request) if request.transport.is_some() => answers.upgrade(id, Interest::MESSAGES, []),
         ToWorker::Request(_) => events.send((id, 0)).unwrap(),
         ToWorker::Closed { code } => events.send((id, code)).unwrap(),
         _ => {}
@@ -391,7 +391,7 @@ fn an_upgrade_for_a_client_that_has_left_is_answered_with_its_end() {
     let (id, _) = happened.recv_timeout(DEADLINE).unwrap();
     drop(client);
     let mut answer = Batch::new();
-    answer.upgrade(id, true, []);
+    answer.upgrade(id, Interest::MESSAGES, []);
     server.send(answer);
     assert_eq!(happened.recv_timeout(DEADLINE), Ok((id, Some(1006))));
     eventually("no connection is left", || server.gateway.stats().sse_connections == 0);

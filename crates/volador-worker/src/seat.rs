@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
 
-use volador_proto::link::{Request, ResponseBody, StreamId};
+use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
 use crate::{
     error::WriteError,
@@ -303,13 +303,18 @@ impl Seat {
 
     /// Accepts the handshake of the current request; ignored when it asks for no transport. `handler`: whether the
     /// application wants the events.
-    pub fn upgrade<'a>(&mut self, handler: bool, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+    pub fn upgrade<'a>(
+        &mut self,
+        handler: bool,
+        interest: Interest,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) {
         let (Some(stream), Some(push)) = (self.unanswered(), self.push_stream()) else { return };
         if push.open(handler) {
             // The mailbox is held by this request, so this queues nothing yet.
             push.post(Event::Close(NO_CLOSE));
         }
-        self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, handler, fields));
+        self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, interest, fields));
         self.set_answer(Answer::Given);
     }
 

@@ -199,6 +199,8 @@ impl Core {
                 jobs.push(Job::Request { stream, request, push });
             }
             ToWorker::Message(payload, data) => self.post(stream, Event::Message(payload, data), jobs),
+            // Not asked for by this worker.
+            ToWorker::Published { .. } | ToWorker::Backlog(_) | ToWorker::Drained | ToWorker::Shutdown => {}
             ToWorker::Closed { code } => {
                 let push = self.streams.lock().remove(&stream);
                 if let Some(push) = push.filter(|push| push.end()) {

@@ -9,7 +9,7 @@ use magnus::{
     DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, TypedData, Value, gc, method,
     prelude::*, typed_data, value::Opaque,
 };
-use volador_proto::link::{Payload, Request, Transport};
+use volador_proto::link::{Interest, Payload, Request, Transport};
 use volador_worker::{Event, Taken, Waiter, WriteError};
 
 use crate::{
@@ -342,7 +342,8 @@ impl Seat {
             }
             let head = this.read_head(ruby, headers)?;
             let mut desk = this.unanswered(ruby)?;
-            desk.seat.upgrade(handler, head.fields());
+            let interest = Interest { messages: handler, ..Interest::NONE };
+            desk.seat.upgrade(handler, interest, head.fields());
             desk.head = head;
             if !handler && this.connection.get().is_none() {
                 // Nobody has the Connection, so nobody can ask whether it is open.

@@ -100,7 +100,7 @@ async fn dispatch(
             };
             Ok((head, body))
         }
-        Answer::Upgrade { fields, handler } => {
+        Answer::Upgrade { fields, interest } => {
             let head = match (&wish.accept, wish.transport) {
                 (Some(accept), _) => handshake::websocket(accept, wish.deflate, &fields),
                 (None, Some(Transport::Sse)) => handshake::sse(&fields),
@@ -116,7 +116,7 @@ async fn dispatch(
                 transport: wish.transport.unwrap_or(Transport::Sse),
                 deflate: wish.deflate,
                 head,
-                handler,
+                interest,
                 path: parts.uri.path().as_bytes().into(),
             });
             // The connection's task drops this future when it has taken the socket from hyper.
@@ -193,7 +193,7 @@ impl Drop for Ticket {
         if self.open {
             self.shard.outbox.batch().cancel(self.id);
         }
-        self.shard.streams.borrow_mut().remove(self.id);
+        self.shard.remove(self.id);
         self.shard.ended();
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use volador_proto::link::{Fields, Payload, Response, ToGateway};
+use volador_proto::link::{Fields, Interest, Payload, Response, ToGateway};
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) enum Answer {
     Response(Response),
     Upgrade {
         fields: Fields,
-        handler: bool,
+        interest: Interest,
     },
     /// There will be none.
     Aborted,
@@ -74,9 +74,9 @@ impl Exchange {
                 self.answered = true;
                 self.answer = Some(Answer::Response(response));
             }
-            ToGateway::Upgrade { fields, handler } => {
+            ToGateway::Upgrade { fields, interest } => {
                 self.answered = true;
-                self.answer = Some(Answer::Upgrade { fields, handler });
+                self.answer = Some(Answer::Upgrade { fields, interest });
             }
             ToGateway::Chunk(bytes) => self.parts.push_back(Part::Chunk(bytes)),
             ToGateway::Spill(file) => self.parts.push_back(Part::Spill(file)),
@@ -90,7 +90,13 @@ impl Exchange {
                 return;
             }
             // Of a push connection only, and of no stream.
-            ToGateway::Handled(_) | ToGateway::Broadcast { .. } => return,
+            ToGateway::Handled(_)
+            | ToGateway::Subscribe(..)
+            | ToGateway::Unsubscribe(..)
+            | ToGateway::Listen(..)
+            | ToGateway::Unlisten(_)
+            | ToGateway::Publish { .. }
+            | ToGateway::Broadcast { .. } => return,
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();

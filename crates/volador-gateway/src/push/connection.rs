@@ -18,7 +18,7 @@ use std::io;
 use bytes::Bytes;
 use volador_hub::path::PathKey;
 use volador_proto::{
-    link::{Batch, StreamId, Transport},
+    link::{Batch, Interest, StreamId, Transport},
     ws::{
         self,
         deflate::{Inflater, WindowBits},
@@ -73,8 +73,8 @@ pub(crate) struct PushConnection {
     pub(super) deflate: Option<WindowBits>,
     /// Where the hub has the connection.
     pub(super) path_key: PathKey,
-    /// Whether the worker wants the client's messages.
-    handler: bool,
+    /// What the worker wants to be told.
+    pub(super) interest: Interest,
     phase: Phase,
     /// Signs of life that are overdue; see [`MISSED_MAX`].
     missed: u8,
@@ -87,6 +87,8 @@ pub(crate) struct PushConnection {
     unhandled: u32,
     /// Bytes given to the worker since `unhandled` was 0.
     unhandled_bytes: usize,
+    /// Messages that the worker believes to wait for the client.
+    told: u32,
 }
 
 /// What a connection needs from its shard while bytes are read.
@@ -105,14 +107,14 @@ impl PushConnection {
         transport: Transport,
         deflate: Option<WindowBits>,
         path_key: PathKey,
-        handler: bool,
+        interest: Interest,
     ) -> Self {
         Self {
             socket,
             transport,
             deflate,
             path_key,
-            handler,
+            interest,
             phase: Phase::Open,
             missed: 0,
             fresh: true,
@@ -120,6 +122,7 @@ impl PushConnection {
             queue: None,
             unhandled: 0,
             unhandled_bytes: 0,
+            told: 0,
         }
     }
 
@@ -158,7 +161,7 @@ impl PushConnection {
         if self.transport == Transport::Sse {
             return Now::Alive; // an event stream has one direction: what the client says has no meaning
         }
-        let Self { decoder, phase, unhandled, unhandled_bytes, handler, .. } = self;
+        let Self { decoder, phase, unhandled, unhandled_bytes, interest, .. } = self;
         let open = *phase == Phase::Open;
         let mut replies = Vec::new();
         let mut peer_closed = None;
@@ -169,7 +172,7 @@ impl PushConnection {
                 // RFC 6455 §5.5.1: after our close frame, data of the peer has no meaning any more.
                 ws::Event::Message(payload, data) if open => {
                     crate::stats::count(&reading.counters.messages);
-                    if *handler {
+                    if interest.messages {
                         reading.worker.message(reading.id, payload, data);
                         *unhandled += 1;
                         *unhandled_bytes += data.len();
@@ -251,6 +254,18 @@ impl PushConnection {
         Now::Alive
     }
 
+    /// How many messages wait for the client, when the worker is to be told so: not each time, but when the first one has
+    /// to wait, when there are twice as many, and when none waits any more.
+    pub(super) fn backlog_news(&mut self) -> Option<u32> {
+        let waiting = self.queue.as_ref().map_or(0, |queue| queue.messages());
+        let is_news = waiting != self.told && (waiting == 0 || self.told == 0 || waiting.is_power_of_two());
+        if !is_news || !(self.interest.messages || self.interest.drained) {
+            return None;
+        }
+        self.told = waiting;
+        Some(waiting)
+    }
+
     /// The socket takes bytes again.
     pub(super) fn writable(&mut self) -> Now {
         while let Some(queue) = &mut self.queue {
@@ -307,6 +322,10 @@ impl PushConnection {
 
     /// The time to close is over.
     pub(super) fn overdue(&mut self) -> Now {
+        if self.phase == Phase::Open {
+            // The handler has had its time for last words.
+            return self.close(1001, "");
+        }
         if let Phase::Failing(error) = self.phase
             && let Now::Ended(code) = self.fail(error)
         {

@@ -5,19 +5,19 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsRawFd, RawFd},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
 use bytes::Bytes;
 use mio::{Events, Poll, Token};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::{Interest as Readiness, unix::AsyncFd},
     sync::Notify,
     time::{Instant, MissedTickBehavior, interval},
 };
-use volador_hub::path::{PathIndex, PathPattern};
 use volador_proto::{
-    link::{Payload, StreamId, ToGateway, Transport},
+    link::{Interest, ListenerId, Match, StreamId, ToGateway, Transport},
     sse,
     ws::{
         self,
@@ -27,6 +27,7 @@ use volador_proto::{
 
 use super::{
     connection::{Now, PushConnection, Reading},
+    hub::{Hub, Subscriber},
     message::{Deflaters, Message},
 };
 use crate::{
@@ -73,8 +74,8 @@ pub(crate) struct Takeover {
     pub(crate) deflate: Option<Agreement>,
     /// What the client gets before anything else.
     pub(crate) head: Bytes,
-    /// Whether the worker wants the client's messages.
-    pub(crate) handler: bool,
+    /// What the worker wants to be told.
+    pub(crate) interest: Interest,
     /// The request's path, for broadcasts.
     pub(crate) path: Box<[u8]>,
 }
@@ -86,17 +87,16 @@ pub(crate) struct Engine {
     read_buf: RefCell<Box<[u8]>>,
     /// Of all connections that may send compressed messages.
     inflater: RefCell<Inflater>,
-    deflaters: Deflaters,
-    /// Request paths with the slots of their connections.
-    paths: RefCell<PathIndex<u32>>,
+    pub(super) deflaters: Deflaters,
+    pub(super) hub: RefCell<Hub>,
     /// Connections that have more to read, but had their turn.
     unread: RefCell<Vec<StreamId>>,
     unread_wake: Notify,
     /// Connections that are closing, with their deadline, which only grows.
     closing: RefCell<VecDeque<(Instant, StreamId)>>,
     closing_wake: Notify,
-    /// Slots that a broadcast reaches; kept for its memory.
-    targets: RefCell<Vec<u32>>,
+    /// Whom a message reaches; kept for its memory.
+    pub(super) targets: RefCell<Vec<Subscriber>>,
 }
 
 impl Engine {
@@ -106,13 +106,13 @@ impl Engine {
         // Deprecated for types whose descriptor may change or close while it is registered. `Selector` owns its own and
         // never replaces it, and the function that takes the place of this one is `unsafe`, which this crate forbids.
         #[allow(deprecated)]
-        let selector = AsyncFd::with_interest(selector, Interest::READABLE)?;
+        let selector = AsyncFd::with_interest(selector, Readiness::READABLE)?;
         Ok(Self {
             selector,
             read_buf: RefCell::new(vec![0; READ_BYTES].into()),
             inflater: RefCell::default(),
             deflaters: Deflaters::new(config.deflate_level, config.deflate_min_bytes),
-            paths: RefCell::new(PathIndex::new()),
+            hub: RefCell::default(),
             unread: RefCell::default(),
             unread_wake: Notify::new(),
             closing: RefCell::default(),
@@ -123,7 +123,7 @@ impl Engine {
 
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
-        let Takeover { id, transport, deflate, head, handler, path } = takeover;
+        let Takeover { id, transport, deflate, head, interest, path } = takeover;
         let registered = socket.into_push().and_then(|mut socket| {
             socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
             Ok(socket)
@@ -132,13 +132,14 @@ impl Engine {
             Ok(socket) => socket,
             Err(error) => {
                 log::warn(format_args!("lost a push connection at its start: {error}"));
-                shard.streams.borrow_mut().remove(id);
+                shard.remove(id);
                 shard.outbox.batch().closed(id, 1006);
                 return shard.ended();
             }
         };
-        let path_key = self.paths.borrow_mut().insert(&path, id.slot());
-        let connection = PushConnection::new(socket, transport, deflate.map(Agreement::window_bits), path_key, handler);
+        let path_key = self.hub.borrow_mut().join(&path, id.slot());
+        let connection =
+            PushConnection::new(socket, transport, deflate.map(Agreement::window_bits), path_key, interest);
         let former = shard.streams.borrow_mut().replace(id, Stream::Push(Box::new(connection)));
         let early = match former {
             Some(Stream::Exchange(exchange)) => exchange.into_early(),
@@ -163,7 +164,7 @@ impl Engine {
         } else if let Some(code) = early.closed {
             self.close(shard, id, code);
         } else if shard.draining.get() {
-            self.close(shard, id, 1001);
+            self.shut_down(shard, id);
         }
     }
 
@@ -188,44 +189,75 @@ impl Engine {
                     self.read_later(id);
                 }
             }
+            ToGateway::Subscribe(matching, name) => self.subscribe(shard, id, matching, &name),
+            ToGateway::Unsubscribe(matching, name) => self.unsubscribe(shard, id, matching, &name),
             // Of an exchange, which this stream no longer is.
             _ => {}
         }
     }
 
-    /// Sends a message to every push connection whose request path matches.
-    pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], payload: Payload, data: &[u8]) {
-        let pattern = match PathPattern::parse(pattern) {
-            Ok(pattern) => pattern,
-            Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
-        };
-        let mut targets = self.targets.take();
-        self.paths.borrow().for_each(&pattern, |slot| targets.push(slot));
-        let message = Message::new(payload, data, &self.deflaters);
-        let max = shard.shared.config.send_queue_max_bytes;
-        for slot in targets.drain(..) {
-            let (id, now, stays) = match shard.streams.borrow_mut().push_in_slot(slot) {
-                Some((id, connection)) if connection.is_open() => {
-                    let was_closing = connection.is_closing();
-                    let now = connection.send_message(&message, max, &shard.counters);
-                    (id, now, was_closing || !connection.is_closing())
-                }
-                _ => continue,
-            };
-            self.after(shard, id, now, stays);
+    /// The stream gets what is published to these channels. It may be one that is not a push connection yet.
+    pub(crate) fn subscribe(&self, shard: &Shard, id: StreamId, matching: Match, name: &[u8]) {
+        if let Err(error) = self.hub.borrow_mut().subscribe(Subscriber::Stream(id.slot()), matching, name) {
+            log::warn(format_args!("dropped a subscription: {error}"));
         }
-        self.targets.replace(targets);
+        self.count_subscriptions(shard);
     }
 
-    /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1).
+    /// It no longer does.
+    pub(crate) fn unsubscribe(&self, shard: &Shard, id: StreamId, matching: Match, name: &[u8]) {
+        // A name that can't be subscribed to is subscribed to by nobody.
+        let _ = self.hub.borrow_mut().unsubscribe(Subscriber::Stream(id.slot()), matching, name);
+        self.count_subscriptions(shard);
+    }
+
+    /// The worker itself is told what is published to these channels.
+    pub(crate) fn listen(&self, shard: &Shard, listener: ListenerId, matching: Match, name: &[u8]) {
+        if let Err(error) = self.hub.borrow_mut().subscribe(Subscriber::Listener(listener), matching, name) {
+            log::warn(format_args!("dropped a subscription: {error}"));
+        }
+        self.count_subscriptions(shard);
+    }
+
+    /// It no longer is.
+    pub(crate) fn unlisten(&self, shard: &Shard, listener: ListenerId) {
+        self.hub.borrow_mut().forget(Subscriber::Listener(listener));
+        self.count_subscriptions(shard);
+    }
+
+    /// A stream has ended, whatever it was.
+    pub(crate) fn forget(&self, shard: &Shard, id: StreamId) {
+        if self.hub.borrow_mut().forget(Subscriber::Stream(id.slot())) {
+            self.count_subscriptions(shard);
+        }
+    }
+
+    fn count_subscriptions(&self, shard: &Shard) {
+        shard.counters.subscriptions.store(self.hub.borrow().subscriptions() as u64, Ordering::Relaxed);
+    }
+
+    /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1), after its handler's last words if it wants
+    /// to have some.
     pub(crate) fn close_all(&self, shard: &Shard) {
         let slots = shard.streams.borrow().slots();
         for slot in 0..slots {
             let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
             if let Some(id) = id {
-                self.close(shard, id, 1001);
+                self.shut_down(shard, id);
             }
         }
+    }
+
+    fn shut_down(&self, shard: &Shard, id: StreamId) {
+        let asks = match shard.streams.borrow_mut().push(id) {
+            Some(connection) => connection.interest.shutdown && connection.is_open(),
+            None => return,
+        };
+        if !asks {
+            return self.close(shard, id, 1001);
+        }
+        shard.outbox.batch().shutdown(id);
+        self.expire_later(id);
     }
 
     fn close(&self, shard: &Shard, id: StreamId, code: u16) {
@@ -238,6 +270,7 @@ impl Engine {
             Some(connection) => {
                 let was_closing = connection.is_closing();
                 let now = f(connection);
+                self.tell_backlog(shard, id, connection);
                 (now, was_closing || !connection.is_closing())
             }
             None => return,
@@ -245,23 +278,37 @@ impl Engine {
         self.after(shard, id, now, stays);
     }
 
+    /// Tells the worker about a queue that has changed.
+    pub(super) fn tell_backlog(&self, shard: &Shard, id: StreamId, connection: &mut PushConnection) {
+        if let Some(messages) = connection.backlog_news() {
+            let mut worker = shard.outbox.batch();
+            worker.backlog(id, messages);
+            if messages == 0 && connection.interest.drained {
+                worker.drained(id);
+            }
+        }
+    }
+
     /// `stays`: the connection has not begun to close by what was just done.
-    fn after(&self, shard: &Shard, id: StreamId, now: Now, stays: bool) {
+    pub(super) fn after(&self, shard: &Shard, id: StreamId, now: Now, stays: bool) {
         match now {
             Now::Ended(code) => self.end(shard, id, code),
-            Now::Alive if !stays => {
-                self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id));
-                self.closing_wake.notify_one();
-            }
+            Now::Alive if !stays => self.expire_later(id),
             Now::Alive => {}
         }
     }
 
+    /// From now on the connection has its time to come to its end.
+    fn expire_later(&self, id: StreamId) {
+        self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id));
+        self.closing_wake.notify_one();
+    }
+
     fn end(&self, shard: &Shard, id: StreamId, code: u16) {
-        let Some(Stream::Push(mut connection)) = shard.streams.borrow_mut().remove(id) else { return };
+        let Some(Stream::Push(mut connection)) = shard.remove(id) else { return };
         // The registration goes with the socket in any case; an error has nothing to add.
         let _ = connection.socket.deregister(self.selector.get_ref().0.borrow().registry());
-        self.paths.borrow_mut().remove(connection.path_key);
+        self.hub.borrow_mut().leave(connection.path_key);
         uncount(match connection.transport {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,

@@ -68,14 +68,14 @@ fn push_field(head: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use volador_proto::link::{Batch, ToGateway};
+    use volador_proto::link::{Batch, Interest, StreamId, ToGateway};
 
     use super::*;
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
         let mut batch = Batch::new();
         let pairs = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
-        batch.upgrade(volador_proto::link::StreamId::NONE, false, pairs);
+        batch.upgrade(StreamId::NONE, Interest::NONE, pairs);
         match ToGateway::next(&mut batch.into_frames()) {
             Some(Ok((_, ToGateway::Upgrade { fields, .. }))) => fields,
             other => panic!("{other:?}"),

@@ -7,6 +7,8 @@
 //! | module         | noun                                                          |
 //! |----------------|---------------------------------------------------------------|
 //! | [`engine`]     | readiness, timers, broadcast: everything about many of them   |
+//! | [`fanout`]     | one message for many                                          |
+//! | [`hub`]        | who receives what, by path and by channel                     |
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
 //! | [`queue`]      | what the socket has not taken yet                             |
 //! | [`message`]    | one payload in the forms of both transports                   |
@@ -14,7 +16,9 @@
 
 mod connection;
 mod engine;
+mod fanout;
 pub(crate) mod handshake;
+mod hub;
 mod message;
 mod queue;
 

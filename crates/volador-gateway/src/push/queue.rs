@@ -20,6 +20,11 @@ impl SendQueue {
         self.len
     }
 
+    /// Frames or events that wait, the first one maybe in part.
+    pub(super) fn messages(&self) -> u32 {
+        self.pieces.len() as u32
+    }
+
     /// `begun` says that the socket has taken the bytes before `piece` of the same frame or event.
     pub(super) fn push(&mut self, piece: Bytes, begun: bool) {
         self.begun |= begun && self.pieces.is_empty();

@@ -21,6 +21,7 @@
 
 mod batch;
 mod codec;
+mod pubsub;
 mod request;
 mod response;
 mod stream;
@@ -28,6 +29,7 @@ mod to_gateway;
 mod to_worker;
 
 pub use batch::{Batch, FRAME_MAX, Frames};
+pub use pubsub::{Interest, ListenerId, Match};
 pub use request::{Request, RequestBody, RequestHead, Transport};
 pub use response::{Fields, Response, ResponseBody};
 pub use stream::StreamId;

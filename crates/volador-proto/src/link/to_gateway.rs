@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use bytes::{BufMut, Bytes};
 
 use super::{
-    Batch, Fields, LinkError, Payload, Response, ResponseBody, StreamId,
+    Batch, Fields, Interest, LinkError, ListenerId, Match, Payload, Response, ResponseBody, StreamId,
     batch::Frames,
     codec::{Reader, put_str},
 };
@@ -21,6 +21,11 @@ const WRITE: u8 = 8;
 const CLOSE: u8 = 9;
 const HANDLED: u8 = 10;
 const BROADCAST: u8 = 11;
+const SUBSCRIBE: u8 = 12;
+const UNSUBSCRIBE: u8 = 13;
+const LISTEN: u8 = 14;
+const UNLISTEN: u8 = 15;
+const PUBLISH: u8 = 16;
 
 /// What a worker tells the gateway, mostly about one stream.
 #[derive(Debug)]
@@ -42,8 +47,8 @@ pub enum ToGateway {
     Upgrade {
         /// Fields for the head that the client gets (cookies, for instance).
         fields: Fields,
-        /// Whether the client's messages are to be told to the worker. The connection's end is told in any case.
-        handler: bool,
+        /// What the worker wants to be told.
+        interest: Interest,
     },
     /// A message for a push connection, or for one that is about to become one.
     Write(Payload, Bytes),
@@ -51,6 +56,23 @@ pub enum ToGateway {
     Close(u16),
     /// So many messages have been handled since the last of these: the gateway may send as many more.
     Handled(u32),
+    /// The push connection gets what is published to these channels.
+    Subscribe(Match, Bytes),
+    /// It no longer does.
+    Unsubscribe(Match, Bytes),
+    /// The worker itself is told what is published to these channels, by [`ToWorker::Published`](super::ToWorker).
+    Listen(ListenerId, Match, Bytes),
+    /// It no longer is.
+    Unlisten(ListenerId),
+    /// A message for all subscribers of a channel.
+    Publish {
+        /// The channel.
+        channel: Bytes,
+        /// Text or binary.
+        payload: Payload,
+        /// The message.
+        data: Bytes,
+    },
     /// A message for every push connection whose request path matches the pattern.
     Broadcast {
         /// The pattern, as in `volador_hub::PathPattern`.
@@ -85,7 +107,7 @@ impl ToGateway {
             ABORT => Self::Abort,
             UPGRADE => {
                 let mut reader = Reader::new(kind, payload);
-                Self::Upgrade { handler: reader.u8()? != 0, fields: Fields::decode(&mut reader)? }
+                Self::Upgrade { interest: Interest::from_byte(reader.u8()?), fields: Fields::decode(&mut reader)? }
             }
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
@@ -97,19 +119,38 @@ impl ToGateway {
                 let mut reader = Reader::new(kind, payload);
                 Self::Broadcast { payload: read_payload(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
             }
+            SUBSCRIBE => {
+                let (matching, name) = Match::decode(&mut Reader::new(kind, payload))?;
+                Self::Subscribe(matching, name)
+            }
+            UNSUBSCRIBE => {
+                let (matching, name) = Match::decode(&mut Reader::new(kind, payload))?;
+                Self::Unsubscribe(matching, name)
+            }
+            LISTEN => {
+                let mut reader = Reader::new(kind, payload);
+                let id = ListenerId(reader.u64()?);
+                let (matching, name) = Match::decode(&mut reader)?;
+                Self::Listen(id, matching, name)
+            }
+            UNLISTEN => Self::Unlisten(ListenerId(Reader::new(kind, payload).u64()?)),
+            PUBLISH => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Publish { payload: read_payload(&mut reader)?, channel: reader.str()?, data: reader.rest() }
+            }
             _ => return Err(LinkError::UnknownKind(kind)),
         })
     }
 }
 
-fn payload_byte(payload: Payload) -> u8 {
+pub(super) fn payload_byte(payload: Payload) -> u8 {
     match payload {
         Payload::Text => 0,
         Payload::Binary => 1,
     }
 }
 
-fn read_payload(reader: &mut Reader) -> Result<Payload, LinkError> {
+pub(super) fn read_payload(reader: &mut Reader) -> Result<Payload, LinkError> {
     match reader.u8()? {
         0 => Ok(Payload::Text),
         1 => Ok(Payload::Binary),
@@ -176,11 +217,11 @@ impl Batch {
     pub fn upgrade<'a>(
         &mut self,
         stream: StreamId,
-        handler: bool,
+        interest: Interest,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) {
         self.frame(UPGRADE, stream, |out| {
-            out.put_u8(handler.into());
+            out.put_u8(interest.to_byte());
             Fields::encode(fields, out);
         });
     }
@@ -203,6 +244,38 @@ impl Batch {
         self.frame(HANDLED, stream, |out| out.put_u32_le(messages));
     }
 
+    /// Appends [`ToGateway::Subscribe`].
+    pub fn subscribe(&mut self, stream: StreamId, matching: Match, name: &[u8]) {
+        self.frame(SUBSCRIBE, stream, |out| matching.encode(name, out));
+    }
+
+    /// Appends [`ToGateway::Unsubscribe`].
+    pub fn unsubscribe(&mut self, stream: StreamId, matching: Match, name: &[u8]) {
+        self.frame(UNSUBSCRIBE, stream, |out| matching.encode(name, out));
+    }
+
+    /// Appends [`ToGateway::Listen`].
+    pub fn listen(&mut self, listener: ListenerId, matching: Match, name: &[u8]) {
+        self.frame(LISTEN, StreamId::NONE, |out| {
+            out.put_u64_le(listener.0);
+            matching.encode(name, out);
+        });
+    }
+
+    /// Appends [`ToGateway::Unlisten`].
+    pub fn unlisten(&mut self, listener: ListenerId) {
+        self.frame(UNLISTEN, StreamId::NONE, |out| out.put_u64_le(listener.0));
+    }
+
+    /// Appends [`ToGateway::Publish`].
+    pub fn publish(&mut self, channel: &[u8], payload: Payload, data: &[u8]) {
+        self.frame(PUBLISH, StreamId::NONE, |out| {
+            out.put_u8(payload_byte(payload));
+            put_str(out, channel);
+            out.put_slice(data);
+        });
+    }
+
     /// Appends [`ToGateway::Broadcast`].
     pub fn broadcast(&mut self, pattern: &[u8], payload: Payload, data: &[u8]) {
         self.frame(BROADCAST, StreamId::NONE, |out| {
@@ -220,6 +293,7 @@ mod tests {
     use super::*;
 
     const ID: StreamId = StreamId::NONE;
+    const WHOLE: Interest = Interest { messages: true, drained: true, shutdown: true };
     const FIELDS: [(&[u8], &[u8]); 2] = [(b"content-type", b"text/plain"), (b"x-empty", b"")];
 
     fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
@@ -239,11 +313,16 @@ mod tests {
         batch.end(ID);
         batch.abort(ID);
         batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
-        batch.upgrade(ID, true, FIELDS);
+        batch.upgrade(ID, WHOLE, FIELDS);
         batch.write(ID, Payload::Binary, b"\0\xff");
         batch.close(ID, 1011);
         batch.handled(ID, 3);
         batch.broadcast(b"/rooms/*", Payload::Text, b"hi");
+        batch.subscribe(ID, Match::Exact, b"news");
+        batch.unsubscribe(ID, Match::Glob, b"n*");
+        batch.listen(ListenerId(1 << 60), Match::Subject, b"a.>");
+        batch.unlisten(ListenerId(7));
+        batch.publish(b"news", Payload::Binary, b"\0");
         let mut frames = batch.into_frames();
         let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
         let ToGateway::Response(response) = next() else { panic!() };
@@ -262,12 +341,20 @@ mod tests {
             next(),
             ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })
         ));
-        assert!(matches!(next(), ToGateway::Upgrade { handler: true, fields } if pairs(&fields) == FIELDS));
+        assert!(matches!(next(), ToGateway::Upgrade { interest: WHOLE, fields } if pairs(&fields) == FIELDS));
         assert!(matches!(next(), ToGateway::Write(Payload::Binary, data) if data[..] == b"\0\xff"[..]));
         assert!(matches!(next(), ToGateway::Close(1011)));
         assert!(matches!(next(), ToGateway::Handled(3)));
         let ToGateway::Broadcast { pattern, payload: Payload::Text, data } = next() else { panic!() };
         assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));
+        assert!(matches!(next(), ToGateway::Subscribe(Match::Exact, name) if name == "news"));
+        assert!(matches!(next(), ToGateway::Unsubscribe(Match::Glob, name) if name == "n*"));
+        assert!(
+            matches!(next(), ToGateway::Listen(ListenerId(id), Match::Subject, name) if id == 1 << 60 && name == "a.>")
+        );
+        assert!(matches!(next(), ToGateway::Unlisten(ListenerId(7))));
+        let ToGateway::Publish { channel, payload: Payload::Binary, data } = next() else { panic!() };
+        assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
         assert!(ToGateway::next(&mut frames).is_none());
     }
 
@@ -283,7 +370,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..14, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..18, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();

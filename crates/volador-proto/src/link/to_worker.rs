@@ -3,10 +3,11 @@
 use bytes::{BufMut, Bytes};
 
 use super::{
-    Batch, LinkError, Payload, Request, RequestBody, RequestHead, StreamId,
+    Batch, LinkError, ListenerId, Payload, Request, RequestBody, RequestHead, StreamId,
     batch::Frames,
-    codec::Reader,
+    codec::{Reader, put_str},
     request::{BODY_FILE, BODY_INLINE, BODY_NONE},
+    to_gateway::{payload_byte, read_payload},
 };
 
 const REQUEST: u8 = 1;
@@ -15,6 +16,10 @@ const CREDIT: u8 = 3;
 const TEXT: u8 = 4;
 const BINARY: u8 = 5;
 const CLOSED: u8 = 6;
+const PUBLISHED: u8 = 7;
+const BACKLOG: u8 = 8;
+const DRAINED: u8 = 9;
+const SHUTDOWN: u8 = 10;
 
 /// What the gateway tells a worker about one stream.
 #[derive(Debug)]
@@ -27,6 +32,23 @@ pub enum ToWorker {
     Credit(u32),
     /// The client sent a message; to be acknowledged with `Handled`.
     Message(Payload, Bytes),
+    /// A message was published to a channel that the worker listens to.
+    Published {
+        /// Which of its subscriptions.
+        listener: ListenerId,
+        /// The channel.
+        channel: Bytes,
+        /// Text or binary.
+        payload: Payload,
+        /// The message.
+        data: Bytes,
+    },
+    /// So many messages wait for the client, after a change. Told while something waits, and when nothing does any more.
+    Backlog(u32),
+    /// Everything that waited for the client has been sent.
+    Drained,
+    /// The server stops: last words may be written, then the connection is to be closed.
+    Shutdown,
     /// The push connection has ended; no frame follows for it.
     Closed {
         /// The close code as the peers saw it (RFC 6455 §7.4); 1006 when there was no close handshake, and for SSE.
@@ -54,6 +76,18 @@ impl ToWorker {
             CREDIT => Self::Credit(Reader::new(kind, payload).u32()?),
             TEXT => Self::Message(Payload::Text, payload),
             BINARY => Self::Message(Payload::Binary, payload),
+            PUBLISHED => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Published {
+                    listener: ListenerId(reader.u64()?),
+                    payload: read_payload(&mut reader)?,
+                    channel: reader.str()?,
+                    data: reader.rest(),
+                }
+            }
+            BACKLOG => Self::Backlog(Reader::new(kind, payload).u32()?),
+            DRAINED => Self::Drained,
+            SHUTDOWN => Self::Shutdown,
             CLOSED => Self::Closed { code: Reader::new(kind, payload).u16()? },
             _ => return Err(LinkError::UnknownKind(kind)),
         })
@@ -101,6 +135,31 @@ impl Batch {
             Payload::Binary => BINARY,
         };
         self.frame(kind, stream, |out| out.put_slice(data));
+    }
+
+    /// Appends [`ToWorker::Published`].
+    pub fn published(&mut self, listener: ListenerId, channel: &[u8], payload: Payload, data: &[u8]) {
+        self.frame(PUBLISHED, StreamId::NONE, |out| {
+            out.put_u64_le(listener.0);
+            out.put_u8(payload_byte(payload));
+            put_str(out, channel);
+            out.put_slice(data);
+        });
+    }
+
+    /// Appends [`ToWorker::Backlog`].
+    pub fn backlog(&mut self, stream: StreamId, messages: u32) {
+        self.frame(BACKLOG, stream, |out| out.put_u32_le(messages));
+    }
+
+    /// Appends [`ToWorker::Drained`].
+    pub fn drained(&mut self, stream: StreamId) {
+        self.frame(DRAINED, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Shutdown`].
+    pub fn shutdown(&mut self, stream: StreamId) {
+        self.frame(SHUTDOWN, stream, |_| ());
     }
 
     /// Appends [`ToWorker::Closed`].
@@ -164,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..8, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..12, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();
@@ -203,6 +262,10 @@ mod tests {
         batch.credit(ID, 70_000);
         more.message(ID, Payload::Text, b"text");
         more.message(ID, Payload::Binary, b"");
+        more.published(ListenerId(9), b"news", Payload::Text, b"hi");
+        more.backlog(ID, 3);
+        more.drained(ID);
+        more.shutdown(ID);
         more.closed(ID, 1001);
         batch.append(more);
         let mut frames = batch.into_frames();
@@ -211,6 +274,11 @@ mod tests {
         assert!(matches!(next(), (ID, ToWorker::Credit(70_000))));
         assert!(matches!(next(), (ID, ToWorker::Message(Payload::Text, data)) if data == "text"));
         assert!(matches!(next(), (ID, ToWorker::Message(Payload::Binary, data)) if data.is_empty()));
+        let (ID, ToWorker::Published { listener, channel, payload: Payload::Text, data }) = next() else { panic!() };
+        assert_eq!((listener, &channel[..], &data[..]), (ListenerId(9), &b"news"[..], &b"hi"[..]));
+        assert!(matches!(next(), (ID, ToWorker::Backlog(3))));
+        assert!(matches!(next(), (ID, ToWorker::Drained)));
+        assert!(matches!(next(), (ID, ToWorker::Shutdown)));
         assert!(matches!(next(), (ID, ToWorker::Closed { code: 1001 })));
         assert!(ToWorker::next(&mut frames).is_none());
     }

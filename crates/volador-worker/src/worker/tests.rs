@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{RequestBody, RequestHead, ToGateway, Transport};
+use volador_proto::link::{Interest, RequestBody, RequestHead, ToGateway, Transport};
 
 use super::*;
 use crate::{error::WriteError, outbox::tests::Kept, seat::Taken};
@@ -36,7 +36,7 @@ impl Setup {
         self.deliver(|batch| request(batch, id(n), Some(Transport::WebSocket)));
         assert!(matches!(seat.take(), Taken::Request(_)));
         let push = seat.push_stream().unwrap().clone();
-        seat.upgrade(true, []);
+        seat.upgrade(true, Interest::MESSAGES, []);
         push
     }
 
@@ -218,7 +218,7 @@ fn writes_before_and_after_the_handshake_keep_their_order() {
     seat.take();
     let push = seat.push_stream().unwrap().clone();
     assert!(s.worker.write(&push, Payload::Text, b"one"));
-    seat.upgrade(true, []);
+    seat.upgrade(true, Interest::MESSAGES, []);
     assert!(s.worker.write(&push, Payload::Text, b"two"));
     s.worker.close(&push, 1000);
     assert!(!s.worker.write(&push, Payload::Text, b"three"));
@@ -230,7 +230,7 @@ fn writes_before_and_after_the_handshake_keep_their_order() {
     assert!(
         matches!(
             &frames[..],
-            [ToGateway::Write(_, one), ToGateway::Upgrade { handler: true, .. }, ToGateway::Write(_, two), ToGateway::Close(1000)]
+            [ToGateway::Write(_, one), ToGateway::Upgrade { interest: Interest::MESSAGES, .. }, ToGateway::Write(_, two), ToGateway::Close(1000)]
             if one == "one" && two == "two"
         ),
         "{frames:?}"
@@ -258,7 +258,7 @@ fn client_that_left_before_or_after_the_answer_is_told_once() {
     s.deliver(|batch| request(batch, id(1), Some(Transport::WebSocket)));
     seat.take();
     s.deliver(|batch| batch.cancel(id(1)));
-    seat.upgrade(true, []);
+    seat.upgrade(true, Interest::MESSAGES, []);
     assert!(matches!(seat.take(), Taken::Event(stream, Event::Close(1006)) if stream == id(1)));
     assert!(matches!(seat.take(), Taken::Empty));
     // The answer and Cancel pass each other.
@@ -363,7 +363,7 @@ fn push_without_handler_is_kept_until_it_is_released_or_closed() {
         seat.take();
         let push = seat.push_stream().unwrap().clone();
         s.worker.release(&push);
-        seat.upgrade(false, []);
+        seat.upgrade(false, Interest::NONE, []);
         assert_eq!(s.worker.core.streams.lock().len(), 1);
         if release {
             s.worker.release(&push);

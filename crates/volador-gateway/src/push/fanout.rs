@@ -1,0 +1,61 @@
+//! One message for many: [`Engine::broadcast`] by request path, [`Engine::publish`] by channel.
+
+use bytes::Bytes;
+use volador_hub::path::PathPattern;
+use volador_proto::link::{Payload, ToGateway};
+
+use super::{engine::Engine, hub::Subscriber, message::Message};
+use crate::{log, shard::Shard, stats::count, streams::Stream};
+
+impl Engine {
+    /// Sends a message to every push connection whose request path matches.
+    pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], payload: Payload, data: &Bytes) {
+        let pattern = match PathPattern::parse(pattern) {
+            Ok(pattern) => pattern,
+            Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
+        };
+        let mut targets = self.targets.take();
+        self.hub.borrow().on_paths(&pattern, |slot| targets.push(Subscriber::Stream(slot)));
+        self.fan_out(shard, &mut targets, &[], payload, data);
+        self.targets.replace(targets);
+    }
+
+    /// Sends a message to every subscriber of a channel.
+    pub(crate) fn publish(&self, shard: &Shard, channel: &[u8], payload: Payload, data: &Bytes) {
+        count(&shard.counters.published);
+        let mut targets = self.targets.take();
+        self.hub.borrow().on_channel(channel, |who| targets.push(who));
+        self.fan_out(shard, &mut targets, channel, payload, data);
+        self.targets.replace(targets);
+    }
+
+    /// Empties `targets`.
+    fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], payload: Payload, data: &Bytes) {
+        let message = Message::new(payload, data, &self.deflaters);
+        let max = shard.shared.config.send_queue_max_bytes;
+        for target in targets.drain(..) {
+            let slot = match target {
+                Subscriber::Stream(slot) => slot,
+                Subscriber::Listener(id) => {
+                    shard.outbox.batch().published(id, channel, payload, data);
+                    continue;
+                }
+            };
+            let (id, now, stays) = match shard.streams.borrow_mut().in_slot(slot) {
+                Some((id, Stream::Push(connection))) if connection.is_open() => {
+                    let was_closing = connection.is_closing();
+                    let now = connection.send_message(&message, max, &shard.counters);
+                    self.tell_backlog(shard, id, connection);
+                    (id, now, was_closing || !connection.is_closing())
+                }
+                // Subscribed already, and not taken over from HTTP yet: it gets the message then.
+                Some((_, Stream::Exchange(exchange))) => {
+                    exchange.handle(ToGateway::Write(payload, data.clone()), max);
+                    continue;
+                }
+                _ => continue,
+            };
+            self.after(shard, id, now, stays);
+        }
+    }
+}

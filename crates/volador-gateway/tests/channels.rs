@@ -1,0 +1,156 @@
+//! Channels over real sockets: subscriptions of connections and of the worker, queues, last words.
+
+mod support;
+
+use std::sync::mpsc::channel;
+
+use support::{Client, DEADLINE, Server, config, eventually};
+use volador_gateway::Config;
+use volador_proto::link::{Batch, Interest, ListenerId, Match, Payload, StreamId, ToWorker};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+
+/// Subscribes each push connection to the name in its query: exact, or a glob when it has a star.
+fn subscribing(config: Config) -> Server {
+    Server::start(config, |id, frame, answers| {
+        if let ToWorker::Request(request) = frame {
+            let matching = if request.query.contains(&b'*') { Match::Glob } else { Match::Exact };
+            answers.upgrade(id, Interest::NONE, []);
+            answers.subscribe(id, matching, &request.query);
+            answers.subscribe(id, matching, &request.query);
+        }
+    })
+}
+
+fn publish(server: &Server, channel: &str, payload: Payload, data: &[u8]) {
+    let mut batch = Batch::new();
+    batch.publish(channel.as_bytes(), payload, data);
+    server.send(batch);
+}
+
+fn open(server: &Server, target: &str) -> Client {
+    let mut client = server.connect();
+    assert_eq!(client.open_websocket(target).status, 101);
+    client
+}
+
+#[test]
+fn a_publication_reaches_every_subscriber_once_in_its_form() {
+    let server = subscribing(config());
+    let (mut exact, mut glob, mut other) = (open(&server, "/?news"), open(&server, "/?n*"), open(&server, "/?else"));
+    let mut events = server.connect();
+    events.send("GET /?news HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n").head();
+    eventually("four subscriptions", || server.gateway.stats().subscriptions == 4);
+    publish(&server, "news", Payload::Text, b"one");
+    publish(&server, "news", Payload::Binary, b"\0two");
+    publish(&server, "else", Payload::Text, b"end");
+    for client in [&mut exact, &mut glob] {
+        assert_eq!(client.frame(), (TEXT, b"one".to_vec()));
+        assert_eq!(client.frame(), (BINARY, b"\0two".to_vec()));
+    }
+    assert_eq!(other.frame(), (TEXT, b"end".to_vec()));
+    assert_eq!(events.take_until("two\n\n"), "data: one\n\ndata: \0two\n\n");
+    assert!(exact.is_quiet() && glob.is_quiet());
+}
+
+#[test]
+fn subscriptions_end_with_their_connections() {
+    let server = subscribing(config());
+    let clients: Vec<_> = (0..50).map(|n| open(&server, &format!("/?channel{}", n % 7))).collect();
+    eventually("fifty subscriptions", || server.gateway.stats().subscriptions == 50);
+    drop(clients);
+    eventually("none", || server.gateway.stats().subscriptions == 0);
+}
+
+#[test]
+fn what_is_published_after_a_subscription_is_not_lost_while_the_connection_is_taken_over() {
+    // The worker accepts, subscribes and publishes in one batch.
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.upgrade(id, Interest::NONE, []);
+            answers.subscribe(id, Match::Exact, b"news");
+            answers.publish(b"news", Payload::Text, b"at once");
+            answers.write(id, Payload::Text, b"written after");
+        }
+    });
+    let mut client = open(&server, "/");
+    assert_eq!(client.frame(), (TEXT, b"at once".to_vec()));
+    assert_eq!(client.frame(), (TEXT, b"written after".to_vec()));
+}
+
+#[test]
+fn the_worker_is_told_what_it_listens_to_in_order() {
+    let (events, happened) = channel();
+    let server = Server::start(config(), move |_, frame, _| {
+        if let ToWorker::Published { listener, channel, data, .. } = frame {
+            events.send((listener.0, channel.to_vec(), data.to_vec())).unwrap();
+        }
+    });
+    let mut batch = Batch::new();
+    batch.listen(ListenerId(5), Match::Subject, b"rooms.>");
+    batch.publish(b"rooms.7", Payload::Text, b"a");
+    batch.publish(b"lobby", Payload::Text, b"b");
+    batch.publish(b"rooms.8.chat", Payload::Binary, b"c");
+    batch.unlisten(ListenerId(5));
+    batch.publish(b"rooms.7", Payload::Text, b"d");
+    batch.listen(ListenerId(6), Match::Exact, b"end");
+    batch.publish(b"end", Payload::Text, b"e");
+    server.send(batch);
+    let next = || happened.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(next(), (5, b"rooms.7".to_vec(), b"a".to_vec()));
+    assert_eq!(next(), (5, b"rooms.8.chat".to_vec(), b"c".to_vec()));
+    assert_eq!(next(), (6, b"end".to_vec(), b"e".to_vec()));
+}
+
+#[test]
+fn a_queue_is_told_while_it_grows_and_when_it_is_empty_again() {
+    let (events, happened) = channel();
+    let server =
+        Server::start(Config { send_queue_max_bytes: 64 << 20, ..config() }, move |id, frame, answers| match frame {
+            ToWorker::Request(_) => {
+                answers.upgrade(id, Interest::ALL, []);
+                for _ in 0..400 {
+                    answers.write(id, Payload::Binary, &[0; 50_000]);
+                }
+            }
+            ToWorker::Backlog(messages) => events.send(Some(messages)).unwrap(),
+            ToWorker::Drained => events.send(None).unwrap(),
+            _ => {}
+        });
+    let mut client = open(&server, "/");
+    assert_eq!(happened.recv_timeout(DEADLINE), Ok(Some(1)));
+    for _ in 0..400 {
+        assert_eq!(client.frame().1.len(), 50_000);
+    }
+    let mut told = Vec::new();
+    while let Some(messages) = happened.recv_timeout(DEADLINE).unwrap() {
+        told.push(messages);
+    }
+    assert_eq!(told.pop(), Some(0));
+    assert!(told.iter().all(|messages| messages.is_power_of_two()), "{told:?}");
+}
+
+#[test]
+fn a_handler_that_wants_to_has_last_words_before_a_drain_closes_its_connection() {
+    let server = Server::start(config(), |id, frame, answers| match frame {
+        ToWorker::Request(request) if request.path == "/speaks" => answers.upgrade(id, Interest::ALL, []),
+        // It does not answer to the shutdown.
+        ToWorker::Request(_) => {
+            answers.upgrade(id, Interest { shutdown: true, ..Interest::NONE }, [(&b"x-silent"[..], &b"1"[..])])
+        }
+        ToWorker::Shutdown if id == StreamId::new(0, 0, 0) => {
+            answers.write(id, Payload::Text, b"bye");
+            answers.close(id, 1001);
+        }
+        _ => {}
+    });
+    let mut speaks = open(&server, "/speaks");
+    let mut silent = open(&server, "/silent");
+    server.gateway.drain();
+    assert_eq!(speaks.frame(), (TEXT, b"bye".to_vec()));
+    assert_eq!(speaks.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+    // After its time.
+    assert_eq!(silent.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+}
