@@ -5,7 +5,6 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsRawFd, RawFd},
-    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -14,15 +13,11 @@ use mio::{Events, Poll, Token};
 use tokio::{
     io::{Interest as Readiness, unix::AsyncFd},
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::Instant,
 };
 use volador_proto::{
-    link::{Interest, ListenerId, Match, StreamId, ToGateway, Transport},
-    sse,
-    ws::{
-        self,
-        deflate::{Agreement, Inflater},
-    },
+    link::{Interest, StreamId, ToGateway, Transport},
+    ws::deflate::{Agreement, Inflater},
 };
 
 use super::{
@@ -51,9 +46,6 @@ const EVENTS: usize = 512;
 
 /// How long a peer has for its part of the closing handshake, and for taking what was still queued.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Steps in which the time between two pings is divided, so that not all connections are pinged at once.
-const STEPS: u32 = 30;
 
 /// The system's event queue for push sockets, inside of the event loop's own.
 #[derive(Debug)]
@@ -93,8 +85,8 @@ pub(crate) struct Engine {
     unread: RefCell<Vec<StreamId>>,
     unread_wake: Notify,
     /// Connections that are closing, with their deadline, which only grows.
-    closing: RefCell<VecDeque<(Instant, StreamId)>>,
-    closing_wake: Notify,
+    pub(super) closing: RefCell<VecDeque<(Instant, StreamId)>>,
+    pub(super) closing_wake: Notify,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -196,46 +188,6 @@ impl Engine {
         }
     }
 
-    /// The stream gets what is published to these channels. It may be one that is not a push connection yet.
-    pub(crate) fn subscribe(&self, shard: &Shard, id: StreamId, matching: Match, name: &[u8]) {
-        if let Err(error) = self.hub.borrow_mut().subscribe(Subscriber::Stream(id.slot()), matching, name) {
-            log::warn(format_args!("dropped a subscription: {error}"));
-        }
-        self.count_subscriptions(shard);
-    }
-
-    /// It no longer does.
-    pub(crate) fn unsubscribe(&self, shard: &Shard, id: StreamId, matching: Match, name: &[u8]) {
-        // A name that can't be subscribed to is subscribed to by nobody.
-        let _ = self.hub.borrow_mut().unsubscribe(Subscriber::Stream(id.slot()), matching, name);
-        self.count_subscriptions(shard);
-    }
-
-    /// The worker itself is told what is published to these channels.
-    pub(crate) fn listen(&self, shard: &Shard, listener: ListenerId, matching: Match, name: &[u8]) {
-        if let Err(error) = self.hub.borrow_mut().subscribe(Subscriber::Listener(listener), matching, name) {
-            log::warn(format_args!("dropped a subscription: {error}"));
-        }
-        self.count_subscriptions(shard);
-    }
-
-    /// It no longer is.
-    pub(crate) fn unlisten(&self, shard: &Shard, listener: ListenerId) {
-        self.hub.borrow_mut().forget(Subscriber::Listener(listener));
-        self.count_subscriptions(shard);
-    }
-
-    /// A stream has ended, whatever it was.
-    pub(crate) fn forget(&self, shard: &Shard, id: StreamId) {
-        if self.hub.borrow_mut().forget(Subscriber::Stream(id.slot())) {
-            self.count_subscriptions(shard);
-        }
-    }
-
-    fn count_subscriptions(&self, shard: &Shard) {
-        shard.counters.subscriptions.store(self.hub.borrow().subscriptions() as u64, Ordering::Relaxed);
-    }
-
     /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1), after its handler's last words if it wants
     /// to have some.
     pub(crate) fn close_all(&self, shard: &Shard) {
@@ -265,7 +217,7 @@ impl Engine {
     }
 
     /// Does something with a connection and what follows from it.
-    fn with(&self, shard: &Shard, id: StreamId, f: impl FnOnce(&mut PushConnection) -> Now) {
+    pub(super) fn with(&self, shard: &Shard, id: StreamId, f: impl FnOnce(&mut PushConnection) -> Now) {
         let (now, stays) = match shard.streams.borrow_mut().push(id) {
             Some(connection) => {
                 let was_closing = connection.is_closing();
@@ -401,56 +353,4 @@ impl Engine {
             }
         }
     }
-
-    /// Sends pings and heartbeats and ends what does not close by itself, for ever.
-    pub(crate) async fn timer_task(&self, shard: &Shard) {
-        let config = &shard.shared.config;
-        let (ping, heartbeat) = (ws::ping(b""), sse::heartbeat());
-        let mut pings = interval(step(config.ping_interval));
-        let mut heartbeats = interval(step(config.heartbeat_interval));
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut ping_step, mut heartbeat_step) = (0, 0);
-        loop {
-            tokio::select! {
-                _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
-                _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
-                id = self.next_overdue() => self.with(shard, id, PushConnection::overdue),
-            }
-        }
-    }
-
-    /// Waits for the next connection whose time to close is over.
-    async fn next_overdue(&self) -> StreamId {
-        loop {
-            let first = self.closing.borrow().front().copied();
-            match first {
-                None => self.closing_wake.notified().await,
-                Some((deadline, id)) => {
-                    tokio::time::sleep_until(deadline).await;
-                    self.closing.borrow_mut().pop_front();
-                    return id;
-                }
-            }
-        }
-    }
-
-    /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
-    fn beat(&self, shard: &Shard, transport: Transport, step: &mut u32, bytes: &Bytes) {
-        let slots = shard.streams.borrow().slots();
-        let max = shard.shared.config.send_queue_max_bytes;
-        for slot in (*step..slots).step_by(STEPS as usize) {
-            let id = match shard.streams.borrow_mut().push_in_slot(slot) {
-                Some((id, connection)) if connection.transport == transport => id,
-                _ => continue,
-            };
-            self.with(shard, id, |connection| connection.beat(bytes, max, &shard.counters));
-        }
-        *step = (*step + 1) % STEPS;
-    }
-}
-
-/// The time of one step. An interval must not be zero.
-fn step(round: Duration) -> Duration {
-    (round / STEPS).max(Duration::from_millis(1))
 }

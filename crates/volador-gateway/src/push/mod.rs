@@ -6,7 +6,9 @@
 //!
 //! | module         | noun                                                          |
 //! |----------------|---------------------------------------------------------------|
-//! | [`engine`]     | readiness, timers, broadcast: everything about many of them   |
+//! | [`engine`]     | all of a shard's: readiness, beginning and end                |
+//! | [`timers`]     | pings, heartbeats, deadlines of closing                       |
+//! | [`channels`]   | what the worker says about channels                           |
 //! | [`fanout`]     | one message for many                                          |
 //! | [`hub`]        | who receives what, by path and by channel                     |
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
@@ -14,6 +16,7 @@
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
+mod channels;
 mod connection;
 mod engine;
 mod fanout;
@@ -21,6 +24,7 @@ pub(crate) mod handshake;
 mod hub;
 mod message;
 mod queue;
+mod timers;
 
 pub(crate) use connection::PushConnection;
 pub(crate) use engine::{Engine, Takeover};

@@ -1,0 +1,70 @@
+//! Pings, heartbeats, and the end of what does not close by itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use volador_proto::{
+    link::{StreamId, Transport},
+    sse, ws,
+};
+
+use super::{connection::PushConnection, engine::Engine};
+use crate::shard::Shard;
+
+/// Steps in which the time between two pings is divided, so that not all connections are pinged at once.
+const STEPS: u32 = 30;
+
+impl Engine {
+    /// Sends pings and heartbeats and ends what does not close by itself, for ever.
+    pub(crate) async fn timer_task(&self, shard: &Shard) {
+        let config = &shard.shared.config;
+        let (ping, heartbeat) = (ws::ping(b""), sse::heartbeat());
+        let mut pings = interval(step(config.ping_interval));
+        let mut heartbeats = interval(step(config.heartbeat_interval));
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ping_step, mut heartbeat_step) = (0, 0);
+        loop {
+            tokio::select! {
+                _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
+                _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
+                id = self.next_overdue() => self.with(shard, id, PushConnection::overdue),
+            }
+        }
+    }
+
+    /// Waits for the next connection whose time to close is over.
+    async fn next_overdue(&self) -> StreamId {
+        loop {
+            let first = self.closing.borrow().front().copied();
+            match first {
+                None => self.closing_wake.notified().await,
+                Some((deadline, id)) => {
+                    sleep_until(deadline).await;
+                    self.closing.borrow_mut().pop_front();
+                    return id;
+                }
+            }
+        }
+    }
+
+    /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
+    fn beat(&self, shard: &Shard, transport: Transport, step: &mut u32, bytes: &Bytes) {
+        let slots = shard.streams.borrow().slots();
+        let max = shard.shared.config.send_queue_max_bytes;
+        for slot in (*step..slots).step_by(STEPS as usize) {
+            let id = match shard.streams.borrow_mut().push_in_slot(slot) {
+                Some((id, connection)) if connection.transport == transport => id,
+                _ => continue,
+            };
+            self.with(shard, id, |connection| connection.beat(bytes, max, &shard.counters));
+        }
+        *step = (*step + 1) % STEPS;
+    }
+}
+
+/// The time of one step. An interval must not be zero.
+fn step(round: Duration) -> Duration {
+    (round / STEPS).max(Duration::from_millis(1))
+}
