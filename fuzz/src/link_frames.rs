@@ -72,10 +72,10 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
                 same_fields(&fields, text);
                 assert_eq!(got, interest(text));
             }
-            (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text), text)),
+            (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text).into(), text)),
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
-            (8, ToGateway::Broadcast { pattern, payload: got, data }) => {
-                assert_eq!((&pattern[..], got, &data[..]), (text, payload(text), text));
+            (8, ToGateway::Broadcast { pattern, kind: got, data }) => {
+                assert_eq!((&pattern[..], got, &data[..]), (text, payload(text).into(), text));
             }
             (kind, frame) => panic!("kind {kind} came back as {frame:?}"),
         }

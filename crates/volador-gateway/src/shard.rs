@@ -159,8 +159,8 @@ impl Shard {
     /// Does what one frame of the worker says. Frames for streams that have ended are late, not wrong.
     fn dispatch(&self, id: StreamId, frame: ToGateway) {
         match frame {
-            ToGateway::Broadcast { pattern, payload, data } => self.engine.broadcast(self, &pattern, payload, &data),
-            ToGateway::Publish { channel, payload, data } => self.engine.publish(self, &channel, payload, &data),
+            ToGateway::Broadcast { pattern, kind, data } => self.engine.broadcast(self, &pattern, kind, &data),
+            ToGateway::Publish { channel, kind, data } => self.engine.publish(self, &channel, kind, &data),
             ToGateway::Listen(listener, matching, name) => self.engine.listen(self, listener, matching, &name),
             ToGateway::Unlisten(listener) => self.engine.unlisten(self, listener),
             frame => self.dispatch_to(id, frame),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use volador_proto::link::{Fields, Interest, Payload, Response, ToGateway};
+use volador_proto::link::{Fields, Interest, Kind, Response, ToGateway};
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) enum Part {
 #[derive(Debug, Default)]
 pub(crate) struct Early {
     /// Messages, in order.
-    pub(crate) messages: Vec<(Payload, Bytes)>,
+    pub(crate) messages: Vec<(Kind, Bytes)>,
     /// Sum of the messages' lengths.
     bytes: usize,
     /// Whether more was written than a send queue may hold. What came after that is not kept.
@@ -45,11 +45,11 @@ pub(crate) struct Early {
 }
 
 impl Early {
-    fn write(&mut self, payload: Payload, data: Bytes, max: usize) {
+    fn write(&mut self, kind: Kind, data: Bytes, max: usize) {
         self.bytes += data.len();
         self.overflowed |= self.bytes > max;
         if !self.overflowed {
-            self.messages.push((payload, data));
+            self.messages.push((kind, data));
         }
     }
 }
@@ -84,7 +84,7 @@ impl Exchange {
             ToGateway::End => self.parts.push_back(Part::End),
             ToGateway::Abort if !self.answered => self.answer = Some(Answer::Aborted),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
-            ToGateway::Write(payload, data) => return self.early.write(payload, data, early_max),
+            ToGateway::Write(kind, data) => return self.early.write(kind, data, early_max),
             ToGateway::Close(code) => {
                 self.early.closed.get_or_insert(code);
                 return;

@@ -16,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 use volador_proto::{
-    link::{Interest, StreamId, ToGateway, Transport},
+    link::{Interest, Kind, StreamId, ToGateway, Transport},
     ws::deflate::{Agreement, Inflater},
 };
 
@@ -141,11 +141,9 @@ impl Engine {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
         });
-        let max = shard.shared.config.send_queue_max_bytes;
         self.with(shard, id, |connection| connection.send(&head, usize::MAX, &shard.counters));
-        for (payload, data) in early.messages {
-            let message = Message::new(payload, &data, &self.deflaters);
-            self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
+        for (kind, data) in early.messages {
+            self.write(shard, id, kind, &data);
         }
         if !read_buf.is_empty() {
             self.received(shard, id, &mut read_buf.to_vec());
@@ -163,11 +161,7 @@ impl Engine {
     /// What the worker says about a push connection.
     pub(crate) fn handle(&self, shard: &Shard, id: StreamId, frame: ToGateway) {
         match frame {
-            ToGateway::Write(payload, data) => {
-                let max = shard.shared.config.send_queue_max_bytes;
-                let message = Message::new(payload, &data, &self.deflaters);
-                self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
-            }
+            ToGateway::Write(kind, data) => self.write(shard, id, kind, &data),
             ToGateway::Close(code) => self.close(shard, id, code),
             ToGateway::Handled(messages) => {
                 let mut resumes = false;
@@ -210,6 +204,16 @@ impl Engine {
         }
         shard.outbox.batch().shutdown(id);
         self.expire_later(id);
+    }
+
+    fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
+        let max = shard.shared.config.send_queue_max_bytes;
+        match Message::new(kind, data, &self.deflaters) {
+            Ok(message) => {
+                self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
+            }
+            Err(error) => log::warn(format_args!("dropped a message: {error}")),
+        }
     }
 
     fn close(&self, shard: &Shard, id: StreamId, code: u16) {

@@ -2,41 +2,48 @@
 
 use bytes::Bytes;
 use volador_hub::path::PathPattern;
-use volador_proto::link::{Payload, ToGateway};
+use volador_proto::link::{Kind, ToGateway};
 
 use super::{engine::Engine, hub::Subscriber, message::Message};
 use crate::{log, shard::Shard, stats::count, streams::Stream};
 
 impl Engine {
     /// Sends a message to every push connection whose request path matches.
-    pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], payload: Payload, data: &Bytes) {
+    pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], kind: Kind, data: &Bytes) {
         let pattern = match PathPattern::parse(pattern) {
             Ok(pattern) => pattern,
             Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
         };
         let mut targets = self.targets.take();
         self.hub.borrow().on_paths(&pattern, |slot| targets.push(Subscriber::Stream(slot)));
-        self.fan_out(shard, &mut targets, &[], payload, data);
+        self.fan_out(shard, &mut targets, &[], kind, data);
         self.targets.replace(targets);
     }
 
     /// Sends a message to every subscriber of a channel.
-    pub(crate) fn publish(&self, shard: &Shard, channel: &[u8], payload: Payload, data: &Bytes) {
+    pub(crate) fn publish(&self, shard: &Shard, channel: &[u8], kind: Kind, data: &Bytes) {
         count(&shard.counters.published);
         let mut targets = self.targets.take();
         self.hub.borrow().on_channel(channel, |who| targets.push(who));
-        self.fan_out(shard, &mut targets, channel, payload, data);
+        self.fan_out(shard, &mut targets, channel, kind, data);
         self.targets.replace(targets);
     }
 
     /// Empties `targets`.
-    fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], payload: Payload, data: &Bytes) {
-        let message = Message::new(payload, data, &self.deflaters);
+    fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], kind: Kind, data: &Bytes) {
+        let message = match Message::new(kind, data, &self.deflaters) {
+            Ok(message) => message,
+            Err(error) => {
+                targets.clear();
+                return log::warn(format_args!("dropped a message: {error}"));
+            }
+        };
         let max = shard.shared.config.send_queue_max_bytes;
         for target in targets.drain(..) {
             let slot = match target {
                 Subscriber::Stream(slot) => slot,
                 Subscriber::Listener(id) => {
+                    let (payload, data) = message.payload();
                     shard.outbox.batch().published(id, channel, payload, data);
                     continue;
                 }
@@ -50,7 +57,7 @@ impl Engine {
                 }
                 // Subscribed already, and not taken over from HTTP yet: it gets the message then.
                 Some((_, Stream::Exchange(exchange))) => {
-                    exchange.handle(ToGateway::Write(payload, data.clone()), max);
+                    exchange.handle(ToGateway::Write(kind, data.clone()), max);
                     continue;
                 }
                 _ => continue,

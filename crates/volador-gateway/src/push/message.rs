@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 
 use bytes::Bytes;
 use volador_proto::{
-    link::{Payload, Transport},
+    link::{Kind, LinkError, Payload, Transport, unpack_event},
     sse,
     ws::{
         self,
@@ -50,6 +50,8 @@ fn place(bits: WindowBits) -> Option<usize> {
 pub(super) struct Message<'a> {
     payload: Payload,
     data: &'a [u8],
+    /// The fields of a server-sent event, of which `data` is the text.
+    fields: Option<sse::Event<'a>>,
     deflaters: &'a Deflaters,
     frame: OnceCell<Bytes>,
     /// By size of window; the plain frame where compressing it would not make it shorter.
@@ -58,18 +60,38 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn new(payload: Payload, data: &'a [u8], deflaters: &'a Deflaters) -> Self {
-        Self { payload, data, deflaters, frame: OnceCell::new(), deflated: Default::default(), event: OnceCell::new() }
+    /// # Errors
+    /// For an event whose data is none.
+    pub(super) fn new(kind: Kind, data: &'a [u8], deflaters: &'a Deflaters) -> Result<Self, LinkError> {
+        let (payload, data, fields) = match kind {
+            Kind::Message(payload) => (payload, data, None),
+            Kind::Event => {
+                let event = unpack_event(data)?;
+                (Payload::Text, event.data.as_bytes(), Some(event))
+            }
+        };
+        let (frame, deflated, event) = Default::default();
+        Ok(Self { payload, data, fields, deflaters, frame, deflated, event })
+    }
+
+    /// What a subscriber that is no client gets.
+    pub(super) fn payload(&self) -> (Payload, &[u8]) {
+        (self.payload, self.data)
     }
 
     /// What goes to the socket. The same memory for every connection. `deflate` is what a WebSocket's client has agreed
     /// to.
     pub(super) fn bytes(&self, transport: Transport, deflate: Option<WindowBits>) -> &Bytes {
         match (transport, deflate) {
-            (Transport::Sse, _) => self.event.get_or_init(|| sse::data(self.data)),
+            (Transport::Sse, _) => self.event.get_or_init(|| self.event()),
             (Transport::WebSocket, Some(bits)) if self.data.len() >= self.deflaters.min_bytes => self.deflated(bits),
             (Transport::WebSocket, _) => self.frame(),
         }
+    }
+
+    fn event(&self) -> Bytes {
+        // The worker has checked the fields. Should one ever not fit, its text still does.
+        self.fields.and_then(|event| event.encode().ok()).unwrap_or_else(|| sse::data(self.data))
     }
 
     fn frame(&self) -> &Bytes {
@@ -93,7 +115,7 @@ mod tests {
     fn every_form_is_encoded_once_and_shared() {
         let deflaters = Deflaters::new(1, 100);
         let data = [b'x'; 1000];
-        let message = Message::new(Payload::Text, &data, &deflaters);
+        let message = Message::new(Payload::Text.into(), &data, &deflaters).unwrap();
         let bits = |n| WindowBits::new(n);
         for (transport, deflate, first) in [
             (Transport::Sse, None, b'd'),
@@ -108,6 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_has_its_fields_for_an_event_stream_and_its_text_for_a_websocket() {
+        let deflaters = Deflaters::new(1, 100);
+        let event = sse::Event { data: "hi", event: Some("greeting"), id: Some("7"), retry_ms: Some(100) };
+        let packed = volador_proto::link::pack_event(&event);
+        let message = Message::new(Kind::Event, &packed, &deflaters).unwrap();
+        let text = b"event: greeting\nid: 7\nretry: 100\ndata: hi\n\n";
+        assert_eq!(message.bytes(Transport::Sse, None)[..], text[..]);
+        assert_eq!(message.bytes(Transport::WebSocket, None)[..], *b"\x81\x02hi");
+        assert!(Message::new(Kind::Event, b"", &deflaters).is_err());
+    }
+
+    #[test]
     fn what_is_short_or_does_not_shrink_goes_out_as_it_is() {
         let deflaters = Deflaters::new(1, 100);
         let mut state = 1u64;
@@ -116,7 +150,7 @@ mod tests {
             (state >> 56) as u8
         });
         for data in [&[b'x'; 99][..], &noise] {
-            let message = Message::new(Payload::Binary, data, &deflaters);
+            let message = Message::new(Payload::Binary.into(), data, &deflaters).unwrap();
             let bytes = message.bytes(Transport::WebSocket, WindowBits::new(15));
             assert_eq!((bytes[0], bytes.as_ptr()), (0x82, message.bytes(Transport::WebSocket, None).as_ptr()));
         }

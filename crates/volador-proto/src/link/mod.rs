@@ -21,6 +21,7 @@
 
 mod batch;
 mod codec;
+mod kind;
 mod pubsub;
 mod request;
 mod response;
@@ -29,6 +30,7 @@ mod to_gateway;
 mod to_worker;
 
 pub use batch::{Batch, FRAME_MAX, Frames};
+pub use kind::{Kind, pack_event, unpack_event};
 pub use pubsub::{Interest, ListenerId, Match};
 pub use request::{Request, RequestBody, RequestHead, Transport};
 pub use response::{Fields, Response, ResponseBody};

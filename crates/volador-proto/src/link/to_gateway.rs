@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use bytes::{BufMut, Bytes};
 
 use super::{
-    Batch, Fields, Interest, LinkError, ListenerId, Match, Payload, Response, ResponseBody, StreamId,
+    Batch, Fields, Interest, Kind, LinkError, ListenerId, Match, Response, ResponseBody, StreamId,
     batch::Frames,
     codec::{Reader, put_str},
 };
@@ -51,7 +51,7 @@ pub enum ToGateway {
         interest: Interest,
     },
     /// A message for a push connection, or for one that is about to become one.
-    Write(Payload, Bytes),
+    Write(Kind, Bytes),
     /// Close the push connection once what was written before has been sent, WebSocket with this code (RFC 6455 §7.4).
     Close(u16),
     /// So many messages have been handled since the last of these: the gateway may send as many more.
@@ -68,8 +68,8 @@ pub enum ToGateway {
     Publish {
         /// The channel.
         channel: Bytes,
-        /// Text or binary.
-        payload: Payload,
+        /// What it is.
+        kind: Kind,
         /// The message.
         data: Bytes,
     },
@@ -77,8 +77,8 @@ pub enum ToGateway {
     Broadcast {
         /// The pattern, as in `volador_hub::PathPattern`.
         pattern: Bytes,
-        /// Text or binary.
-        payload: Payload,
+        /// What it is.
+        kind: Kind,
         /// The message.
         data: Bytes,
     },
@@ -111,13 +111,13 @@ impl ToGateway {
             }
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
-                Self::Write(read_payload(&mut reader)?, reader.rest())
+                Self::Write(Kind::read(&mut reader)?, reader.rest())
             }
             CLOSE => Self::Close(Reader::new(kind, payload).u16()?),
             HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),
             BROADCAST => {
                 let mut reader = Reader::new(kind, payload);
-                Self::Broadcast { payload: read_payload(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
+                Self::Broadcast { kind: Kind::read(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
             }
             SUBSCRIBE => {
                 let (matching, name) = Match::decode(&mut Reader::new(kind, payload))?;
@@ -136,25 +136,10 @@ impl ToGateway {
             UNLISTEN => Self::Unlisten(ListenerId(Reader::new(kind, payload).u64()?)),
             PUBLISH => {
                 let mut reader = Reader::new(kind, payload);
-                Self::Publish { payload: read_payload(&mut reader)?, channel: reader.str()?, data: reader.rest() }
+                Self::Publish { kind: Kind::read(&mut reader)?, channel: reader.str()?, data: reader.rest() }
             }
             _ => return Err(LinkError::UnknownKind(kind)),
         })
-    }
-}
-
-pub(super) fn payload_byte(payload: Payload) -> u8 {
-    match payload {
-        Payload::Text => 0,
-        Payload::Binary => 1,
-    }
-}
-
-pub(super) fn read_payload(reader: &mut Reader) -> Result<Payload, LinkError> {
-    match reader.u8()? {
-        0 => Ok(Payload::Text),
-        1 => Ok(Payload::Binary),
-        _ => Err(reader.bad("payload type")),
     }
 }
 
@@ -227,9 +212,9 @@ impl Batch {
     }
 
     /// Appends [`ToGateway::Write`].
-    pub fn write(&mut self, stream: StreamId, payload: Payload, data: &[u8]) {
+    pub fn write(&mut self, stream: StreamId, kind: impl Into<Kind>, data: &[u8]) {
         self.frame(WRITE, stream, |out| {
-            out.put_u8(payload_byte(payload));
+            out.put_u8(kind.into().to_byte());
             out.put_slice(data);
         });
     }
@@ -268,18 +253,18 @@ impl Batch {
     }
 
     /// Appends [`ToGateway::Publish`].
-    pub fn publish(&mut self, channel: &[u8], payload: Payload, data: &[u8]) {
+    pub fn publish(&mut self, channel: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         self.frame(PUBLISH, StreamId::NONE, |out| {
-            out.put_u8(payload_byte(payload));
+            out.put_u8(kind.into().to_byte());
             put_str(out, channel);
             out.put_slice(data);
         });
     }
 
     /// Appends [`ToGateway::Broadcast`].
-    pub fn broadcast(&mut self, pattern: &[u8], payload: Payload, data: &[u8]) {
+    pub fn broadcast(&mut self, pattern: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         self.frame(BROADCAST, StreamId::NONE, |out| {
-            out.put_u8(payload_byte(payload));
+            out.put_u8(kind.into().to_byte());
             put_str(out, pattern);
             out.put_slice(data);
         });
@@ -291,6 +276,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::link::Payload;
 
     const ID: StreamId = StreamId::NONE;
     const WHOLE: Interest = Interest { messages: true, drained: true, shutdown: true };
@@ -322,7 +308,7 @@ mod tests {
         batch.unsubscribe(ID, Match::Glob, b"n*");
         batch.listen(ListenerId(1 << 60), Match::Subject, b"a.>");
         batch.unlisten(ListenerId(7));
-        batch.publish(b"news", Payload::Binary, b"\0");
+        batch.publish(b"news", Kind::Event, b"\0");
         let mut frames = batch.into_frames();
         let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
         let ToGateway::Response(response) = next() else { panic!() };
@@ -342,10 +328,10 @@ mod tests {
             ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })
         ));
         assert!(matches!(next(), ToGateway::Upgrade { interest: WHOLE, fields } if pairs(&fields) == FIELDS));
-        assert!(matches!(next(), ToGateway::Write(Payload::Binary, data) if data[..] == b"\0\xff"[..]));
+        assert!(matches!(next(), ToGateway::Write(Kind::Message(Payload::Binary), data) if data[..] == b"\0\xff"[..]));
         assert!(matches!(next(), ToGateway::Close(1011)));
         assert!(matches!(next(), ToGateway::Handled(3)));
-        let ToGateway::Broadcast { pattern, payload: Payload::Text, data } = next() else { panic!() };
+        let ToGateway::Broadcast { pattern, kind: Kind::Message(Payload::Text), data } = next() else { panic!() };
         assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));
         assert!(matches!(next(), ToGateway::Subscribe(Match::Exact, name) if name == "news"));
         assert!(matches!(next(), ToGateway::Unsubscribe(Match::Glob, name) if name == "n*"));
@@ -353,7 +339,7 @@ mod tests {
             matches!(next(), ToGateway::Listen(ListenerId(id), Match::Subject, name) if id == 1 << 60 && name == "a.>")
         );
         assert!(matches!(next(), ToGateway::Unlisten(ListenerId(7))));
-        let ToGateway::Publish { channel, payload: Payload::Binary, data } = next() else { panic!() };
+        let ToGateway::Publish { channel, kind: Kind::Event, data } = next() else { panic!() };
         assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
         assert!(ToGateway::next(&mut frames).is_none());
     }

@@ -7,7 +7,6 @@ use super::{
     batch::Frames,
     codec::{Reader, put_str},
     request::{BODY_FILE, BODY_INLINE, BODY_NONE},
-    to_gateway::{payload_byte, read_payload},
 };
 
 const REQUEST: u8 = 1;
@@ -91,6 +90,21 @@ impl ToWorker {
             CLOSED => Self::Closed { code: Reader::new(kind, payload).u16()? },
             _ => return Err(LinkError::UnknownKind(kind)),
         })
+    }
+}
+
+fn payload_byte(payload: Payload) -> u8 {
+    match payload {
+        Payload::Text => 0,
+        Payload::Binary => 1,
+    }
+}
+
+fn read_payload(reader: &mut Reader) -> Result<Payload, LinkError> {
+    match reader.u8()? {
+        0 => Ok(Payload::Text),
+        1 => Ok(Payload::Binary),
+        _ => Err(reader.bad("payload type")),
     }
 }
 
