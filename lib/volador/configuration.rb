@@ -62,7 +62,7 @@ module Volador
       deflate_level: Number.new(Integer, 0..9, 1, nil),
       # A shorter WebSocket message is not compressed: there is little to gain.
       deflate_min_bytes: Number.new(Integer, 0..MOST, 256, "bytes"),
-      # What a push connection may have waiting to be sent; past it, it is closed with 1013.
+      # What a push connection may have waiting to be sent; past it, slow_client says what happens.
       send_queue_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
       # A WebSocket ping goes out this often; two unanswered ones end the connection.
       ping_interval: Number.new(Float, 0.001..86_400.0, 30.0, "seconds"),
@@ -80,6 +80,10 @@ module Volador
     attr_reader :tmpdir
     # @return [Array<String>, nil] origins that may open a WebSocket, "https://example.com" or "*"; nil: the host's own
     attr_reader :allowed_origins
+    # @return [Symbol] :disconnect or :drop_oldest: what a push connection that does not keep up meets
+    attr_reader :slow_client
+    # @return [Array<String>] globs of channels of which a client that does not keep up gets the newest message only
+    attr_reader :conflate
 
     # @!method threads
     #   @return [Integer]; there is a reader for each of {NUMBERS}
@@ -90,12 +94,14 @@ module Volador
     # @param numbers [Hash] see {NUMBERS}
     # @raise [ConfigurationError] for an unknown option or a value that an option cannot have
     def initialize(port: nil, host: nil, bind: nil, environment: nil, quiet: false, tmpdir: nil, allowed_origins: nil,
-                   env: ENV, **numbers)
+                   slow_client: nil, conflate: nil, env: ENV, **numbers)
       @environment = environment || presence(env["RACK_ENV"]) || "development"
       @quiet = quiet ? true : false
       @bind = addresses(port, host, bind, env)
       @tmpdir = directory(tmpdir || Dir.tmpdir)
       @allowed_origins = origins(allowed_origins)
+      @slow_client = policy(slow_client || :disconnect)
+      @conflate = Array(conflate).map { |glob| glob.to_s.dup.freeze }.freeze
       numbers[:threads] ||= presence(env["RAILS_MAX_THREADS"])
       @numbers = all_numbers(numbers)
       freeze
@@ -108,7 +114,8 @@ module Volador
 
     # @return [Hash{Symbol => Object}] what Native::Gateway.new and Native::Worker.new take
     def to_native
-      @numbers.merge(bind: bind, tmpdir: tmpdir, allowed_origins: allowed_origins)
+      @numbers.merge(bind: bind, tmpdir: tmpdir, allowed_origins: allowed_origins,
+                     drop_oldest: slow_client == :drop_oldest, conflate: conflate)
     end
 
     private
@@ -131,11 +138,19 @@ module Volador
       raise ConfigurationError, "port must be an Integer from 0 to 65535, got #{value.inspect}"
     end
 
+    # Symbols, and Strings as rackup's -O gives them.
+    def policy(value)
+      policy = %i[disconnect drop_oldest].find { |one| one.to_s == value.to_s }
+      return policy if policy
+
+      raise ConfigurationError, "slow_client must be :disconnect or :drop_oldest, got #{value.inspect}"
+    end
+
     def all_numbers(given)
       unknown = given.keys - NUMBERS.keys
       unless unknown.empty?
         raise ConfigurationError, "there is no option #{unknown.first}; there are port, host, bind, environment, " \
-                                  "quiet, tmpdir, allowed_origins, #{NUMBERS.keys.join(', ')}"
+                                  "quiet, tmpdir, allowed_origins, slow_client, conflate, #{NUMBERS.keys.join(', ')}"
       end
 
       NUMBERS.to_h { |name, number| [name, given[name].nil? ? number.default : convert(name, number, given[name])] }

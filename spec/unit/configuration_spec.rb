@@ -32,7 +32,7 @@ RSpec.describe Volador::Configuration do
       spool_max_bytes: 2_147_483_648, response_window_bytes: 262_144, message_max_bytes: 1_048_576,
       deflate_level: 1, deflate_min_bytes: 256,
       send_queue_max_bytes: 1_048_576, ping_interval: 30.0, heartbeat_interval: 15.0, allowed_origins: nil,
-      drain_timeout: 25.0
+      drop_oldest: false, conflate: [], drain_timeout: 25.0
     )
   end
 
@@ -50,6 +50,11 @@ RSpec.describe Volador::Configuration do
 
   it "resolves names, localhost to 127.0.0.1" do
     expect(configuration(host: "localhost", port: 0).bind).to eq ["tcp://127.0.0.1:0"]
+  end
+
+  it "takes what happens to slow clients" do
+    native = configuration(slow_client: "drop_oldest", conflate: "price.*").to_native
+    expect(native).to include(drop_oldest: true, conflate: ["price.*"])
   end
 
   it "takes origins" do
@@ -70,6 +75,7 @@ RSpec.describe Volador::Configuration do
     { bind: "tcp://127.0.0.1:99999" } => "port must be an Integer from 0 to 65535, got 99999",
     { host: "no-such-host.invalid" } => "host \"no-such-host.invalid\" has no address",
     { tmpdir: "/no/such/folder" } => "tmpdir must be a folder that can be written to, got \"/no/such/folder\"",
+    { slow_client: :wait } => "slow_client must be :disconnect or :drop_oldest, got :wait",
     { allowed_origins: "example.com" } => "allowed_origins must be \"*\" or origins like",
     { thread: 5 } => "there is no option thread"
   }.each do |options, message|

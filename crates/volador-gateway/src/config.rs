@@ -56,6 +56,16 @@ impl From<SocketAddr> for BindAddress {
     }
 }
 
+/// What happens when more waits for a push connection than its send queue may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowClient {
+    /// The connection is closed with 1013. The client knows that it has missed something, and can come back.
+    #[default]
+    Disconnect,
+    /// The oldest messages are dropped. The client does not know.
+    DropOldest,
+}
+
 /// Limits and timeouts of the gateway. What is not said to be otherwise holds for each connection.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -95,8 +105,12 @@ pub struct Config {
     pub deflate_level: u8,
     /// Bytes from which on a message is compressed. Below, there is little to gain.
     pub deflate_min_bytes: usize,
-    /// Bytes that may wait to be sent on a push connection. More closes it with 1013.
+    /// Bytes that may wait to be sent on a push connection. What happens to more says `slow_client`.
     pub send_queue_max_bytes: usize,
+    /// What happens to a push connection whose client does not keep up.
+    pub slow_client: SlowClient,
+    /// Channels, as globs, of which a client that does not keep up gets the newest message only.
+    pub conflate: Vec<String>,
     /// Time between WebSocket pings. A peer that answered none of two in a row is taken for dead.
     pub ping_interval: Duration,
     /// Time between SSE heartbeats, so that dead peers are noticed and proxies keep the connection.

@@ -14,6 +14,14 @@ pub enum GatewayError {
         /// What is wrong and what to write instead.
         reason: &'static str,
     },
+    /// A pattern of channels that is none.
+    #[error("channel pattern {pattern:?} is not valid: {source}")]
+    BadPattern {
+        /// As it was given.
+        pattern: String,
+        /// What is wrong.
+        source: volador_hub::channel::FilterError,
+    },
     /// The system refuses the address.
     #[error("can't listen on {address}: {source}")]
     Bind {

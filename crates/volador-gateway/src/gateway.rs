@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use volador_hub::channel::Filter;
 use volador_proto::link::Batch;
 
 use crate::{
@@ -123,6 +124,10 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Bind`] for the first address that can't be bound; the others are given back.
     pub fn bind(config: Config) -> Result<Self, GatewayError> {
+        for pattern in &config.conflate {
+            Filter::glob(pattern.as_bytes())
+                .map_err(|source| GatewayError::BadPattern { pattern: pattern.clone(), source })?;
+        }
         let listeners = config.bind.iter().map(Listener::bind).collect::<Result<Vec<_>, _>>()?;
         let shards = usize::from(config.shards.max(1));
         Ok(Self {

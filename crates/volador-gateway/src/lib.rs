@@ -41,7 +41,7 @@ mod socket;
 mod stats;
 mod streams;
 
-pub use config::{BindAddress, Config};
+pub use config::{BindAddress, Config, SlowClient};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayHandle, WorkerLink};
 pub use stats::Stats;

@@ -51,6 +51,10 @@ counters! {
     messages,
     /// Messages handed to push connections, one for each connection that a broadcast or a publication reaches.
     delivered,
+    /// Messages dropped from full send queues, the oldest first.
+    dropped_oldest,
+    /// Messages that a newer one of their channel has replaced in a send queue.
+    conflated,
     /// Push connections closed for a full send queue (1013).
     closed_slow,
     /// Push connections closed for breaking their protocol (1002, 1007, 1009).

@@ -5,7 +5,7 @@ mod support;
 use std::sync::mpsc::channel;
 
 use support::{Client, DEADLINE, Server, config, eventually};
-use volador_gateway::Config;
+use volador_gateway::{Config, SlowClient};
 use volador_proto::link::{Batch, Interest, ListenerId, Match, Payload, StreamId, ToWorker};
 
 const TEXT: u8 = 0x81;
@@ -153,4 +153,48 @@ fn a_handler_that_wants_to_has_last_words_before_a_drain_closes_its_connection()
     assert_eq!(speaks.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
     // After its time.
     assert_eq!(silent.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+}
+
+/// Fills the queue of a client that does not read, by publications of 50,000 bytes, until `done`.
+fn stall(server: &Server, channel: &str, done: impl Fn() -> bool) {
+    for n in 0..5000u32 {
+        publish(server, channel, Payload::Binary, &[&n.to_be_bytes()[..], &[0; 50_000]].concat());
+        if n % 20 == 0 && done() {
+            return;
+        }
+    }
+    panic!("everything was taken");
+}
+
+#[test]
+fn a_slow_client_loses_the_oldest_messages_where_that_is_the_policy() {
+    let server = subscribing(Config { slow_client: SlowClient::DropOldest, send_queue_max_bytes: 200_000, ..config() });
+    let mut client = open(&server, "/?news");
+    eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
+    stall(&server, "news", || server.gateway.stats().dropped_oldest > 0);
+    publish(&server, "news", Payload::Text, b"last");
+    let mut numbers = Vec::new();
+    loop {
+        let (opcode, data) = client.frame();
+        if opcode == TEXT {
+            break;
+        }
+        numbers.push(u32::from_be_bytes(*data.first_chunk().unwrap()));
+    }
+    assert!(numbers.is_sorted() && numbers.windows(2).any(|pair| pair[1] > pair[0] + 1), "{numbers:?}");
+    assert_eq!(server.gateway.stats().closed_slow, 0);
+}
+
+#[test]
+fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
+    let server = subscribing(Config { conflate: vec!["price.*".into()], send_queue_max_bytes: 200_000, ..config() });
+    let mut client = open(&server, "/?price.*");
+    eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
+    stall(&server, "price.a", || server.gateway.stats().conflated > 100);
+    publish(&server, "price.b", Payload::Text, b"b");
+    publish(&server, "price.a", Payload::Text, b"newest a");
+    // In the place of the one that waited: before b.
+    let mut frames = std::iter::repeat_with(|| client.frame()).skip_while(|(opcode, _)| *opcode == BINARY);
+    assert_eq!(frames.next(), Some((TEXT, b"newest a".to_vec())));
+    assert_eq!(frames.next(), Some((TEXT, b"b".to_vec())));
 }

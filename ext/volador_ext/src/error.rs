@@ -56,7 +56,7 @@ pub(crate) fn write(ruby: &Ruby, error: &WriteError) -> Error {
 /// What a gateway that can't start raises.
 pub(crate) fn gateway(ruby: &Ruby, error: &GatewayError) -> Error {
     match error {
-        GatewayError::BadAddress { .. } => configuration(ruby, error.to_string()),
+        GatewayError::BadAddress { .. } | GatewayError::BadPattern { .. } => configuration(ruby, error.to_string()),
         GatewayError::Bind { address, source } => io(ruby, source, format!("can't listen on {address}")),
         GatewayError::Start(source) => io(ruby, source, "can't start a gateway thread".to_owned()),
         _ => volador(ruby, error.to_string()),

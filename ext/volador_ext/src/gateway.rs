@@ -12,7 +12,7 @@ use std::{
 
 use magnus::{Error, Module, Object, RHash, RModule, Ruby, TryConvert, Value, function, method, typed_data};
 use parking_lot::RwLock;
-use volador_gateway::{BindAddress, Config, GatewayHandle, WorkerLink};
+use volador_gateway::{BindAddress, Config, GatewayHandle, SlowClient, WorkerLink};
 use volador_proto::link::Batch;
 use volador_worker::Outlet;
 
@@ -180,6 +180,8 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         deflate_level: options.get("deflate_level")?,
         deflate_min_bytes: options.get("deflate_min_bytes")?,
         send_queue_max_bytes: options.get("send_queue_max_bytes")?,
+        slow_client: if options.get::<bool>("drop_oldest")? { SlowClient::DropOldest } else { SlowClient::Disconnect },
+        conflate: options.get("conflate")?,
         ping_interval: options.duration("ping_interval")?,
         heartbeat_interval: options.duration("heartbeat_interval")?,
         allowed_origins: Option::<Vec<String>>::try_convert(allowed_origins)?,

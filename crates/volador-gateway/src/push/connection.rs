@@ -25,8 +25,11 @@ use volador_proto::{
     },
 };
 
-use super::{message::Message, queue::SendQueue};
-use crate::{socket::PushSocket, stats::Counters};
+use super::{
+    message::Message,
+    queue::{SendQueue, Tag},
+};
+use crate::{Config, SlowClient, socket::PushSocket, stats::Counters};
 
 /// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
 /// caught up, so that TCP holds the client back.
@@ -217,16 +220,38 @@ impl PushConnection {
     }
 
     /// Writes a message, unless the connection is on its way to its end.
-    pub(super) fn send_message(&mut self, message: &Message<'_>, max: usize, counters: &Counters) -> Now {
+    pub(super) fn send_message(&mut self, message: &Message<'_>, config: &Config, counters: &Counters) -> Now {
         if !self.is_open() {
             return Now::Alive;
         }
         crate::stats::count(&counters.delivered);
-        self.send(message.bytes(self.transport, self.deflate), max, counters)
+        let bytes = message.bytes(self.transport, self.deflate);
+        let max = config.send_queue_max_bytes;
+        if let Some(queue) = &mut self.queue {
+            if message.tag().is_some_and(|tag| queue.replace(tag, bytes)) {
+                crate::stats::count(&counters.conflated);
+                return Now::Alive;
+            }
+            if config.slow_client == SlowClient::DropOldest {
+                while queue.len() + bytes.len() > max && queue.drop_oldest() {
+                    crate::stats::count(&counters.dropped_oldest);
+                }
+                if queue.len() + bytes.len() > max {
+                    // Alone larger than the queue: it is the oldest and the newest in one.
+                    crate::stats::count(&counters.dropped_oldest);
+                    return Now::Alive;
+                }
+            }
+        }
+        self.send_tagged(bytes, message.tag(), max, counters)
     }
 
     /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).
     pub(super) fn send(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
+        self.send_tagged(bytes, None, max, counters)
+    }
+
+    fn send_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>, max: usize, counters: &Counters) -> Now {
         if let Some(queue) = &mut self.queue
             && queue.len() + bytes.len() > max
         {
@@ -234,19 +259,23 @@ impl PushConnection {
             crate::stats::count(&counters.closed_slow);
             return self.close(1013, "too slow");
         }
-        self.write(bytes)
+        self.write_tagged(bytes, tag)
     }
 
     fn write(&mut self, bytes: &Bytes) -> Now {
+        self.write_tagged(bytes, None)
+    }
+
+    fn write_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>) -> Now {
         if let Some(queue) = &mut self.queue {
-            queue.push(bytes.clone(), false);
+            queue.push(bytes.clone(), tag, false);
             return Now::Alive;
         }
         match write_all(&mut self.socket, bytes) {
             Ok(written) if written == bytes.len() => {}
             Ok(written) => {
                 let mut queue = Box::<SendQueue>::default();
-                queue.push(bytes.slice(written..), written > 0);
+                queue.push(bytes.slice(written..), tag, written > 0);
                 self.queue = Some(queue);
             }
             Err(_) => return Now::Ended(self.lost()),

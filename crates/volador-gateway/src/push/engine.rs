@@ -15,6 +15,7 @@ use tokio::{
     sync::Notify,
     time::Instant,
 };
+use volador_hub::channel::Filter;
 use volador_proto::{
     link::{Interest, Kind, StreamId, ToGateway, Transport},
     ws::deflate::{Agreement, Inflater},
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     inflater: RefCell<Inflater>,
     pub(super) deflaters: Deflaters,
     pub(super) hub: RefCell<Hub>,
+    /// Channels of which a client that does not keep up gets the newest message only.
+    pub(super) conflate: Vec<Filter>,
     /// Connections that have more to read, but had their turn.
     unread: RefCell<Vec<StreamId>>,
     unread_wake: Notify,
@@ -105,6 +108,8 @@ impl Engine {
             inflater: RefCell::default(),
             deflaters: Deflaters::new(config.deflate_level, config.deflate_min_bytes),
             hub: RefCell::default(),
+            // Checked when the gateway was made.
+            conflate: config.conflate.iter().filter_map(|glob| Filter::glob(glob.as_bytes()).ok()).collect(),
             unread: RefCell::default(),
             unread_wake: Notify::new(),
             closing: RefCell::default(),
@@ -207,10 +212,10 @@ impl Engine {
     }
 
     fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
-        let max = shard.shared.config.send_queue_max_bytes;
+        let config = &shard.shared.config;
         match Message::new(kind, data, &self.deflaters) {
             Ok(message) => {
-                self.with(shard, id, |connection| connection.send_message(&message, max, &shard.counters));
+                self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
             }
             Err(error) => log::warn(format_args!("dropped a message: {error}")),
         }

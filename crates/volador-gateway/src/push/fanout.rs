@@ -1,10 +1,12 @@
 //! One message for many: [`Engine::broadcast`] by request path, [`Engine::publish`] by channel.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bytes::Bytes;
 use volador_hub::path::PathPattern;
 use volador_proto::link::{Kind, ToGateway};
 
-use super::{engine::Engine, hub::Subscriber, message::Message};
+use super::{engine::Engine, hub::Subscriber, message::Message, queue::Tag};
 use crate::{log, shard::Shard, stats::count, streams::Stream};
 
 impl Engine {
@@ -29,6 +31,15 @@ impl Engine {
         self.targets.replace(targets);
     }
 
+    /// Names a channel of which only the newest message is wanted.
+    fn tag(&self, channel: &[u8]) -> Option<Tag> {
+        self.conflate.iter().any(|filter| filter.matches(channel)).then(|| {
+            let mut hasher = DefaultHasher::new();
+            channel.hash(&mut hasher);
+            Tag(hasher.finish())
+        })
+    }
+
     /// Empties `targets`.
     fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], kind: Kind, data: &Bytes) {
         let message = match Message::new(kind, data, &self.deflaters) {
@@ -38,7 +49,8 @@ impl Engine {
                 return log::warn(format_args!("dropped a message: {error}"));
             }
         };
-        let max = shard.shared.config.send_queue_max_bytes;
+        let config = &shard.shared.config;
+        let message = message.conflated(self.tag(channel));
         for target in targets.drain(..) {
             let slot = match target {
                 Subscriber::Stream(slot) => slot,
@@ -51,13 +63,13 @@ impl Engine {
             let (id, now, stays) = match shard.streams.borrow_mut().in_slot(slot) {
                 Some((id, Stream::Push(connection))) if connection.is_open() => {
                     let was_closing = connection.is_closing();
-                    let now = connection.send_message(&message, max, &shard.counters);
+                    let now = connection.send_message(&message, config, &shard.counters);
                     self.tell_backlog(shard, id, connection);
                     (id, now, was_closing || !connection.is_closing())
                 }
                 // Subscribed already, and not taken over from HTTP yet: it gets the message then.
                 Some((_, Stream::Exchange(exchange))) => {
-                    exchange.handle(ToGateway::Write(kind, data.clone()), max);
+                    exchange.handle(ToGateway::Write(kind, data.clone()), config.send_queue_max_bytes);
                     continue;
                 }
                 _ => continue,

@@ -12,6 +12,8 @@ use volador_proto::{
     },
 };
 
+use super::queue::Tag;
+
 /// A shard's compressors, one for each size of window that its clients allow. Each is made when it is first needed.
 #[derive(Debug)]
 pub(super) struct Deflaters {
@@ -52,6 +54,8 @@ pub(super) struct Message<'a> {
     data: &'a [u8],
     /// The fields of a server-sent event, of which `data` is the text.
     fields: Option<sse::Event<'a>>,
+    /// The channel of which a client that does not keep up wants the newest message only.
+    tag: Option<Tag>,
     deflaters: &'a Deflaters,
     frame: OnceCell<Bytes>,
     /// By size of window; the plain frame where compressing it would not make it shorter.
@@ -71,7 +75,16 @@ impl<'a> Message<'a> {
             }
         };
         let (frame, deflated, event) = Default::default();
-        Ok(Self { payload, data, fields, deflaters, frame, deflated, event })
+        Ok(Self { payload, data, fields, tag: None, deflaters, frame, deflated, event })
+    }
+
+    /// The message replaces the one before it of this channel, where that still waits.
+    pub(super) fn conflated(self, tag: Option<Tag>) -> Self {
+        Self { tag, ..self }
+    }
+
+    pub(super) fn tag(&self) -> Option<Tag> {
+        self.tag
     }
 
     /// What a subscriber that is no client gets.

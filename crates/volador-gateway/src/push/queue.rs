@@ -4,10 +4,21 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
+/// Names the channel of which only the newest message is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag(pub(super) u64);
+
+/// One frame or event, or what is left of it.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    tag: Option<Tag>,
+}
+
 /// Bytes that wait for a socket, in order. The pieces are shared with other connections; only the references are ours.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// Sum of the pieces' lengths.
     len: usize,
     /// Whether the socket has taken a part of the first piece.
@@ -26,24 +37,44 @@ impl SendQueue {
     }
 
     /// `begun` says that the socket has taken the bytes before `piece` of the same frame or event.
-    pub(super) fn push(&mut self, piece: Bytes, begun: bool) {
+    pub(super) fn push(&mut self, bytes: Bytes, tag: Option<Tag>, begun: bool) {
         self.begun |= begun && self.pieces.is_empty();
-        self.len += piece.len();
-        self.pieces.push_back(piece);
+        self.len += bytes.len();
+        self.pieces.push_back(Piece { bytes, tag });
+    }
+
+    /// Puts `bytes` in the place of the piece with this tag, if there is one that has not begun.
+    pub(super) fn replace(&mut self, tag: Tag, bytes: &Bytes) -> bool {
+        let unsent = self.pieces.range_mut(usize::from(self.begun)..);
+        let Some(piece) = unsent.into_iter().find(|piece| piece.tag == Some(tag)) else { return false };
+        self.len = self.len - piece.bytes.len() + bytes.len();
+        piece.bytes = bytes.clone();
+        true
+    }
+
+    /// Drops the oldest piece that has not begun.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        match self.pieces.remove(usize::from(self.begun)) {
+            Some(piece) => {
+                self.len -= piece.bytes.len();
+                true
+            }
+            None => false,
+        }
     }
 
     /// What to write next.
     pub(super) fn first(&self) -> Option<&Bytes> {
-        self.pieces.front()
+        self.pieces.front().map(|piece| &piece.bytes)
     }
 
     /// The socket has taken the first `taken` bytes of the first piece.
     pub(super) fn advance(&mut self, taken: usize) {
         if let Some(first) = self.pieces.front_mut() {
-            first.advance(taken);
+            first.bytes.advance(taken);
             self.len -= taken;
-            self.begun = !first.is_empty();
-            if first.is_empty() {
+            self.begun = !first.bytes.is_empty();
+            if first.bytes.is_empty() {
                 self.pieces.pop_front();
             }
         }
@@ -52,7 +83,7 @@ impl SendQueue {
     /// Drops everything that the socket has taken no byte of, so that what is pushed next is the next whole frame.
     pub(super) fn drop_unsent(&mut self) {
         self.pieces.truncate(usize::from(self.begun));
-        self.len = self.pieces.iter().map(Bytes::len).sum();
+        self.len = self.pieces.iter().map(|piece| piece.bytes.len()).sum();
     }
 }
 
@@ -63,8 +94,8 @@ mod tests {
     #[test]
     fn a_frame_that_has_begun_is_kept_when_the_rest_is_dropped() {
         let mut queue = SendQueue::default();
-        queue.push("abc".into(), false);
-        queue.push("def".into(), false);
+        queue.push("abc".into(), None, false);
+        queue.push("def".into(), None, false);
         queue.advance(1);
         assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (5, &b"bc"[..]));
         queue.drop_unsent();
@@ -73,14 +104,27 @@ mod tests {
         assert!(queue.first().is_none() && queue.len() == 0);
 
         let mut queue = SendQueue::default();
-        queue.push("rest".into(), true);
-        queue.push("next".into(), false);
+        queue.push("rest".into(), None, true);
+        queue.push("next".into(), None, false);
         queue.drop_unsent();
         assert_eq!(queue.len(), 4);
 
         let mut queue = SendQueue::default();
-        queue.push("whole".into(), false);
+        queue.push("whole".into(), None, false);
         queue.drop_unsent();
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn only_what_has_not_begun_is_replaced_or_dropped() {
+        let mut queue = SendQueue::default();
+        let (a, b) = (Some(Tag(1)), Some(Tag(2)));
+        queue.push("a1".into(), a, false);
+        queue.push("b1".into(), b, false);
+        queue.advance(1);
+        assert!(!queue.replace(Tag(1), &"a2".into()) && queue.replace(Tag(2), &"b2 long".into()));
+        assert_eq!(queue.len(), 8);
+        assert!(queue.drop_oldest() && !queue.drop_oldest());
+        assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (1, &b"1"[..]));
     }
 }

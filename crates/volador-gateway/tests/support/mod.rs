@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_gateway::{Config, Gateway, GatewayHandle, WorkerLink};
+use volador_gateway::{Config, Gateway, GatewayHandle, SlowClient, WorkerLink};
 use volador_proto::link::{Batch, Request, RequestBody, StreamId, ToWorker};
 
 /// How long anything in a test may take before it has failed.
@@ -40,6 +40,8 @@ pub fn config() -> Config {
         deflate_level: 1,
         deflate_min_bytes: 256,
         send_queue_max_bytes: 1 << 20,
+        slow_client: SlowClient::Disconnect,
+        conflate: Vec::new(),
         ping_interval: Duration::from_secs(30),
         heartbeat_interval: Duration::from_secs(15),
         allowed_origins: None,
