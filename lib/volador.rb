@@ -15,6 +15,7 @@ require_relative "volador/server"
 #     end
 #
 #     Volador.broadcast("/rooms/*", "hello")
+#     Volador.publish("news", "hello")
 module Volador
   # Path segments separated by "/"; "*" and "**" are segments of their own.
   PATTERN_RULE = 'broadcast takes a path like "/rooms/7", "/rooms/*" (one segment) or "/rooms/**" (any tail)'
@@ -47,6 +48,37 @@ module Volador
       data = data.to_s
       Server.running.each { |server| server.broadcast(path, data) }
       nil
+    end
+
+    # Sends to everybody who is subscribed to the channel: clients (see {Push::Client#subscribe}) and blocks. Returns at
+    # once; from any thread, also outside of a request.
+    # @param channel [String, Symbol] 1 to 1024 bytes
+    # @param message [String] a UTF-8 String goes as text, a BINARY one as binary
+    # @param engine [nil, false, #publish] who carries it: see {PubSub}
+    # @return [Boolean] whether it was scheduled; false when no server runs
+    # @raise [TypeError, ArgumentError] for what can't be a channel or a message
+    def publish(channel, message, engine: nil)
+      PubSub.publish(channel, message, engine: engine)
+    end
+
+    # Calls the block with every message that is published to the channel, on the application threads of the server:
+    # one message at a time, in their order. Also before a server runs: it starts with the server. A second subscription
+    # to the same channel, with the same match, replaces the first. What the block raises is logged.
+    # @param channel [String, Symbol]
+    # @param match [nil, :glob, :subject] exactly this channel; a glob by the rules of Redis; tokens separated by ".",
+    #   with "*" for one and a last ">" for any tail
+    # @yieldparam channel [String] the one that was published to
+    # @yieldparam message [String] UTF-8 for text, BINARY for binary
+    # @return [PubSub::Subscription] with `unsubscribe`
+    # @raise [TypeError, ArgumentError] for what can't be a channel, and without a block
+    def subscribe(channel, match: nil, &block)
+      PubSub.subscribe(channel, match: match, &block)
+    end
+
+    # Ends what {subscribe} began.
+    # @return [Boolean] whether there was such a subscription
+    def unsubscribe(channel, match: nil)
+      PubSub.unsubscribe(channel, match: match)
     end
   end
 end

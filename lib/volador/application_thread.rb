@@ -108,6 +108,7 @@ module Volador
     def serve_push(env, transport)
       handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log)
       env[Push::Handshake::ENV_KEY] = handshake
+      env["rack.upgrade?"] = transport
       answer = @direct ? handshake.open(@app, env) : @app.call(env)
       if handshake.accepted?(env, answer)
         @responder.upgrade(env, answer, handshake)

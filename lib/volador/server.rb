@@ -6,6 +6,7 @@ require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
 require_relative "log"
+require_relative "pub_sub"
 require_relative "push/connections"
 require_relative "push/interceptor"
 require_relative "version"
@@ -79,9 +80,11 @@ module Volador
       options[:empty_input] = EmptyInput::INSTANCE
       @gateway = listen(options)
       @worker = Native::Worker.new(options)
+      @listeners = PubSub::Listeners.new(@worker, @log)
       start_threads
       @gateway.start(@worker)
       Server.add(self)
+      PubSub.serve(@listeners)
       self
     end
 
@@ -147,6 +150,16 @@ module Volador
       @worker.broadcast(pattern, data)
     end
 
+    # See {Volador.publish}.
+    # @api private
+    def publish(channel, data)
+      @worker.publish(channel, data)
+    end
+
+    # @api private
+    # @return [PubSub::Listeners]
+    attr_reader :listeners
+
     private
 
     def listen(options)
@@ -184,6 +197,8 @@ module Volador
         "rack.multiprocess" => false,
         "rack.run_once" => false,
         "rack.hijack?" => false,
+        # The draft of native push: this server speaks it, and this request is for no transport.
+        "rack.upgrade?" => nil,
         "rack.url_scheme" => "http",
         # Rack 2 wants it, Rack 3 ignores it.
         "rack.version" => [1, 3].freeze
@@ -192,7 +207,7 @@ module Volador
     end
 
     def start_threads
-      @connections = Push::Connections.new
+      @connections = Push::Connections.new(@listeners)
       found = Push::Interceptor.install(@app)
       @threads = Array.new(@configuration.threads) do |index|
         ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct, connections: @connections,
@@ -235,10 +250,12 @@ module Volador
 
       @state = :stopped
       Server.remove(self)
+      PubSub.leave(@listeners, Server.running.map(&:listeners)) if @listeners
       @worker&.stop
       @gateway&.stop
       @threads&.each { |thread| thread.kill unless thread.join(0) }
       @threads&.each { |thread| thread.join(GRACE) }
+      @connections&.abandon
       @commands.close
     end
 

@@ -4,14 +4,59 @@ require "stringio"
 
 # Stand-ins for the extension's objects, for unit specs of what is Ruby: they record what they are told.
 module Fakes
+  # What a connection and a worker have in common: their listeners. `told` holds every call about channels, in order.
+  module Channels
+    def told
+      @told ||= []
+    end
+
+    def listen(name, match)
+      return unless open?
+
+      @last_listener = (@last_listener || 0) + 1
+      told << [:listen, name, match, @last_listener]
+      @last_listener
+    end
+
+    def unlisten(id)
+      told << [:unlisten, id]
+      nil
+    end
+  end
+
+  # Native::Worker, as far as channels go.
+  class Worker
+    include Channels
+
+    def open?
+      true
+    end
+  end
+
   # Native::Connection. `sent` holds what was written, in order.
   class Connection
-    attr_reader :id, :sent
+    include Channels
+
+    attr_reader :id, :sent, :code
 
     def initialize(id = 1)
       @id = id
       @sent = []
       @open = true
+    end
+
+    def subscribe(name, match)
+      told << [:subscribe, name, match] if open?
+      open?
+    end
+
+    def unsubscribe(name, match)
+      told << [:unsubscribe, name, match]
+      nil
+    end
+
+    def pending
+      @sent.size
     end
 
     def write(string)
@@ -21,7 +66,8 @@ module Fakes
       true
     end
 
-    def close(_code = 1000)
+    def close(code = 1000)
+      @code ||= code
       @open = false
       nil
     end

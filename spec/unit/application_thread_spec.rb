@@ -109,7 +109,7 @@ RSpec.describe Volador::ApplicationThread do
         handler
       end
       calls = run(seat([:message, "hi"], [:close, 1000]), direct: app)
-      expect(calls).to eq [[:upgrade, {}, true]]
+      expect(calls).to eq [[:upgrade, {}, 1]]
       expect(connection.sent).to eq ["hello"]
       expect(handler.heard).to eq ["hi", :closed]
       expect(connections.size).to eq 0
@@ -117,7 +117,7 @@ RSpec.describe Volador::ApplicationThread do
 
     it "wants no events for a handler of nil or one without callbacks" do
       [nil, "accident"].each do |value|
-        expect(run(seat, direct: push_app { |_| value })).to eq [[:upgrade, {}, false]]
+        expect(run(seat, direct: push_app { |_| value })).to eq [[:upgrade, {}, nil]]
       end
       expect(connections.size).to eq 0
     end
@@ -141,7 +141,7 @@ RSpec.describe Volador::ApplicationThread do
         end
       end.new(push_app { |_| handler })
       stack = Volador::Push::Interceptor.install(stack).app
-      expect(run(seat) { |env| stack.call(env) }).to eq [[:upgrade, { "Set-Cookie" => "a=1" }, true]]
+      expect(run(seat) { |env| stack.call(env) }).to eq [[:upgrade, { "Set-Cookie" => "a=1" }, 1]]
     end
 
     it "answers 500 when on_open raises, logs it once and closes the writer" do
@@ -179,6 +179,106 @@ RSpec.describe Volador::ApplicationThread do
       expect(printed.string).to include "on_message of", "oops"
     end
 
+    describe "in the draft's form" do
+      let(:recorder) do
+        Class.new do
+          attr_reader :heard
+
+          def initialize = @heard = []
+
+          def on_open(client) = (@heard << [:open, client.protocol]) && client.write("welcome")
+
+          def on_message(_client, data) = @heard << data
+
+          def on_close(_client) = @heard << :closed
+        end.new
+      end
+
+      # @return [Proc] an app that answers so and sets the handler
+      def draft(answer, handler = recorder)
+        lambda do |env|
+          env["rack.upgrade"] = handler
+          answer
+        end
+      end
+
+      it "says the transport, and nil to plain requests" do
+        said = %i[websocket sse].each_with_object([]) do |transport, list|
+          run(seat(transport: transport)) { |env| (list << env["rack.upgrade?"]) && [404, {}, []] }
+        end
+        run(Fakes::Seat.new(Fakes.env)) { |env| (said << env["rack.upgrade?"]) && [200, {}, []] }
+        expect(said).to eq [:websocket, :sse, nil]
+      end
+
+      %i[websocket sse].each do |transport|
+        it "upgrades with a status below 300, closes the body and calls the callbacks (#{transport})" do
+          body = Fakes::Body.new(["unsent"])
+          events = seat([:message, "hi"], [:drained], [:shutdown], [:close, 1000], transport: transport)
+          calls = run(events, &draft([200, { "content-type" => "text/plain", "x-room" => "7" }, body]))
+          expect(calls).to eq [[:upgrade, { "x-room" => "7" }, 7]]
+          expect(body.closed).to eq 1
+          expect(recorder.heard).to eq [[:open, transport], "hi", :closed]
+          expect(connection).to have_attributes(sent: ["welcome"], code: 1001)
+          expect(connections.size).to eq 0
+        end
+      end
+
+      it "is refused by a status of 300 and above, which is sent as it is" do
+        expect(run(seat, &draft([302, { "location" => "/login" }, ["go"]])))
+          .to eq [[:respond, 302, { "location" => "/login" }, ["go"]]]
+        expect(recorder.heard).to be_empty
+      end
+
+      it "takes the status 0, also below middleware and for SSE" do
+        stack = Class.new do
+          def initialize(app) = @app = app
+
+          def call(env)
+            status, headers, body = @app.call(env)
+            [status, headers.merge("x-seen" => status.to_s), body]
+          end
+        end
+        { websocket: "101", sse: "200" }.each do |transport, status|
+          app = Volador::Push::Interceptor.install(stack.new(draft([0, { "x" => "y" }, []]))).app
+          expect(run(seat(transport: transport)) { |env| app.call(env) })
+            .to eq [[:upgrade, { "x" => "y", "x-seen" => status }.then { |headers|
+              transport == :sse ? { "cache-control" => "no-store", **headers } : headers
+            }, 7]]
+        end
+      end
+
+      it "finds the handler in the env of the innermost app when middleware gave it a copy" do
+        copying = Class.new do
+          def initialize(app) = @app = app
+
+          def call(env) = @app.call(env.dup)
+        end
+        app = Volador::Push::Interceptor.install(copying.new(draft([200, {}, []]))).app
+        run(seat) { |env| app.call(env) }
+        expect(recorder.heard).to eq [%i[open websocket]]
+      end
+
+      it "wins over Iodine's first form" do
+        run(seat) do |env|
+          env["upgrade.websocket"] = Object.new
+          draft([0, {}, []]).call(env)
+        end
+        expect(recorder.heard).to eq [%i[open websocket]]
+      end
+
+      it "answers a plain request as usual, whatever it set" do
+        expect(run(Fakes::Seat.new(Fakes.env), &draft([200, {}, ["plain"]]))).to eq [[:respond, 200, {}, ["plain"]]]
+      end
+
+      it "calls no callback when the handshake can't be sent" do
+        broken = seat
+        broken.failure = Volador::ResponseError.new("the header x has a line break in it")
+        expect(run(broken, &draft([200, { "x" => "a\nb" }, []])).dig(0, 1)).to eq 500
+        expect(recorder.heard).to be_empty
+        expect(connections.size).to eq 0
+      end
+    end
+
     describe "in Iodine's first form" do
       def iodine(handler)
         lambda do |env|
@@ -205,7 +305,7 @@ RSpec.describe Volador::ApplicationThread do
 
       it "calls on_open, on_message and on_close, and gives write and close" do
         handler = echo.new
-        expect(run(seat([:message, "hi"], [:close, 1000]), &iodine(handler))).to eq [[:upgrade, {}, true]]
+        expect(run(seat([:message, "hi"], [:close, 1000]), &iodine(handler))).to eq [[:upgrade, {}, 1]]
         expect(connection.sent).to eq %w[welcome hi]
         expect(connection).not_to be_open
         expect(handler.heard).to eq ["hi", :closed]
@@ -233,7 +333,7 @@ RSpec.describe Volador::ApplicationThread do
 
       it "takes a frozen handler" do
         handler = Class.new { def on_message(_) = nil }.new.freeze
-        expect(run(seat, &iodine(handler))).to eq [[:upgrade, {}, true]]
+        expect(run(seat, &iodine(handler))).to eq [[:upgrade, {}, 1]]
       end
 
       it "means the connection whose callback runs when one handler serves several" do

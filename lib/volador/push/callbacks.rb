@@ -20,9 +20,12 @@ module Volador
         @closed = false
       end
 
-      # @return [Boolean] whether the handler has any callback at all
-      def any?
-        @handler.respond_to?(:on_message) || @handler.respond_to?(:on_close)
+      # @return [Integer, nil] the events that are wanted besides the end, as the extension counts them: 1 for messages,
+      #   2 for drained, 4 for shutdown; nil when not even the end is
+      def interest
+        return 1 if @handler.respond_to?(:on_message)
+
+        0 if @handler.respond_to?(:on_close)
       end
 
       # The handshake has been accepted. The seed's handler was made by `on_open` and is told nothing.
@@ -46,6 +49,9 @@ module Volador
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_close, e)
       end
+
+      # The server is gone without telling; there is nothing to let go of.
+      def abandon; end
 
       private
 

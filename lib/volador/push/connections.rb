@@ -6,7 +6,9 @@ module Volador
     # until the connection's close event, so that the garbage collector leaves it alone meanwhile; connections without
     # a handler are unknown here and cost Ruby nothing.
     class Connections
-      def initialize
+      # @param listeners [PubSub::Listeners, nil] of the process's own subscriptions
+      def initialize(listeners = nil)
+        @listeners = listeners
         # Only single operations are done on it, each of them atomic under the GVL.
         @callbacks = {}
       end
@@ -24,14 +26,24 @@ module Volador
       end
 
       # Runs the callback of one event. Events of one stream come one at a time and in order.
-      # @param id [Integer] stream id
-      # @param event [Array] [:message, String] or [:close, Integer]
+      # @param id [Integer] stream id; that of a listener's own mailbox for a subscription of the process
+      # @param event [Array] [:message, String], [:drained], [:shutdown],
+      #   [:published, listener id Integer, channel String, message String] or [:close, Integer]
       def dispatch(id, event)
-        if event[0] == :message
-          @callbacks[id]&.message(event[1])
-        else
-          @callbacks.delete(id)&.close
+        callbacks = @callbacks[id]
+        case event[0]
+        when :message then callbacks&.message(event[1])
+        when :published then (callbacks || @listeners)&.published(event[1], event[2], event[3])
+        when :drained then callbacks&.drained
+        when :shutdown then callbacks&.shutdown
+        else @callbacks.delete(id)&.close
         end
+      end
+
+      # The server is gone: no close event comes any more.
+      def abandon
+        @callbacks.values.each(&:abandon)
+        @callbacks.clear
       end
 
       # @return [Integer] push connections that have a handler

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "callbacks"
+require_relative "client"
 require_relative "upgrade_callbacks"
 require_relative "writer"
 
@@ -61,16 +62,21 @@ module Volador
         @state = :failed if @state == :opening
       end
 
-      # What Iodine's first form returns is made presentable to the middleware, for which 0 is no status.
+      # What an app returns that upgrades is made presentable to the middleware, for which 0 is no status.
+      # @param env [Hash] of the innermost app; middleware may have given it another than the server's
       # @param answer [Object] of the innermost app
-      # @return [Object] the same, or with status 101
+      # @return [Object] the same, or with status 101 (200 for SSE)
       def present(env, answer)
-        return answer unless upgrade?(env) && answer.is_a?(Array) && answer.size == 3 && answer[0] == NO_STATUS
+        return answer unless @state == :pending
 
-        headers = {}
+        @innermost_env = env
+        return answer unless upgrade?(env) || draft_handler(env)
+        return answer unless answer.is_a?(Array) && answer.size == 3 && answer[0] == NO_STATUS
+
+        status, headers, body = provisional_answer
         answer[1].each { |name, value| headers[name] = value unless name.to_s.match?(/\Acontent-(type|length)\z/i) }
         answer[2].close if answer[2].respond_to?(:close)
-        [101, headers, []]
+        [status, headers, body]
       end
 
       # Decides once the whole stack has answered.
@@ -81,21 +87,18 @@ module Volador
         status = answer[0] if answer.is_a?(Array) && answer.size == 3
         return false unless status.respond_to?(:to_i) && status.to_i < 300
         return true if @state == :open
-        return false unless upgrade?(env)
 
-        writer = Writer.new(@connection)
-        @callbacks = UpgradeCallbacks.new(UpgradeCallbacks.handler(env["upgrade.websocket"]), writer, @log)
-        @state = :open
-        true
+        @callbacks = draft_callbacks(@innermost_env || env) || draft_callbacks(env) || upgrade_callbacks(env)
+        @state = :open if @callbacks
+        @state == :open
       end
 
       # Before the handshake is answered: events may come right after.
-      # @return [Boolean] whether the handler wants events
+      # @return [Integer, nil] the events that the handler wants (see {Callbacks#interest}); nil for none, not even the end
       def register
-        return false unless @callbacks&.any?
-
-        @connections.add(@connection.id, @callbacks)
-        true
+        interest = @callbacks&.interest
+        @connections.add(@connection.id, @callbacks) if interest
+        interest
       end
 
       # After it has been answered.
@@ -111,6 +114,22 @@ module Volador
       end
 
       private
+
+      # @return [Object, nil] of the draft's form
+      def draft_handler(env)
+        env["rack.upgrade"] || nil if @state == :pending
+      end
+
+      def draft_callbacks(env)
+        handler = draft_handler(env)
+        Client.new(@connection, env, @transport, handler, @log).callbacks if handler
+      end
+
+      def upgrade_callbacks(env)
+        return unless upgrade?(env)
+
+        UpgradeCallbacks.new(UpgradeCallbacks.handler(env["upgrade.websocket"]), Writer.new(@connection), @log)
+      end
 
       def upgrade?(env)
         @state == :pending && @transport == :websocket && env["upgrade.websocket"] ? true : false

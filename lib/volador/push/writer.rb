@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../error"
+require_relative "payload"
 
 module Volador
   module Push
@@ -18,7 +19,7 @@ module Volador
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        @connection.write(utf8(object.to_s)) || raise(ClosedError)
+        @connection.write(Payload.of(object.to_s)) || raise(ClosedError)
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
@@ -47,18 +48,6 @@ module Volador
       # @return [Boolean]
       def closed?
         !@connection.open?
-      end
-
-      private
-
-      # What can't be converted is sent as the bytes that it has.
-      def utf8(string)
-        case string.encoding
-        when Encoding::UTF_8, Encoding::US_ASCII, Encoding::BINARY then string
-        else string.encode(Encoding::UTF_8)
-        end
-      rescue EncodingError
-        string
       end
     end
   end

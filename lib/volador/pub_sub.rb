@@ -1,0 +1,113 @@
+# frozen_string_literal: true
+
+require_relative "pub_sub/channel"
+require_relative "pub_sub/engines"
+require_relative "pub_sub/listeners"
+require_relative "pub_sub/subscriptions"
+require_relative "push/payload"
+
+module Volador
+  # Channels: whoever subscribes to one gets what is published to it. `Volador.publish`, `Volador.subscribe` and the
+  # clients of push connections come here.
+  #
+  # An engine carries publications to other processes and machines. It is any object with
+  #
+  #     subscribe(channel, match)     # somebody of this process is subscribed now; match: nil, :glob or :subject
+  #     unsubscribe(channel, match)   # nobody is any more
+  #     publish(channel, message)     # -> true or false; send it to all processes
+  #
+  # and hands over what it receives by `Volador::PubSub.publish(channel, message, engine: false)`.
+  module PubSub
+    # The engine that is there from the start: what is published reaches the subscribers of this process.
+    module Local
+      # @return [true] nothing is to be done: the gateway has the subscriptions
+      def self.subscribe(_channel, _match = nil)
+        true
+      end
+
+      # @return [true]
+      def self.unsubscribe(_channel, _match = nil)
+        true
+      end
+
+      # @return [Boolean] false when no server runs
+      def self.publish(channel, message)
+        name = Channel.name(channel)
+        payload = Push::Payload.of(message)
+        # Every one of them, whatever the first says.
+        Server.running.map { |server| server.publish(name, payload) }.any?
+      end
+    end
+
+    @engines = Engines.new
+    @subscriptions = Subscriptions.new(@engines)
+    @default = Local
+
+    class << self
+      # The engine of publications that name none; {Local} unless it has been set. To be told of subscriptions it has
+      # to be attached as well.
+      # @return [#publish]
+      attr_reader :default
+
+      # @api private
+      # @return [Engines]
+      attr_reader :engines
+
+      # @param engine [#publish, nil] nil: {Local} again
+      def default=(engine)
+        @default = engine || Local
+      end
+
+      # Tells the engine of all subscriptions, those that there are and those to come.
+      # @param engine [#subscribe, #unsubscribe, #publish]
+      # @return [Object] the engine
+      def attach(engine)
+        @engines.attach(engine)
+        engine
+      end
+
+      # @param engine [Object]
+      # @return [Boolean] whether it was attached
+      def detach(engine)
+        @default = Local if @default.equal?(engine)
+        @engines.detach(engine)
+      end
+
+      # See {Volador.publish}.
+      # @param engine [nil, false, #publish] nil: the {default}; false: the subscribers of this process
+      # @return [Boolean]
+      def publish(channel, message, engine: nil)
+        unless message.is_a?(String)
+          raise TypeError, "what is published must be a String, got #{message.class}: call to_s or to_json first"
+        end
+
+        engine = @default if engine.nil?
+        (engine || Local).publish(Channel.name(channel), message) ? true : false
+      end
+
+      # See {Volador.subscribe}.
+      # @return [Subscription]
+      def subscribe(channel, match: nil, &block)
+        raise ArgumentError, "subscribe takes a block, which is called with channel and message" unless block
+
+        @subscriptions.subscribe(channel, match: match, &block)
+      end
+
+      # See {Volador.unsubscribe}.
+      # @return [Boolean]
+      def unsubscribe(channel, match: nil)
+        @subscriptions.unsubscribe(channel, match: match)
+      end
+
+      # @api private
+      def serve(listeners)
+        @subscriptions.serve(listeners)
+      end
+
+      # @api private
+      def leave(listeners, others)
+        @subscriptions.leave(listeners, others)
+      end
+    end
+  end
+end

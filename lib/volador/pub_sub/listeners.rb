@@ -1,0 +1,43 @@
+# frozen_string_literal: true
+
+module Volador
+  module PubSub
+    # The process's subscriptions as one server serves them: what the worker is told is published runs their blocks, on
+    # the server's application threads.
+    class Listeners
+      # @param worker [Native::Worker]
+      # @param log [Log] where exceptions of blocks go
+      def initialize(worker, log)
+        @worker = worker
+        @log = log
+        @lock = Mutex.new
+        # By listener id.
+        @entries = {}
+      end
+
+      # @param key [Array] see {Channel.key}
+      # @param entry [#block] its block is called with channel and message; it may change
+      # @return [Integer] listener id
+      def add(key, entry)
+        # The first message may come before this returns, and waits there.
+        @lock.synchronize { @worker.listen(*key).tap { |id| @entries[id] = entry } }
+      end
+
+      # @param id [Integer] listener id
+      def remove(id)
+        @lock.synchronize { @entries.delete(id) }
+        @worker.unlisten(id)
+      end
+
+      # Calls the block. One call at a time for each listener, in the order of the messages.
+      # @param id [Integer] listener id
+      # @param channel [String]
+      # @param message [String]
+      def published(id, channel, message)
+        @lock.synchronize { @entries[id] }&.block&.call(channel, message)
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @log.error("the block of a subscription raised, for the channel #{channel}", e)
+      end
+    end
+  end
+end

@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+require_relative "client_callbacks"
+require_relative "payload"
+require_relative "../pub_sub"
+
+module Volador
+  module Push
+    # One push connection as the `rack.upgrade?` draft has it: the argument of every callback. All methods may be called
+    # from any thread and return at once.
+    class Client
+      #   id  of the native listener;  block  called with channel and message
+      Listener = Struct.new(:id, :block)
+      private_constant :Listener
+
+      # @return [Hash] the request's env, the very Hash that the application had
+      attr_reader :env
+      # @return [Symbol] :websocket or :sse
+      attr_reader :protocol
+      # @api private
+      # @return [ClientCallbacks]
+      attr_reader :callbacks
+
+      # @api private
+      # @param connection [Native::Connection]
+      # @param env [Hash]
+      # @param protocol [Symbol]
+      # @param handler [Object] env['rack.upgrade']
+      # @param log [Log]
+      def initialize(connection, env, protocol, handler, log)
+        @connection = connection
+        @env = env
+        @protocol = protocol
+        @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log)
+        @lock = Mutex.new
+        @ended = false
+        # By PubSub::Channel.key: a Listener, or :direct. nil until there is one.
+        @subscriptions = nil
+      end
+
+      # Sends one message (WebSocket: text when the String is valid UTF-8, binary when it is BINARY) or one event (SSE).
+      # @param data [String]
+      # @return [Boolean] false once the connection is closed
+      # @raise [TypeError] for anything but a String
+      def write(data)
+        raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first" unless data.is_a?(String)
+
+        @connection.write(Payload.of(data))
+      end
+
+      # Closes the connection once what was written has been sent. Closing twice is fine.
+      # @return [nil]
+      def close
+        @connection.close(1000)
+      end
+
+      # @return [Boolean] false once the connection is closed, or about to be
+      def open?
+        @connection.open?
+      end
+
+      # @return [Integer] messages that wait to be sent, as last told by the gateway; -1 once the connection is closed
+      def pending
+        @connection.open? ? @connection.pending : -1
+      end
+
+      # @return [Object] whose callbacks are called
+      def handler
+        @callbacks.handler
+      end
+
+      # Calls the `on_close` of the handler that there is, and the `on_open` of the new one. Waits for a callback of this
+      # connection that runs in another thread.
+      # @param handler [Object] a class stands for a new instance, unless it has callbacks itself
+      def handler=(handler)
+        @callbacks.replace(handler)
+      end
+
+      # @return [true] there are {#subscribe}, {#unsubscribe} and {#publish}
+      def pubsub?
+        true
+      end
+
+      # Subscribes the connection until it ends. Without a block the client gets the messages, and Ruby has nothing to do
+      # with them. A second subscription to the same channel, with the same match, replaces the first.
+      # @param channel [String, Symbol]
+      # @param match [nil, :glob, :subject] exactly this channel, or a pattern
+      # @yieldparam channel [String] the one that was published to
+      # @yieldparam message [String] UTF-8 for text, BINARY for binary. The block never runs at the same time as another
+      #   callback of this connection; what it raises is logged
+      # @return [PubSub::Subscription, nil] nil once the connection is closed
+      # @raise [TypeError, ArgumentError] for what can't be a channel
+      def subscribe(channel, match: nil, &block)
+        key = PubSub::Channel.key(channel, match)
+        @lock.synchronize do
+          return nil if @ended || !@connection.open?
+
+          current = @subscriptions && @subscriptions[key]
+          subscription = block ? listen(key, current, block) : direct(key, current)
+          return nil unless subscription
+
+          (@subscriptions ||= {})[key] = subscription
+          PubSub.engines.subscribed(key) unless current
+        end
+        PubSub::Subscription.new(self, key)
+      end
+
+      # @param channel [String, Symbol]
+      # @param match [nil, :glob, :subject] as it was subscribed to
+      # @return [Boolean] whether there was such a subscription
+      def unsubscribe(channel, match: nil)
+        key = PubSub::Channel.key(channel, match)
+        @lock.synchronize do
+          current = @subscriptions&.delete(key)
+          return false unless current
+
+          forget(key, current)
+          PubSub.engines.unsubscribed(key)
+        end
+        true
+      end
+
+      # See {Volador.publish}.
+      # @return [Boolean]
+      def publish(channel, message, engine: nil)
+        PubSub.publish(channel, message, engine: engine)
+      end
+
+      # @return [String]
+      def inspect
+        "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
+      end
+
+      # Closes with 1011, "an unexpected condition": a callback has raised.
+      # @api private
+      # @return [nil]
+      def fail
+        @connection.close(1011)
+      end
+
+      # Runs the block of a listener; what is left of one that was unsubscribed is dropped.
+      # @api private
+      def published(id, channel, message)
+        listener = @lock.synchronize do
+          @subscriptions&.each_value&.find { |one| one.is_a?(Listener) && one.id == id }
+        end
+        listener&.block&.call(channel, message)
+      end
+
+      # The connection has ended, and its subscriptions in the gateway with it.
+      # @api private
+      def ended
+        keys = @lock.synchronize do
+          @ended = true
+          @subscriptions.tap { @subscriptions = nil }&.keys
+        end
+        keys&.each { |key| PubSub.engines.unsubscribed(key) }
+      end
+
+      private
+
+      # @return [Listener, nil] nil once the connection is closed
+      def listen(key, current, block)
+        if current.is_a?(Listener)
+          current.block = block
+          return current
+        end
+        forget(key, current) if current
+        id = @connection.listen(*key)
+        id && Listener.new(id, block)
+      end
+
+      # @return [Symbol, nil] nil once the connection is closed
+      def direct(key, current)
+        return current if current == :direct
+
+        forget(key, current) if current
+        @connection.subscribe(*key) ? :direct : nil
+      end
+
+      def forget(key, subscription)
+        subscription == :direct ? @connection.unsubscribe(*key) : @connection.unlisten(subscription.id)
+      end
+    end
+  end
+end

@@ -1,0 +1,128 @@
+# frozen_string_literal: true
+
+require "monitor"
+require_relative "callbacks"
+
+module Volador
+  module Push
+    # The draft's form: `env['rack.upgrade'] = handler`. Every callback gets the {Client} and is optional. `on_open` runs
+    # after the handshake and before any other callback.
+    class ClientCallbacks < Callbacks
+      # All that a handler may have.
+      NAMES = %i[on_open on_message on_drained on_shutdown on_close].freeze
+      # Of a WebSocket's client when the server stops (RFC 6455 §7.4.1).
+      GOING_AWAY = 1001
+      # Messages, drained and shutdown, by the bits of the extension: a later handler may want what this one does not.
+      ALL_EVENTS = 1 | 2 | 4
+      private_constant :ALL_EVENTS, :GOING_AWAY
+
+      # An application may give a class, whose instances are then the handlers, one per connection.
+      # @param given [Object] env['rack.upgrade']
+      # @return [Object] the handler
+      def self.handler(given)
+        given.is_a?(Class) && !any?(given) ? given.new : given
+      end
+
+      # @return [Boolean] whether the object has a callback
+      def self.any?(object)
+        NAMES.any? { |name| object.respond_to?(name) }
+      end
+
+      # @param handler [Object]
+      # @param client [Client]
+      # @param connection [Native::Connection]
+      # @param log [Log]
+      def initialize(handler, client, connection, log)
+        super(handler, client, log)
+        @client = client
+        @connection = connection
+        @opened = false
+        # The extension lets no events overlap; this holds back a new handler, which any thread may set. Reentrant, since
+        # a callback may set it.
+        @lock = Monitor.new
+      end
+
+      # @return [Integer, nil] nil for a handler without any callback, which nobody could give another
+      def interest
+        ALL_EVENTS if ClientCallbacks.any?(@handler)
+      end
+
+      def opened
+        @lock.synchronize do
+          @opened = true
+          run(:on_open)
+        end
+      end
+
+      def message(data)
+        @lock.synchronize do
+          @handler.on_message(@client, data) if @handler.respond_to?(:on_message)
+        rescue ClosedError
+          nil # Another client has left, to whose writer this one wrote.
+        rescue Exception => e # rubocop:disable Lint/RescueException
+          failed(:on_message, e)
+        end
+      end
+
+      # Everything that waited for the client has been sent.
+      def drained
+        @lock.synchronize { run(:on_drained) }
+      end
+
+      # The server stops: the handler's last word, and the end.
+      def shutdown
+        @lock.synchronize { run(:on_shutdown) }
+      ensure
+        @connection.close(GOING_AWAY)
+      end
+
+      # A message for a subscription that has a block.
+      # @param listener [Integer]
+      # @param channel [String]
+      # @param message [String]
+      def published(listener, channel, message)
+        @lock.synchronize { @client.published(listener, channel, message) }
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @log.error("the block of a client's subscription raised, for the channel #{channel}", e)
+      end
+
+      # Calls `on_close` the first time, and only then; not when there was no `on_open` because the handshake failed.
+      def close
+        @lock.synchronize do
+          next if @closed
+
+          @closed = true
+          @client.ended
+          run(:on_close) if @opened
+        end
+      end
+
+      # The server is gone, and with it whatever the client was subscribed to. Nobody is told.
+      def abandon
+        @client.ended
+      end
+
+      # Another handler takes over: the old one is told that it is over, the new one that it begins.
+      # @param handler [Object] or a class, see {.handler}
+      def replace(handler)
+        handler = ClientCallbacks.handler(handler)
+        @lock.synchronize do
+          over = @closed || !@opened
+          run(:on_close) unless over
+          @handler = handler
+          run(:on_open) unless over
+        end
+      end
+
+      private
+
+      def run(callback)
+        @handler.public_send(callback, @client) if @handler.respond_to?(callback)
+      rescue ClosedError
+        nil
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        failed(callback, e)
+      end
+    end
+  end
+end

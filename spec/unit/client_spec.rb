@@ -1,0 +1,251 @@
+# frozen_string_literal: true
+
+RSpec.describe Volador::Push::Client do
+  let(:printed) { StringIO.new }
+  let(:log) { Volador::Log.new(printed) }
+  let(:connection) { Fakes::Connection.new(7) }
+  let(:env) { Fakes.env("/push") }
+  let(:client) { described_class.new(connection, env, :websocket, recorder, log) }
+  let(:callbacks) { client.callbacks }
+  let(:heard) { [] }
+  let(:recorder) { recorder_of(heard) }
+
+  # @return [Object] a handler that notes which callback it was called with
+  def recorder_of(heard, name = nil)
+    Class.new do
+      %i[on_open on_message on_drained on_shutdown on_close].each do |callback|
+        define_method(callback) { |_client, *data| heard << [name, callback, *data].compact }
+      end
+    end.new
+  end
+
+  # @return [Object] a handler with this one callback
+  def handler(callback, &block)
+    Object.new.tap { |object| object.define_singleton_method(callback, &block) }
+  end
+
+  def client_of(handler)
+    described_class.new(connection, env, :websocket, handler, log)
+  end
+
+  after { callbacks.abandon }
+
+  it "has the request's env, its protocol and its handler" do
+    expect(client).to have_attributes(env: equal(env), protocol: :websocket, handler: equal(recorder))
+    expect(client).to be_pubsub
+    expect(client.inspect).to eq "#<Volador::Push::Client websocket open>"
+  end
+
+  it "writes Strings as they are, other encodings as UTF-8" do
+    expect(["text", "\xff".b, "h\u00e4".encode("ISO-8859-1")].map { |data| client.write(data) }).to all(be true)
+    expect(connection.sent).to eq ["text", "\xff".b, "h\u00e4"]
+    expect(connection.sent.map(&:encoding)).to eq [Encoding::UTF_8, Encoding::BINARY, Encoding::UTF_8]
+  end
+
+  [nil, 1, :symbol, { a: 1 }].each do |object|
+    it "raises TypeError for a write of #{object.inspect}" do
+      expect { client.write(object) }.to raise_error(TypeError, /String, got #{object.class}/)
+    end
+  end
+
+  it "answers false, -1 and nil once it is closed" do
+    expect([client.open?, client.pending]).to eq [true, 0]
+    expect(client.close).to be_nil
+    expect(client.close).to be_nil
+    expect([client.open?, client.write("x"), client.pending, client.subscribe("a"), client.subscribe("a") { nil }])
+      .to eq [false, false, -1, nil, nil]
+    expect(connection.code).to eq 1000
+  end
+
+  describe "callbacks" do
+    it "get the client, and on_close comes once" do
+      client
+      callbacks.opened
+      callbacks.message("hi")
+      callbacks.drained
+      callbacks.close
+      callbacks.close
+      expect(heard).to eq [[:on_open], [:on_message, "hi"], [:on_drained], [:on_close]]
+    end
+
+    it "are each of them optional" do
+      callbacks = client_of(Object.new).callbacks
+      expect(callbacks.interest).to be_nil
+      callbacks.opened
+      callbacks.message("hi")
+      callbacks.drained
+      callbacks.close
+      expect(connection).to be_open
+      expect(client_of(handler(:on_open) { |_client| nil }).callbacks.interest).to eq 7
+    end
+
+    it "close with 1001 after on_shutdown" do
+      callbacks = client_of(handler(:on_shutdown) { |client| client.write("bye") }).callbacks
+      callbacks.opened
+      callbacks.shutdown
+      expect([connection.sent, connection.code]).to eq [["bye"], 1001]
+    end
+
+    it "leave out on_close when the handshake failed, and there was no on_open" do
+      callbacks.close
+      expect(heard).to be_empty
+    end
+
+    { on_open: :opened, on_message: [:message, "hi"], on_drained: :drained, on_shutdown: :shutdown, on_close: :close }
+      .each do |callback, call|
+      it "log an exception of #{callback} and close with 1011" do
+        callbacks = client_of(handler(callback) { |*| raise NotImplementedError, "oops" }).callbacks
+        callbacks.opened
+        callbacks.public_send(*call) unless callback == :on_open
+        expect(connection.code).to eq 1011
+        expect(printed.string).to match(/ERROR: #{callback} of Object raised, its connection is closed: oops/)
+      end
+    end
+
+    it "of a module or a class are called on it, a class without any is made an instance of" do
+      calls = []
+      mod = Module.new { define_singleton_method(:on_open) { |_client| calls << self } }
+      own = Class.new { define_singleton_method(:on_open) { |_client| calls << self } }
+      plain = Class.new { define_method(:on_open) { |_client| calls << self.class } }
+      [mod, own, plain].each { |given| client_of(given).callbacks.opened }
+      expect(calls).to eq [mod, own, plain]
+      expect(client_of(plain).handler).to be_a plain
+    end
+  end
+
+  describe "#handler=" do
+    it "calls on_close of the old one, then on_open of the new one, which has the rest" do
+      callbacks.opened
+      client.handler = other = recorder_of(heard, :other)
+      callbacks.message("hi")
+      callbacks.close
+      expect(client.handler).to equal other
+      expect(heard).to eq [[:on_open], [:on_close], %i[other on_open], [:other, :on_message, "hi"], %i[other on_close]]
+    end
+
+    it "may be used inside of a callback" do
+      heard = self.heard
+      other = recorder_of(heard, :other)
+      callbacks = client_of(handler(:on_message) { |client, _data| client.handler = other }).callbacks
+      callbacks.opened
+      callbacks.message("one")
+      callbacks.message("two")
+      expect(heard).to eq [%i[other on_open], [:other, :on_message, "two"]]
+    end
+
+    it "waits for a callback that runs in another thread" do
+      gate = Queue.new
+      running = Queue.new
+      heard = self.heard
+      slow = handler(:on_message) do |_client, _data|
+        running << true
+        gate.pop
+        heard << :message_over
+      end
+      client = client_of(slow)
+      client.callbacks.opened
+      busy = Thread.new { client.callbacks.message("hi") }
+      running.pop
+      setter = Thread.new { client.handler = recorder_of(heard, :other) }
+      Deadline.until("the thread to wait") { setter.stop? }
+      gate << true
+      [busy, setter].each(&:join)
+      expect(heard).to eq [:message_over, %i[other on_open]]
+    end
+
+    it "calls nothing once the connection is closed" do
+      callbacks.opened
+      callbacks.close
+      client.handler = recorder_of(heard, :other)
+      expect(heard).to eq [[:on_open], [:on_close]]
+    end
+  end
+
+  describe "#subscribe" do
+    let(:got) { [] }
+
+    def block(name)
+      got = self.got
+      ->(channel, message) { got << [name, channel, message] }
+    end
+
+    it "leaves a subscription without a block to the gateway" do
+      subscription = client.subscribe(:news)
+      expect(subscription).to have_attributes(channel: "news", match: nil)
+      expect(subscription).to eq "news"
+      client.subscribe("n*", match: :glob)
+      client.subscribe("a.>", match: :subject)
+      expect(connection.told).to eq [[:subscribe, "news", nil], [:subscribe, "n*", :glob], [:subscribe, "a.>", :subject]]
+    end
+
+    it "calls the block with channel and message" do
+      client.subscribe("news", &block(:one))
+      callbacks.published(1, "news", "hello")
+      callbacks.published(2, "news", "of another time")
+      expect(got).to eq [[:one, "news", "hello"]]
+    end
+
+    it "replaces: block by block, block by direct, direct by block, direct by direct" do
+      client.subscribe("news", &block(:one))
+      client.subscribe("news", &block(:two))
+      callbacks.published(1, "news", "hello")
+      expect(got).to eq [[:two, "news", "hello"]]
+      client.subscribe(:news)
+      client.subscribe("news")
+      callbacks.published(1, "news", "late")
+      client.subscribe("news", &block(:three))
+      callbacks.published(2, "news", "again")
+      expect(got.last).to eq [:three, "news", "again"]
+      expect(got.size).to eq 2
+      expect(connection.told).to eq [[:listen, "news", nil, 1], [:unlisten, 1], [:subscribe, "news", nil],
+                                     [:unsubscribe, "news", nil], [:listen, "news", nil, 2]]
+    end
+
+    it "takes a channel and a pattern of the same name for two" do
+      client.subscribe("a")
+      client.subscribe("a", match: :glob)
+      expect(client.unsubscribe("a")).to be true
+      expect(client.unsubscribe("a")).to be false
+      expect(client.unsubscribe("a", match: :glob)).to be true
+    end
+
+    it "takes the same bytes in another encoding for the same" do
+      client.subscribe("h\u00e4")
+      expect(client.unsubscribe("h\u00e4".b)).to be true
+    end
+
+    it "ends by the subscription as well" do
+      subscription = client.subscribe("news", &block(:one))
+      expect([subscription.unsubscribe, subscription.unsubscribe]).to eq [true, false]
+      callbacks.published(1, "news", "late")
+      expect(got).to be_empty
+      expect(connection.told.last).to eq [:unlisten, 1]
+    end
+
+    it "logs what a block raises, and the connection stays open" do
+      client.subscribe("news") { |_channel, _message| raise "oops" }
+      callbacks.published(1, "news", "hello")
+      expect(connection).to be_open
+      expect(printed.string).to match(/ERROR: the block of a client's subscription raised, for the channel news: oops/)
+    end
+
+    it "ends with the connection" do
+      before = Volador::PubSub.engines.size
+      client.subscribe("only here") { |*| nil }
+      expect(Volador::PubSub.engines.size).to eq before + 1
+      callbacks.opened
+      callbacks.close
+      expect(Volador::PubSub.engines.size).to eq before
+      expect(client.subscribe("only here")).to be_nil
+    end
+
+    [[1, {}, TypeError], ["", {}, ArgumentError], ["x" * 1025, {}, ArgumentError], ["a", { match: :regexp }, ArgumentError],
+     ["a.>.b", { match: :subject }, ArgumentError], [(["a"] * 33).join("."), { match: :subject }, ArgumentError]]
+      .each do |channel, options, error|
+      it "raises #{error} for #{channel.inspect[0, 20]} #{options}" do
+        expect { client.subscribe(channel, **options) }.to raise_error(error)
+        expect(connection.told).to be_empty
+      end
+    end
+  end
+end
