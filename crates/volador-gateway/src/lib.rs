@@ -41,7 +41,24 @@ mod socket;
 mod stats;
 mod streams;
 
+use volador_hub::channel::Filter;
+use volador_proto::link::Match;
+
 pub use config::{BindAddress, Config, SlowClient};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayHandle, WorkerLink};
 pub use stats::Stats;
+
+/// Whether a text can be the name of a channel, or a pattern for names, in a subscription. Frames with others are
+/// dropped, so the application is to be told before.
+///
+/// # Errors
+/// What is wrong, and what to write instead.
+pub fn check_channel(name: &[u8], matching: Match) -> Result<(), String> {
+    let filter = match matching {
+        Match::Exact => Filter::exact(name),
+        Match::Glob => Filter::glob(name),
+        Match::Subject => Filter::subject(name),
+    };
+    filter.map(drop).map_err(|error| error.to_string())
+}

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  gateway ──deliver──▶ Worker ──▶ JobQueue ──take──▶ Seat (one per application thread)
-//!     ▲                   │ PushStream (mailbox)         │
+//!     ▲                   │ Mailbox                      │
 //!     └──Outlet──────── Outboxes ◀── frames ─────────────┘
 //! ```
 //!
@@ -13,7 +13,9 @@
 //! | `seat`     | [`Seat`]: takes jobs, answers them                                        |
 //! | `response` | a streamed response: what goes as chunks, what into the spool file        |
 //! | `spool`    | the unlinked file for what a slow client has not taken yet                |
-//! | `push`     | [`PushStream`]: one push connection and its mailbox                       |
+//! | `push`     | [`PushStream`]: one push connection                                       |
+//! | `listeners`| the worker's own subscriptions to channels, and who is told               |
+//! | `mailbox`  | the events of a push connection or a listener, told one after the other   |
 //! | `queue`    | the jobs, and the seats that are parked for them                          |
 //! | `wake`     | the policy: which delivery wakes a parked seat                            |
 //! | `outbox`   | frames on their way to the gateway, per shard                             |
@@ -22,13 +24,15 @@
 //! | `signal`   | how a waiting seat is woken                                               |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
-//! [`PushStream`] or broadcast. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
+//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
 //!
 //! The crate may not know Ruby, the gateway, sockets or an async runtime.
 #![forbid(unsafe_code)]
 
 mod error;
 mod flush;
+mod listeners;
+mod mailbox;
 mod outbox;
 mod push;
 mod queue;
@@ -41,7 +45,8 @@ mod watcher;
 mod worker;
 
 pub use error::WriteError;
+pub use mailbox::Event;
 pub use outbox::Outlet;
-pub use push::{Event, PushStream};
+pub use push::PushStream;
 pub use seat::{Seat, Taken, Waiter};
 pub use worker::{Options, Worker};

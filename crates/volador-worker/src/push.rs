@@ -1,22 +1,10 @@
-//! [`PushStream`]: one push connection as the application sees it, and the mailbox of its events.
+//! [`PushStream`]: one push connection as the application sees it.
 
-use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
-};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use bytes::Bytes;
-use parking_lot::Mutex;
-use volador_proto::link::{Payload, StreamId};
+use volador_proto::link::{Interest, StreamId};
 
-/// Something that happened on a push connection.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The client sent a message.
-    Message(Payload, Bytes),
-    /// The connection has ended; the last event of a stream. The number is the close code (RFC 6455 §7.4).
-    Close(u16),
-}
+use crate::mailbox::{Event, Mailbox};
 
 /// The handshake has been answered, one way or the other.
 const ANSWERED: u8 = 1;
@@ -25,25 +13,26 @@ const CLOSED: u8 = 2;
 /// The connection has ended, or its handshake was refused, or its client left before the answer.
 const GONE: u8 = 4;
 
+/// There is a handler, which wants to know of the end.
+const HANDLER: u8 = 1;
+/// It wants the client's messages.
+const MESSAGES: u8 = 2;
+/// It wants to know when everything has been sent.
+const DRAINED: u8 = 4;
+/// It wants to know that the server stops.
+const SHUTDOWN: u8 = 8;
+
 /// One push request and the connection that it may become.
-///
-/// Its events are handled one after the other, in order. For that the mailbox is *held* by at most one seat, or by the
-/// place in the queue that will bring it to a seat.
 #[derive(Debug)]
 pub struct PushStream {
     id: StreamId,
     /// ANSWERED, CLOSED and GONE, in any combination. Bits are only ever added.
     state: AtomicU8,
-    /// Whether the application wants the events.
-    handler: AtomicBool,
-    mailbox: Mutex<Mailbox>,
-}
-
-#[derive(Debug)]
-struct Mailbox {
-    /// Not handled yet. Bounded by the gateway, which stops to read when too many messages are unanswered.
-    events: VecDeque<Event>,
-    held: bool,
+    /// What the application wants to be told: HANDLER, with any of MESSAGES, DRAINED and SHUTDOWN, or nothing.
+    wants: AtomicU8,
+    /// Messages that wait for the client, as the gateway said last.
+    backlog: AtomicU32,
+    mailbox: Mailbox,
 }
 
 impl PushStream {
@@ -53,8 +42,9 @@ impl PushStream {
         Self {
             id,
             state: AtomicU8::new(0),
-            handler: AtomicBool::new(false),
-            mailbox: Mutex::new(Mailbox { events: VecDeque::new(), held: true }),
+            wants: AtomicU8::new(0),
+            backlog: AtomicU32::new(0),
+            mailbox: Mailbox::new(true),
         }
     }
 
@@ -69,15 +59,32 @@ impl PushStream {
         self.state.load(Ordering::Acquire) & (CLOSED | GONE) == 0
     }
 
-    /// The handshake is accepted. Returns whether the end is to be told now: the client had left before.
-    pub(crate) fn open(&self, handler: bool) -> bool {
-        self.handler.store(handler, Ordering::Release);
-        self.state.fetch_or(ANSWERED, Ordering::AcqRel) & GONE != 0 && handler
+    /// Messages that wait for the client, as the gateway said last: it does for handlers that want messages, or to know
+    /// when everything has been sent. None once the connection is closed.
+    pub fn pending(&self) -> Option<u32> {
+        self.is_open().then(|| self.backlog.load(Ordering::Relaxed))
     }
 
-    /// There will be no push connection.
+    /// So many messages wait for the client.
+    pub(crate) fn set_backlog(&self, messages: u32) {
+        self.backlog.store(messages, Ordering::Relaxed);
+    }
+
+    /// The handshake is accepted. `interest` is the handler's; without a handler nothing is told. Returns whether the end
+    /// is to be told now: the client had left before.
+    pub(crate) fn open(&self, interest: Option<Interest>) -> bool {
+        let wants = interest.map_or(0, |Interest { messages, drained, shutdown }| {
+            let flag = |wanted: bool, flag: u8| if wanted { flag } else { 0 };
+            HANDLER | flag(messages, MESSAGES) | flag(drained, DRAINED) | flag(shutdown, SHUTDOWN)
+        });
+        self.wants.store(wants, Ordering::Release);
+        self.state.fetch_or(ANSWERED, Ordering::AcqRel) & GONE != 0 && wants != 0
+    }
+
+    /// There will be no push connection, and nothing is told of it.
     pub(crate) fn refuse(&self) {
         self.state.fetch_or(ANSWERED | GONE, Ordering::AcqRel);
+        self.mailbox.shut();
     }
 
     /// The connection has ended. Returns whether that is to be told: if the handshake is not answered, [`Self::open`]
@@ -96,32 +103,25 @@ impl PushStream {
         self.state.load(Ordering::Acquire) & ANSWERED == 0
     }
 
-    /// Whether events are wanted.
+    /// Whether the application has a handler.
     pub(crate) fn has_handler(&self) -> bool {
-        self.handler.load(Ordering::Acquire)
+        self.wants.load(Ordering::Acquire) & HANDLER != 0
     }
 
-    /// Adds an event. Returns whether the stream must be queued: the caller then has the mailbox for it.
-    pub(crate) fn post(&self, event: Event) -> bool {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.events.push_back(event);
-        !std::mem::replace(&mut mailbox.held, true)
+    /// Whether this event is to be told. What a listener is told was asked for by listening.
+    pub(crate) fn wants(&self, event: &Event) -> bool {
+        let flag = match event {
+            Event::Message(..) => MESSAGES,
+            Event::Drained => DRAINED,
+            Event::Shutdown => SHUTDOWN,
+            Event::Close(_) => HANDLER,
+            Event::Published { .. } => return true,
+        };
+        self.wants.load(Ordering::Acquire) & flag != 0
     }
 
-    /// The next event, for whoever holds the mailbox.
-    pub(crate) fn next(&self) -> Option<Event> {
-        self.mailbox.lock().events.pop_front()
-    }
-
-    /// Lets the mailbox go, unless there are more events: then true, and the caller queues the stream again.
-    pub(crate) fn let_go(&self) -> bool {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.held = !mailbox.events.is_empty();
-        if !mailbox.held {
-            // Ten thousand quiet connections must not keep the memory of their liveliest moment.
-            mailbox.events = VecDeque::new();
-        }
-        mailbox.held
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 }
 
@@ -129,47 +129,23 @@ impl PushStream {
 mod tests {
     use super::*;
 
-    fn text(s: &'static str) -> Event {
-        Event::Message(Payload::Text, s.into())
-    }
-
-    #[test]
-    fn events_wait_until_the_request_is_answered() {
-        let push = PushStream::new(StreamId::NONE);
-        assert!(!push.post(text("early")));
-        assert!(push.let_go(), "to be queued now");
-        assert_eq!(push.next(), Some(text("early")));
-        assert!(!push.let_go());
-    }
-
-    #[test]
-    fn only_the_first_event_of_a_quiet_stream_queues_it() {
-        let push = PushStream::new(StreamId::NONE);
-        assert!(!push.let_go());
-        assert!(push.post(text("one")));
-        assert!(!push.post(text("two")));
-        assert_eq!(push.next(), Some(text("one")));
-        assert!(!push.post(Event::Close(1000)));
-        assert!(push.let_go());
-        assert_eq!((push.next(), push.next()), (Some(text("two")), Some(Event::Close(1000))));
-        assert!(!push.let_go());
-    }
+    const MESSAGES: Option<Interest> = Some(Interest::MESSAGES);
 
     #[test]
     fn end_is_told_once_whether_it_comes_before_or_after_the_answer() {
         let push = PushStream::new(StreamId::NONE);
         assert!(push.is_open());
-        assert_eq!((push.end(), push.open(true)), (false, true));
+        assert_eq!((push.end(), push.open(MESSAGES)), (false, true));
         assert!(!push.is_open());
         let push = PushStream::new(StreamId::NONE);
-        assert_eq!((push.open(true), push.end(), push.end()), (false, true, false));
+        assert_eq!((push.open(MESSAGES), push.end(), push.end()), (false, true, false));
         assert!(!push.is_open());
     }
 
     #[test]
     fn end_is_not_told_without_a_handler() {
         let push = PushStream::new(StreamId::NONE);
-        assert_eq!((push.end(), push.open(false)), (false, false));
+        assert_eq!((push.end(), push.open(None)), (false, false));
     }
 
     #[test]
@@ -178,6 +154,31 @@ mod tests {
         assert!(push.close());
         assert!(!push.close());
         assert!(!push.is_open());
-        assert_eq!((push.open(true), push.end()), (false, true));
+        assert_eq!((push.open(MESSAGES), push.end()), (false, true));
+    }
+
+    #[test]
+    fn handler_is_told_what_it_wants_and_the_end() {
+        let told = |interest| {
+            let push = PushStream::new(StreamId::NONE);
+            push.open(interest);
+            let message = Event::Message(volador_proto::link::Payload::Text, "".into());
+            [message, Event::Drained, Event::Shutdown, Event::Close(1000)].map(|event| push.wants(&event))
+        };
+        assert_eq!(told(None), [false; 4]);
+        assert_eq!(told(Some(Interest::NONE)), [false, false, false, true]);
+        assert_eq!(told(MESSAGES), [true, false, false, true]);
+        assert_eq!(told(Some(Interest { drained: true, ..Interest::NONE })), [false, true, false, true]);
+        assert_eq!(told(Some(Interest::ALL)), [true; 4]);
+    }
+
+    #[test]
+    fn pending_is_what_was_said_last_until_the_close() {
+        let push = PushStream::new(StreamId::NONE);
+        assert_eq!(push.pending(), Some(0));
+        push.set_backlog(7);
+        assert_eq!(push.pending(), Some(7));
+        push.close();
+        assert_eq!(push.pending(), None);
     }
 }

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use volador_proto::link::{Request, StreamId};
 
 use crate::{
+    listeners::Recipient,
     push::PushStream,
     response::Flow,
     signal::{self, Signal},
@@ -39,8 +40,8 @@ pub(crate) enum Job {
         /// Its push stream, when it asks for a transport.
         push: Option<Arc<PushStream>>,
     },
-    /// A push stream has an event; its mailbox is held by this job.
-    Event(Arc<PushStream>),
+    /// Somebody has an event; the mailbox is held by this job.
+    Event(Recipient),
 }
 
 /// What a seat found in the queue.
@@ -296,7 +297,7 @@ mod tests {
     use super::*;
 
     fn event() -> Job {
-        Job::Event(Arc::new(PushStream::new(StreamId::NONE)))
+        Job::Event(Recipient::Stream(Arc::new(PushStream::new(StreamId::NONE))))
     }
 
     fn open() -> JobQueue {

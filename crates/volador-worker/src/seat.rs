@@ -7,8 +7,10 @@ use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 use crate::{
     error::WriteError,
     flush::Haste,
+    listeners::Recipient,
+    mailbox::Event,
     outbox::Outboxes,
-    push::{Event, PushStream},
+    push::PushStream,
     queue::{Job, Popped, SeatState},
     response::{Flow, ResponseStream},
     signal,
@@ -31,7 +33,8 @@ pub(crate) fn push_haste() -> Haste {
 pub enum Taken {
     /// A request, which is now the seat's current job.
     Request(Box<Request>),
-    /// An event of a push stream, which is now the seat's current job; it is complete at the next take.
+    /// An event, which is now the seat's current job; it is complete at the next take. The id is that of its push stream.
+    /// Listeners of the worker have ids too, with the shard 255, which no stream has.
     Event(StreamId, Event),
     /// Nothing now: park, then try again.
     Empty,
@@ -43,7 +46,7 @@ pub enum Taken {
 enum Current {
     None,
     Request { stream: StreamId, push: Option<Arc<PushStream>>, answer: Answer },
-    Event(Arc<PushStream>, /** Whether the gateway waits to hear that it was handled. */ bool),
+    Event(Recipient, /** Whether the gateway waits to hear that it was handled. */ bool),
 }
 
 #[derive(Debug)]
@@ -143,27 +146,32 @@ impl Seat {
     /// Completes the current job and takes the next. An unanswered or unfinished request is cut off.
     pub fn take(&mut self) -> Taken {
         self.complete();
-        let (popped, call_watcher) = self.core.queue.take(&self.state);
-        if call_watcher {
-            self.core.watcher.call();
-        }
-        IN_JOB.set(matches!(popped, Popped::Job(_)));
-        match popped {
-            Popped::Job(Job::Request { stream, request, push }) => {
-                self.current = Current::Request { stream, push, answer: Answer::Missing };
-                Taken::Request(request)
+        loop {
+            let (popped, call_watcher) = self.core.queue.take(&self.state);
+            if call_watcher {
+                self.core.watcher.call();
             }
-            Popped::Job(Job::Event(push)) => match push.next() {
-                Some(event) => {
-                    let id = push.id();
-                    self.current = Current::Event(push, matches!(event, Event::Message(..)));
-                    Taken::Event(id, event)
+            IN_JOB.set(matches!(popped, Popped::Job(_)));
+            return match popped {
+                Popped::Job(Job::Request { stream, request, push }) => {
+                    self.current = Current::Request { stream, push, answer: Answer::Missing };
+                    Taken::Request(request)
                 }
-                // A held mailbox has an event, else it would not have been queued.
-                None => Taken::Empty,
-            },
-            Popped::Empty => Taken::Empty,
-            Popped::Stopped => Taken::Stopped,
+                Popped::Job(Job::Event(recipient)) => match recipient.mailbox().next() {
+                    Some(event) => {
+                        let id = recipient.id();
+                        self.current = Current::Event(recipient, matches!(event, Event::Message(..)));
+                        Taken::Event(id, event)
+                    }
+                    // Its listener has ended meanwhile.
+                    None => {
+                        self.let_go(recipient);
+                        continue;
+                    }
+                },
+                Popped::Empty => Taken::Empty,
+                Popped::Stopped => Taken::Stopped,
+            };
         }
     }
 
@@ -173,22 +181,22 @@ impl Seat {
             Current::None => {}
             Current::Request { push, .. } => {
                 if let Some(push) = push {
-                    self.let_go(push);
+                    self.let_go(Recipient::Stream(push));
                 }
             }
-            Current::Event(push, handled) => {
+            Current::Event(recipient, handled) => {
                 if handled {
-                    self.push(push.id(), |last| Haste::Answer { last }, |batch| batch.handled(push.id(), 1));
+                    let stream = recipient.id();
+                    self.push(stream, |last| Haste::Answer { last }, |batch| batch.handled(stream, 1));
                 }
-                self.let_go(push);
+                self.let_go(recipient);
             }
         }
     }
 
-    /// The mailbox's turn is over; if it has more, it goes to the end of the queue, so that no stream keeps the others
-    /// waiting.
-    fn let_go(&self, push: Arc<PushStream>) {
-        if push.let_go() && self.core.queue.requeue(Job::Event(push)) {
+    /// The mailbox's turn is over; if it has more, it goes to the end of the queue, so that none keeps the others waiting.
+    fn let_go(&self, recipient: Recipient) {
+        if recipient.mailbox().let_go() && self.core.queue.requeue(Job::Event(recipient)) {
             self.core.watcher.call();
         }
     }
@@ -301,19 +309,15 @@ impl Seat {
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.abort(stream));
     }
 
-    /// Accepts the handshake of the current request; ignored when it asks for no transport. `handler`: whether the
-    /// application wants the events.
-    pub fn upgrade<'a>(
-        &mut self,
-        handler: bool,
-        interest: Interest,
-        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    ) {
+    /// Accepts the handshake of the current request; ignored when it asks for no transport. `interest`: what the
+    /// application's handler wants to be told beside the end; None when there is no handler.
+    pub fn upgrade<'a>(&mut self, interest: Option<Interest>, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
         let (Some(stream), Some(push)) = (self.unanswered(), self.push_stream()) else { return };
-        if push.open(handler) {
+        if push.open(interest) {
             // The mailbox is held by this request, so this queues nothing yet.
-            push.post(Event::Close(NO_CLOSE));
+            push.mailbox().post(Event::Close(NO_CLOSE));
         }
+        let interest = interest.unwrap_or(Interest::NONE);
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, interest, fields));
         self.set_answer(Answer::Given);
     }
@@ -331,6 +335,7 @@ impl Seat {
         {
             push.refuse();
             self.core.forget(push.id());
+            self.core.unlisten_all(push.id());
         }
     }
 

@@ -4,16 +4,21 @@ use std::{
     collections::HashMap,
     fmt, io,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
 use parking_lot::{Mutex, RwLock};
-use volador_proto::link::{Batch, LinkError, Payload, StreamId, ToWorker};
+use volador_proto::link::{Batch, LinkError, ListenerId, Match, Payload, StreamId, ToWorker};
 
 use crate::{
+    listeners::{Listeners, Recipient},
+    mailbox::Event,
     outbox::{Outboxes, Outlet},
-    push::{Event, PushStream},
+    push::PushStream,
     queue::{Job, JobQueue, SeatState},
     response::Limits,
     seat::{Seat, push_haste},
@@ -23,6 +28,9 @@ use crate::{
 
 /// The close code of a connection that ended without a close handshake (RFC 6455 §7.1.5).
 pub(crate) const NO_CLOSE: u16 = 1006;
+
+/// The shard that tells the worker what is published: every shard has all publications, and one telling is enough.
+const LISTENING_SHARD: u8 = 0;
 
 /// How a worker treats slow clients of streamed responses.
 #[derive(Clone, Debug)]
@@ -46,6 +54,10 @@ pub(crate) struct Core {
     outboxes: OnceLock<Outboxes>,
     /// The push streams that something can still arrive for.
     streams: Mutex<HashMap<StreamId, Arc<PushStream>>>,
+    /// The worker's own subscriptions.
+    listeners: Mutex<Listeners>,
+    /// Nothing can be published any more.
+    stopped: AtomicBool,
     /// All seats; few.
     pub(crate) seats: RwLock<Vec<Arc<SeatState>>>,
     pub(crate) watcher: Watcher,
@@ -65,6 +77,8 @@ impl Worker {
             queue: JobQueue::new(),
             outboxes: OnceLock::new(),
             streams: Mutex::default(),
+            listeners: Mutex::default(),
+            stopped: AtomicBool::new(false),
             seats: RwLock::default(),
             watcher: Watcher::default(),
         };
@@ -93,7 +107,13 @@ impl Worker {
             });
         })?;
         *watcher = Some(thread);
-        let _ = self.core.outboxes.set(Outboxes::new(outlet));
+        {
+            let mut listeners = self.core.listeners.lock();
+            let _ = self.core.outboxes.set(Outboxes::new(outlet));
+            for (id, matching, name) in listeners.take_waiting() {
+                self.core.push(LISTENING_SHARD, |batch| batch.listen(id, matching, &name));
+            }
+        }
         if self.core.queue.open() {
             self.core.watcher.call();
         }
@@ -132,11 +152,75 @@ impl Worker {
         }
     }
 
+    /// Sends a message to every subscriber of a channel. Returns whether there is a gateway that is not about to stop.
+    pub fn publish(&self, channel: &[u8], payload: Payload, data: &[u8]) -> bool {
+        let Some(outboxes) = self.core.outboxes().filter(|_| !self.core.stopped.load(Ordering::Acquire)) else {
+            return false;
+        };
+        for shard in outboxes.shards() {
+            self.core.push(shard, |batch| batch.publish(channel, payload, data));
+        }
+        true
+    }
+
+    /// From now on the push connection gets what is published to these channels, straight from the gateway; also before
+    /// its handshake is answered. Returns whether it is open.
+    pub fn subscribe(&self, push: &PushStream, matching: Match, name: &[u8]) -> bool {
+        self.tell(push, |batch| batch.subscribe(push.id(), matching, name))
+    }
+
+    /// It no longer gets them. Returns whether it is open.
+    pub fn unsubscribe(&self, push: &PushStream, matching: Match, name: &[u8]) -> bool {
+        self.tell(push, |batch| batch.unsubscribe(push.id(), matching, name))
+    }
+
+    /// Tells what is published to these channels as events of the push connection, which end with it. None when it is
+    /// closed.
+    pub fn listen_for(&self, push: &Arc<PushStream>, matching: Match, name: &[u8]) -> Option<ListenerId> {
+        let mut listeners = self.core.listeners.lock();
+        // Under the lock: whoever ends the connection comes after this, or has been before and is seen here.
+        if !push.is_open() {
+            return None;
+        }
+        let id = listeners.add_to(push);
+        self.core.push(LISTENING_SHARD, |batch| batch.listen(id, matching, name));
+        Some(id)
+    }
+
+    /// Tells what is published to these channels as events with an id of the listener's own (see
+    /// [`Taken::Event`](crate::Taken::Event)), one after the other. Before a gateway is joined it is remembered.
+    pub fn listen(&self, matching: Match, name: &[u8]) -> ListenerId {
+        let mut listeners = self.core.listeners.lock();
+        let id = listeners.add();
+        if self.core.outboxes().is_some() {
+            self.core.push(LISTENING_SHARD, |batch| batch.listen(id, matching, name));
+        } else {
+            listeners.wait(id, matching, name);
+        }
+        id
+    }
+
+    /// Ends what [`Self::listen_for`] has begun for this push connection; any other id is ignored. Nothing more is told,
+    /// but for an event that a seat has taken already.
+    pub fn unlisten_for(&self, push: &PushStream, id: ListenerId) {
+        self.core.unlisten(id, Some(push.id()));
+    }
+
+    /// Ends what [`Self::listen`] has begun, as [`Self::unlisten_for`] does.
+    pub fn unlisten(&self, id: ListenerId) {
+        self.core.unlisten(id, None);
+    }
+
     /// Sends a message to one push connection, also before its handshake is answered. Returns whether it is open.
     pub fn write(&self, push: &PushStream, payload: Payload, data: &[u8]) -> bool {
+        self.tell(push, |batch| batch.write(push.id(), payload, data))
+    }
+
+    /// Tells the gateway something about a push connection that is open. Returns whether it is.
+    fn tell(&self, push: &PushStream, write: impl FnOnce(&mut Batch)) -> bool {
         let open = push.is_open();
         if open {
-            self.core.push(push.id().shard(), |batch| batch.write(push.id(), payload, data));
+            self.core.push(push.id().shard(), write);
         }
         open
     }
@@ -168,6 +252,7 @@ impl Worker {
 
     /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left.
     pub fn stop(&self) {
+        self.core.stopped.store(true, Ordering::Release);
         self.core.queue.stop();
     }
 }
@@ -187,6 +272,21 @@ impl Core {
         self.streams.lock().remove(&id);
     }
 
+    fn unlisten(&self, id: ListenerId, stream: Option<StreamId>) {
+        let mut listeners = self.listeners.lock();
+        if listeners.remove(id, stream) {
+            self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
+        }
+    }
+
+    /// A push connection has ended, and is marked so: its listeners end with it.
+    pub(crate) fn unlisten_all(&self, stream: StreamId) {
+        let mut listeners = self.listeners.lock();
+        for id in listeners.remove_all(stream) {
+            self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
+        }
+    }
+
     /// Acts on one frame. New jobs are added to `jobs`: one lock of the queue for the whole batch.
     fn receive(&self, stream: StreamId, frame: ToWorker, jobs: &mut Vec<Job>) {
         match frame {
@@ -199,14 +299,21 @@ impl Core {
                 jobs.push(Job::Request { stream, request, push });
             }
             ToWorker::Message(payload, data) => self.post(stream, Event::Message(payload, data), jobs),
-            // Not asked for by this worker.
-            ToWorker::Published { .. } | ToWorker::Backlog(_) | ToWorker::Drained | ToWorker::Shutdown => {}
-            ToWorker::Closed { code } => {
-                let push = self.streams.lock().remove(&stream);
-                if let Some(push) = push.filter(|push| push.end()) {
-                    Self::post_to(push, Event::Close(code), jobs);
+            ToWorker::Drained => self.post(stream, Event::Drained, jobs),
+            ToWorker::Shutdown => self.post(stream, Event::Shutdown, jobs),
+            ToWorker::Backlog(messages) => {
+                if let Some(push) = self.streams.lock().get(&stream) {
+                    push.set_backlog(messages);
                 }
             }
+            ToWorker::Published { listener, channel, payload, data } => {
+                let recipient = self.listeners.lock().get(listener).cloned();
+                // None: it has ended while the message was on its way.
+                if let Some(recipient) = recipient {
+                    Self::post_to(recipient, Event::Published { listener, channel, payload, data }, jobs);
+                }
+            }
+            ToWorker::Closed { code } => self.end(stream, code, jobs),
             ToWorker::Cancel => self.cancel(stream, jobs),
             ToWorker::Credit(bytes) => {
                 for seat in &*self.seats.read() {
@@ -223,24 +330,31 @@ impl Core {
     fn post(&self, stream: StreamId, event: Event, jobs: &mut Vec<Job>) {
         let push = self.streams.lock().get(&stream).cloned();
         // None: the stream was given up on this side while the message was on its way.
-        if let Some(push) = push {
-            Self::post_to(push, event, jobs);
+        if let Some(push) = push.filter(|push| push.wants(&event)) {
+            Self::post_to(Recipient::Stream(push), event, jobs);
         }
     }
 
-    fn post_to(push: Arc<PushStream>, event: Event, jobs: &mut Vec<Job>) {
-        if push.post(event) {
-            jobs.push(Job::Event(push));
+    fn post_to(recipient: Recipient, event: Event, jobs: &mut Vec<Job>) {
+        if recipient.mailbox().post(event) {
+            jobs.push(Job::Event(recipient));
         }
+    }
+
+    /// A push connection has ended, or will not come to be.
+    fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) {
+        let push = self.streams.lock().remove(&stream);
+        if let Some(push) = push.filter(|push| push.end()) {
+            Self::post_to(Recipient::Stream(push), Event::Close(code), jobs);
+        }
+        // Also those of a stream that was released: the end is told in any case.
+        self.unlisten_all(stream);
     }
 
     /// The client of a request that is not answered completely has left.
     fn cancel(&self, cancelled: StreamId, jobs: &mut Vec<Job>) {
-        let push = self.streams.lock().remove(&cancelled);
-        if let Some(push) = push.filter(|push| push.end()) {
-            // The answer that accepts the handshake is on its way and comes too late.
-            Self::post_to(push, Event::Close(NO_CLOSE), jobs);
-        }
+        // If it was a push request: the answer that accepts the handshake may be on its way and comes too late.
+        self.end(cancelled, NO_CLOSE, jobs);
         let in_batch = jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
         if let Some(at) = in_batch {
             jobs.remove(at);

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use magnus::{
-    Class, Error, Module, RModule, RString, Ruby, encoding::Coderange, encoding::EncodingCapable, method, typed_data,
+    Class, Error, Module, RModule, RString, Ruby, Value, encoding::Coderange, encoding::EncodingCapable, method,
+    typed_data,
 };
-use volador_proto::link::{FRAME_MAX, Payload};
+use volador_proto::link::{FRAME_MAX, ListenerId, Payload};
 use volador_worker::{PushStream, Worker};
 
 use crate::{
+    channel,
     error::{self, guarded},
     fork::Forked,
 };
@@ -51,6 +53,50 @@ impl Connection {
         })
     }
 
+    fn subscribe(ruby: &Ruby, this: &Self, name: RString, matching: Value) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            let matching = channel::matching(ruby, matching)?;
+            channel::check(ruby, name, matching)?;
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            Ok(worker.subscribe(push, matching, unsafe { name.as_slice() }))
+        })
+    }
+
+    fn unsubscribe(ruby: &Ruby, this: &Self, name: RString, matching: Value) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            let matching = channel::matching(ruby, matching)?;
+            channel::check(ruby, name, matching)?;
+            // SAFETY: as in `subscribe`.
+            Ok(worker.unsubscribe(push, matching, unsafe { name.as_slice() }))
+        })
+    }
+
+    fn listen(ruby: &Ruby, this: &Self, name: RString, matching: Value) -> Result<Option<u64>, Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            let matching = channel::matching(ruby, matching)?;
+            channel::check(ruby, name, matching)?;
+            // SAFETY: as in `subscribe`.
+            let id = worker.listen_for(push, matching, unsafe { name.as_slice() });
+            Ok(id.map(|ListenerId(id)| id))
+        })
+    }
+
+    fn unlisten(ruby: &Ruby, this: &Self, id: u64) -> Result<(), Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            worker.unlisten_for(push, ListenerId(id));
+            Ok(())
+        })
+    }
+
+    /// Messages that wait for the client; -1 once it is closed.
+    fn pending(ruby: &Ruby, this: &Self) -> Result<i64, Error> {
+        Ok(this.ends.get(ruby)?.push.pending().map_or(-1, i64::from))
+    }
+
     fn close(ruby: &Ruby, this: &Self, code: u16) -> Result<(), Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
@@ -88,6 +134,11 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("id", method!(Connection::id, 0))?;
     class.define_method("write", method!(Connection::write, 1))?;
+    class.define_method("subscribe", method!(Connection::subscribe, 2))?;
+    class.define_method("unsubscribe", method!(Connection::unsubscribe, 2))?;
+    class.define_method("listen", method!(Connection::listen, 2))?;
+    class.define_method("unlisten", method!(Connection::unlisten, 1))?;
+    class.define_method("pending", method!(Connection::pending, 0))?;
     class.define_method("close", method!(Connection::close, 1))?;
     class.define_method("open?", method!(Connection::is_open, 0))
 }

@@ -10,6 +10,7 @@
 //! | `worker`     | `Native::Worker`                                                              |
 //! | `seat`       | `Native::Seat`: takes jobs, answers them                                       |
 //! | `connection` | `Native::Connection`: one push connection                                      |
+//! | `channel`    | reads and checks names of channels                                             |
 //! | `env`        | the Rack environment of a request; `header_names` the keys of its fields        |
 //! | `response`   | reads and checks what the application answers                                   |
 //! | `options`    | reads the options Hash                                                         |
@@ -26,6 +27,7 @@
 // Only the init function that magnus generates is public, and nothing can be written above that.
 #![allow(missing_docs)]
 
+mod channel;
 mod connection;
 mod env;
 mod error;

@@ -9,7 +9,7 @@ use magnus::{
     DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, TypedData, Value, gc, method,
     prelude::*, typed_data, value::Opaque,
 };
-use volador_proto::link::{Interest, Payload, Request, Transport};
+use volador_proto::link::{Interest, ListenerId, Payload, Request, Transport};
 use volador_worker::{Event, Taken, Waiter, WriteError};
 
 use crate::{
@@ -335,17 +335,17 @@ impl Seat {
         })
     }
 
-    fn upgrade(ruby: &Ruby, this: &Self, headers: Value, handler: bool) -> Result<(), Error> {
+    fn upgrade(ruby: &Ruby, this: &Self, headers: Value, interest: Option<u8>) -> Result<(), Error> {
         guarded(ruby, || {
             if this.unanswered(ruby)?.transport.is_none() {
                 return Err(error::volador(ruby, "the request asks for no push connection"));
             }
+            let interest = interest.map(|bits| read_interest(ruby, bits)).transpose()?;
             let head = this.read_head(ruby, headers)?;
             let mut desk = this.unanswered(ruby)?;
-            let interest = Interest { messages: handler, ..Interest::NONE };
-            desk.seat.upgrade(handler, interest, head.fields());
+            desk.seat.upgrade(interest, head.fields());
             desk.head = head;
-            if !handler && this.connection.get().is_none() {
+            if interest.is_none() && this.connection.get().is_none() {
                 // Nobody has the Connection, so nobody can ask whether it is open.
                 if let (Some(push), worker) = (desk.seat.push_stream(), ruby.get_inner(this.worker)) {
                     worker.get(ruby)?.release(push);
@@ -380,19 +380,52 @@ impl Seat {
         guarded(ruby, || {
             let desk = this.desk(ruby)?;
             let Some(event) = &desk.event else { return Ok(None) };
-            let (name, value) = match event {
-                Event::Message(Payload::Text, data) => {
-                    ("message", ruby.enc_str_new(&data[..], ruby.utf8_encoding()).as_value())
+            let tuple = ruby.ary_new_capa(4);
+            let name = |name| tuple.push(ruby.to_symbol(name));
+            match event {
+                Event::Message(payload, data) => {
+                    name("message")?;
+                    tuple.push(message(ruby, *payload, data))?;
                 }
-                Event::Message(Payload::Binary, data) => ("message", ruby.str_from_slice(data).as_value()),
-                Event::Close(code) => ("close", code.into_value_with(ruby)),
-            };
-            let pair = ruby.ary_new_capa(2);
-            pair.push(ruby.to_symbol(name))?;
-            pair.push(value)?;
-            Ok(Some(pair))
+                Event::Drained => name("drained")?,
+                Event::Shutdown => name("shutdown")?,
+                Event::Published { listener: ListenerId(listener), channel, payload, data } => {
+                    name("published")?;
+                    tuple.push(*listener)?;
+                    tuple.push(text_if_valid(ruby, channel))?;
+                    tuple.push(message(ruby, *payload, data))?;
+                }
+                Event::Close(code) => {
+                    name("close")?;
+                    tuple.push(*code)?;
+                }
+            }
+            Ok(Some(tuple))
         })
     }
+}
+
+/// A message: UTF-8 or BINARY.
+fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
+    match payload {
+        Payload::Text => ruby.enc_str_new(data, ruby.utf8_encoding()),
+        Payload::Binary => ruby.str_from_slice(data),
+    }
+}
+
+/// The name of a channel, which may be any bytes: UTF-8 as far as it is that, so that it equals what was published to.
+fn text_if_valid(ruby: &Ruby, name: &[u8]) -> RString {
+    let payload = if std::str::from_utf8(name).is_ok() { Payload::Text } else { Payload::Binary };
+    message(ruby, payload, name)
+}
+
+/// What a handler wants to be told, as bits: 1 messages, 2 drained, 4 shutdown.
+fn read_interest(ruby: &Ruby, bits: u8) -> Result<Interest, Error> {
+    if bits > 7 {
+        let message = format!("interest is a sum of 1 (messages), 2 (drained) and 4 (shutdown), or nil, not {bits}");
+        return Err(Error::new(ruby.exception_arg_error(), message));
+    }
+    Ok(Interest { messages: bits & 1 != 0, drained: bits & 2 != 0, shutdown: bits & 4 != 0 })
 }
 
 /// RFC 9110 §6.4.1: answers that never have content. 1xx is no answer at all here.

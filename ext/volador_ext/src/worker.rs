@@ -6,9 +6,11 @@ use magnus::{
     DataTypeFunctions, Error, Module, Object, RHash, RModule, RString, Ruby, TypedData, Value, function, gc, method,
     typed_data, value::Opaque,
 };
+use volador_proto::link::{ListenerId, Match};
 use volador_worker::Options as WorkerOptions;
 
 use crate::{
+    channel,
     connection::{check_len, payload_of},
     error::guarded,
     fork::Forked,
@@ -72,6 +74,34 @@ impl Worker {
         })
     }
 
+    fn publish(ruby: &Ruby, this: &Self, name: RString, data: RString) -> Result<bool, Error> {
+        guarded(ruby, || {
+            channel::check(ruby, name, Match::Exact)?;
+            check_len(ruby, name.len() + data.len())?;
+            let payload = payload_of(ruby, data);
+            // SAFETY: both slices are copied before Ruby code can run again and change the strings.
+            let (name, data) = unsafe { (name.as_slice(), data.as_slice()) };
+            Ok(this.get(ruby)?.publish(name, payload, data))
+        })
+    }
+
+    fn listen(ruby: &Ruby, this: &Self, name: RString, matching: Value) -> Result<u64, Error> {
+        guarded(ruby, || {
+            let matching = channel::matching(ruby, matching)?;
+            channel::check(ruby, name, matching)?;
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            let ListenerId(id) = this.get(ruby)?.listen(matching, unsafe { name.as_slice() });
+            Ok(id)
+        })
+    }
+
+    fn unlisten(ruby: &Ruby, this: &Self, id: u64) -> Result<(), Error> {
+        guarded(ruby, || {
+            this.get(ruby)?.unlisten(ListenerId(id));
+            Ok(())
+        })
+    }
+
     fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         this.get(ruby)?.stop();
         Ok(())
@@ -90,6 +120,9 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Worker", ruby.class_object())?;
     class.define_singleton_method("new", function!(Worker::new, 1))?;
     class.define_method("broadcast", method!(Worker::broadcast, 2))?;
+    class.define_method("publish", method!(Worker::publish, 2))?;
+    class.define_method("listen", method!(Worker::listen, 2))?;
+    class.define_method("unlisten", method!(Worker::unlisten, 1))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
     class.define_method("queued", method!(Worker::queued, 0))?;
     class.define_method("seat", method!(Worker::seat, 0))

@@ -19,7 +19,7 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let worker = Worker::new(Options { window_bytes: 10, spool_max_bytes: 20, tmpdir: std::env::temp_dir() });
+        let worker = Worker::new(options());
         let kept = Arc::new(Kept::default());
         worker.join(kept.clone()).unwrap();
         Self { worker, kept }
@@ -36,7 +36,7 @@ impl Setup {
         self.deliver(|batch| request(batch, id(n), Some(Transport::WebSocket)));
         assert!(matches!(seat.take(), Taken::Request(_)));
         let push = seat.push_stream().unwrap().clone();
-        seat.upgrade(true, Interest::MESSAGES, []);
+        seat.upgrade(Some(Interest::MESSAGES), []);
         push
     }
 
@@ -52,6 +52,10 @@ impl Setup {
             std::thread::yield_now();
         }
     }
+}
+
+fn options() -> Options {
+    Options { window_bytes: 10, spool_max_bytes: 20, tmpdir: std::env::temp_dir() }
 }
 
 fn id(n: u32) -> StreamId {
@@ -218,7 +222,7 @@ fn writes_before_and_after_the_handshake_keep_their_order() {
     seat.take();
     let push = seat.push_stream().unwrap().clone();
     assert!(s.worker.write(&push, Payload::Text, b"one"));
-    seat.upgrade(true, Interest::MESSAGES, []);
+    seat.upgrade(Some(Interest::MESSAGES), []);
     assert!(s.worker.write(&push, Payload::Text, b"two"));
     s.worker.close(&push, 1000);
     assert!(!s.worker.write(&push, Payload::Text, b"three"));
@@ -258,7 +262,7 @@ fn client_that_left_before_or_after_the_answer_is_told_once() {
     s.deliver(|batch| request(batch, id(1), Some(Transport::WebSocket)));
     seat.take();
     s.deliver(|batch| batch.cancel(id(1)));
-    seat.upgrade(true, Interest::MESSAGES, []);
+    seat.upgrade(Some(Interest::MESSAGES), []);
     assert!(matches!(seat.take(), Taken::Event(stream, Event::Close(1006)) if stream == id(1)));
     assert!(matches!(seat.take(), Taken::Empty));
     // The answer and Cancel pass each other.
@@ -363,7 +367,7 @@ fn push_without_handler_is_kept_until_it_is_released_or_closed() {
         seat.take();
         let push = seat.push_stream().unwrap().clone();
         s.worker.release(&push);
-        seat.upgrade(false, Interest::NONE, []);
+        seat.upgrade(None, []);
         assert_eq!(s.worker.core.streams.lock().len(), 1);
         if release {
             s.worker.release(&push);
@@ -384,4 +388,228 @@ fn frame_that_is_none_is_an_error_after_those_before_it() {
     batch.broadcast(b"/", Payload::Text, b"");
     assert!(matches!(s.worker.deliver(batch), Err(LinkError::UnknownKind(_))));
     assert_eq!(s.worker.queued(), 1);
+}
+
+fn published(batch: &mut Batch, listener: ListenerId, data: &str) {
+    batch.published(listener, b"news", Payload::Text, data.as_bytes());
+}
+
+fn is_published(taken: Taken, stream: StreamId, of: ListenerId, text: &str) -> bool {
+    matches!(
+        taken,
+        Taken::Event(id, Event::Published { listener, channel, payload: Payload::Text, data })
+        if id == stream && listener == of && channel == "news" && data == text
+    )
+}
+
+/// The listeners that the gateway was told to keep, after all frames so far.
+fn listening(s: &Setup) -> Vec<ListenerId> {
+    s.worker.core.outboxes().unwrap().flush();
+    let mut ids = Vec::new();
+    for (_, frame) in s.kept.frames() {
+        match frame {
+            ToGateway::Listen(id, ..) => ids.push(id),
+            ToGateway::Unlisten(id) => {
+                assert!(ids.contains(&id), "ended before it began");
+                ids.retain(|of| *of != id);
+            }
+            _ => {}
+        }
+    }
+    ids
+}
+
+#[test]
+fn handler_gets_the_events_that_it_wants() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let mut told = |n, interest| {
+        s.deliver(|batch| request(batch, id(n), Some(Transport::WebSocket)));
+        assert!(matches!(seat.take(), Taken::Request(_)));
+        seat.upgrade(interest, []);
+        assert!(matches!(seat.take(), Taken::Empty));
+        s.deliver(|batch| {
+            batch.drained(id(n));
+            batch.shutdown(id(n));
+            batch.closed(id(n), 1001);
+        });
+        let mut events = Vec::new();
+        while let Taken::Event(stream, event) = seat.take() {
+            assert_eq!(stream, id(n));
+            events.push(event);
+        }
+        events
+    };
+    assert_eq!(told(1, Some(Interest::ALL)), [Event::Drained, Event::Shutdown, Event::Close(1001)]);
+    assert_eq!(told(2, Some(Interest::NONE)), [Event::Close(1001)]);
+    assert_eq!(told(3, None), []);
+}
+
+#[test]
+fn publish_goes_to_every_shard_until_the_worker_stops() {
+    let s = Setup::new();
+    assert!(s.worker.publish(b"news", Payload::Binary, b"hi"));
+    let shards: Vec<u8> = s.kept.batches.lock().iter().map(|(shard, _)| *shard).collect();
+    assert_eq!(shards, [0, 1]);
+    for (_, frame) in s.kept.frames() {
+        assert!(matches!(frame, ToGateway::Publish { channel, data, .. } if channel == "news" && data == "hi"));
+    }
+    s.worker.stop();
+    assert!(!s.worker.publish(b"news", Payload::Binary, b"late"));
+    assert!(s.kept.frames().is_empty());
+}
+
+#[test]
+fn subscriptions_go_to_the_shard_of_the_connection_before_a_later_publication() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    assert!(s.worker.subscribe(&push, Match::Glob, b"n*"));
+    assert!(s.worker.publish(b"news", Payload::Text, b"hi"));
+    assert!(s.worker.unsubscribe(&push, Match::Glob, b"n*"));
+    seat.take();
+    s.worker.core.outboxes().unwrap().flush();
+    s.kept.batches.lock().retain(|(shard, _)| *shard == 1);
+    let frames = s.kept.frames();
+    assert!(
+        matches!(
+            &frames[..],
+            [(_, ToGateway::Upgrade { .. }), (a, ToGateway::Subscribe(Match::Glob, name)), (_, ToGateway::Publish { .. }), (b, ToGateway::Unsubscribe(..))]
+            if *a == id(1) && *b == id(1) && name == "n*"
+        ),
+        "{frames:?}"
+    );
+    s.worker.close(&push, 1000);
+    assert!(!s.worker.subscribe(&push, Match::Exact, b"news"));
+    assert!(!s.worker.unsubscribe(&push, Match::Exact, b"news"));
+    assert_eq!(s.worker.listen_for(&push, Match::Exact, b"news"), None);
+}
+
+#[test]
+fn pending_is_what_the_gateway_told_last() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.backlog(id(1), 12));
+    assert_eq!(push.pending(), Some(12));
+    s.deliver(|batch| batch.closed(id(1), 1000));
+    assert_eq!(push.pending(), None);
+}
+
+#[test]
+fn listener_of_a_connection_is_told_among_its_events_and_ends_with_it() {
+    let s = Setup::new();
+    let (mut seat, mut other) = (s.worker.seat(), s.worker.seat());
+    let push = s.upgraded(&mut seat, 1);
+    let listener = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert_eq!(listening(&s), [listener]);
+    s.deliver(|batch| {
+        published(batch, listener, "one");
+        batch.message(id(1), Payload::Text, b"two");
+        published(batch, listener, "three");
+        batch.closed(id(1), 1000);
+        published(batch, listener, "late");
+    });
+    assert!(is_published(seat.take(), id(1), listener, "one"));
+    assert!(matches!(other.take(), Taken::Empty), "no overlap");
+    assert!(is_event(seat.take(), 1, "two"));
+    assert!(is_published(seat.take(), id(1), listener, "three"));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert!(matches!(s.kept.frames().as_slice(), [(_, ToGateway::Unlisten(id)), ..] if *id == listener));
+    assert!(s.worker.core.listeners.lock().is_empty());
+    assert_eq!(s.worker.listen_for(&push, Match::Exact, b"news"), None);
+}
+
+#[test]
+fn listeners_end_with_a_refused_a_released_and_a_lost_handshake() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    for n in 1..=3 {
+        s.deliver(|batch| request(batch, id(n), Some(Transport::Sse)));
+        seat.take();
+        let push = seat.push_stream().unwrap().clone();
+        let listener = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+        s.deliver(|batch| published(batch, listener, "early"));
+        match n {
+            1 => seat.respond(403, [], []),
+            2 => {
+                seat.upgrade(None, []);
+                s.worker.release(&push);
+                assert!(is_published(seat.take(), id(n), listener, "early"));
+                s.deliver(|batch| batch.closed(id(n), 1006));
+            }
+            _ => {
+                s.deliver(|batch| batch.cancel(id(n)));
+                seat.upgrade(Some(Interest::NONE), []);
+                assert!(is_published(seat.take(), id(n), listener, "early"));
+                assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1006))));
+            }
+        }
+        assert!(matches!(seat.take(), Taken::Empty));
+        assert!(s.worker.core.listeners.lock().is_empty());
+    }
+    assert_eq!(listening(&s), []);
+}
+
+#[test]
+fn listener_of_the_worker_has_a_mailbox_of_its_own_until_it_ends() {
+    let s = Setup::new();
+    let (mut seat, mut other) = (s.worker.seat(), s.worker.seat());
+    let (a, b) = (s.worker.listen(Match::Exact, b"news"), s.worker.listen(Match::Subject, b">"));
+    s.kept.batches.lock().iter().for_each(|(shard, _)| assert_eq!(*shard, 0));
+    assert_eq!(listening(&s), [a, b]);
+    s.deliver(|batch| {
+        published(batch, a, "one");
+        published(batch, a, "two");
+        published(batch, b, "three");
+    });
+    let mailbox = |ListenerId(n): ListenerId| StreamId::new(255, 0, n as u32);
+    assert!(is_published(seat.take(), mailbox(a), a, "one"));
+    assert!(is_published(other.take(), mailbox(b), b, "three"), "in parallel");
+    assert!(matches!(other.take(), Taken::Empty), "no overlap");
+    s.worker.unlisten(a);
+    assert!(matches!(seat.take(), Taken::Empty), "what is not told yet is taken back");
+    s.deliver(|batch| {
+        published(batch, b, "queued");
+        published(batch, a, "late");
+    });
+    s.worker.unlisten(b);
+    assert_eq!(s.worker.queued(), 1);
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert!(s.worker.core.listeners.lock().is_empty());
+}
+
+#[test]
+fn listeners_before_the_gateway_are_told_to_it_unless_they_have_ended() {
+    let s = Setup { worker: Worker::new(options()), kept: Arc::default() };
+    assert!(!s.worker.publish(b"news", Payload::Text, b"hi"));
+    let (ended, kept) = (s.worker.listen(Match::Exact, b"a"), s.worker.listen(Match::Glob, b"b*"));
+    s.worker.unlisten(ended);
+    s.worker.join(s.kept.clone()).unwrap();
+    let frames = s.kept.frames();
+    assert!(
+        matches!(&frames[..], [(StreamId::NONE, ToGateway::Listen(id, Match::Glob, name))] if *id == kept && name == "b*"),
+        "{frames:?}"
+    );
+}
+
+#[test]
+fn connections_that_end_while_they_listen_leave_nothing() {
+    const CONNECTIONS: u32 = 500;
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let pushes: Vec<_> = (0..CONNECTIONS).map(|n| s.upgraded(&mut seat, n)).collect();
+    seat.take();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for push in &pushes {
+                s.worker.listen_for(push, Match::Exact, b"news");
+            }
+        });
+        scope.spawn(|| (0..CONNECTIONS).for_each(|n| s.deliver(|batch| batch.closed(id(n), 1000))));
+    });
+    assert!(s.worker.core.listeners.lock().is_empty());
+    assert_eq!(listening(&s), []);
 }

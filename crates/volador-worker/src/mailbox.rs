@@ -1,0 +1,172 @@
+//! [`Mailbox`]: the events of one push connection or listener that wait for a seat.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use volador_proto::link::{ListenerId, Payload};
+
+/// Something that happened on a push connection, or that a listener is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The client sent a message.
+    Message(Payload, Bytes),
+    /// Everything that waited for the client has been sent.
+    Drained,
+    /// The server stops: last words may be written.
+    Shutdown,
+    /// A message was published to a channel that is listened to.
+    Published {
+        /// Which of the worker's subscriptions.
+        listener: ListenerId,
+        /// The channel, which a pattern leaves open.
+        channel: Bytes,
+        /// Text or binary.
+        payload: Payload,
+        /// The message.
+        data: Bytes,
+    },
+    /// The connection has ended; the last event of a stream. The number is the close code (RFC 6455 §7.4).
+    Close(u16),
+}
+
+/// Events are handled one after the other, in order. For that the mailbox is *held* by at most one seat, or by the place
+/// in the queue that will bring it to a seat.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Not handled yet. The client's messages among them are bounded by the gateway, which stops to read when too many
+    /// are unanswered; publications are not.
+    events: VecDeque<Event>,
+    held: bool,
+    /// Nothing may follow any more.
+    over: bool,
+}
+
+impl Mailbox {
+    /// `held`: by the caller, who lets it go.
+    pub(crate) fn new(held: bool) -> Self {
+        Self { state: Mutex::new(State { events: VecDeque::new(), held, over: false }) }
+    }
+
+    /// Adds an event, which is dropped when there has been the last one. Returns whether the mailbox must be queued: the
+    /// caller then has it for that.
+    pub(crate) fn post(&self, event: Event) -> bool {
+        let mut state = self.state.lock();
+        // A handler that has not been told yet is told once, however often the queue became empty meanwhile.
+        if state.over || (event == Event::Drained && state.events.back() == Some(&Event::Drained)) {
+            return false;
+        }
+        state.over = matches!(event, Event::Close(_));
+        state.events.push_back(event);
+        !std::mem::replace(&mut state.held, true)
+    }
+
+    /// The next event, for whoever holds the mailbox. None when what it was queued for has been taken back.
+    pub(crate) fn next(&self) -> Option<Event> {
+        self.state.lock().events.pop_front()
+    }
+
+    /// Lets the mailbox go, unless there are more events: then true, and the caller queues it again.
+    pub(crate) fn let_go(&self) -> bool {
+        let mut state = self.state.lock();
+        state.held = !state.events.is_empty();
+        if !state.held {
+            // Ten thousand quiet connections must not keep the memory of their liveliest moment.
+            state.events = VecDeque::new();
+        }
+        state.held
+    }
+
+    /// Takes back what a listener has not been told yet.
+    pub(crate) fn take_back(&self, ended: ListenerId) {
+        let is_its = |event: &Event| matches!(event, Event::Published { listener, .. } if *listener == ended);
+        self.state.lock().events.retain(|event| !is_its(event));
+    }
+
+    /// Nothing is told any more, whatever was posted.
+    pub(crate) fn shut(&self) {
+        let mut state = self.state.lock();
+        state.over = true;
+        state.events = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(s: &'static str) -> Event {
+        Event::Message(Payload::Text, s.into())
+    }
+
+    fn published(listener: u64) -> Event {
+        let (channel, data) = ("news".into(), "hi".into());
+        Event::Published { listener: ListenerId(listener), channel, payload: Payload::Text, data }
+    }
+
+    #[test]
+    fn events_wait_while_the_mailbox_is_held() {
+        let mailbox = Mailbox::new(true);
+        assert!(!mailbox.post(text("early")));
+        assert!(mailbox.let_go(), "to be queued now");
+        assert_eq!(mailbox.next(), Some(text("early")));
+        assert!(!mailbox.let_go());
+    }
+
+    #[test]
+    fn only_the_first_event_of_a_quiet_mailbox_queues_it() {
+        let mailbox = Mailbox::new(false);
+        assert!(mailbox.post(text("one")));
+        assert!(!mailbox.post(text("two")));
+        assert_eq!(mailbox.next(), Some(text("one")));
+        assert!(!mailbox.post(Event::Close(1000)));
+        assert!(mailbox.let_go());
+        assert_eq!((mailbox.next(), mailbox.next()), (Some(text("two")), Some(Event::Close(1000))));
+        assert!(!mailbox.let_go());
+    }
+
+    #[test]
+    fn nothing_follows_the_close_event() {
+        let mailbox = Mailbox::new(false);
+        assert!(mailbox.post(Event::Close(1000)));
+        assert_eq!(mailbox.next(), Some(Event::Close(1000)));
+        assert!(!mailbox.let_go());
+        assert!(!mailbox.post(published(1)));
+        assert_eq!(mailbox.next(), None);
+    }
+
+    #[test]
+    fn drained_is_told_once_until_it_is_taken() {
+        let mailbox = Mailbox::new(true);
+        for event in [Event::Drained, Event::Drained, text("a"), Event::Drained] {
+            mailbox.post(event);
+        }
+        assert_eq!((mailbox.next(), mailbox.next()), (Some(Event::Drained), Some(text("a"))));
+        assert_eq!((mailbox.next(), mailbox.next()), (Some(Event::Drained), None));
+    }
+
+    #[test]
+    fn publications_of_an_ended_listener_are_taken_back() {
+        let mailbox = Mailbox::new(true);
+        for event in [published(1), text("a"), published(2), published(1)] {
+            mailbox.post(event);
+        }
+        mailbox.take_back(ListenerId(1));
+        assert_eq!((mailbox.next(), mailbox.next(), mailbox.next()), (Some(text("a")), Some(published(2)), None));
+    }
+
+    #[test]
+    fn shut_mailbox_tells_nothing() {
+        let mailbox = Mailbox::new(true);
+        mailbox.post(published(1));
+        mailbox.shut();
+        assert!(!mailbox.post(published(1)));
+        assert!(!mailbox.let_go());
+        assert_eq!(mailbox.next(), None);
+    }
+}
