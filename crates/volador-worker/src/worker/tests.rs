@@ -613,3 +613,17 @@ fn connections_that_end_while_they_listen_leave_nothing() {
     assert!(s.worker.core.listeners.lock().is_empty());
     assert_eq!(listening(&s), []);
 }
+
+#[test]
+fn connection_goes_on_after_all_that_it_was_queued_for_is_taken_back() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    assert!(matches!(seat.take(), Taken::Empty));
+    let listener = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+    s.deliver(|batch| published(batch, listener, "queued"));
+    s.worker.unlisten_for(&push, listener);
+    assert!(matches!(seat.take(), Taken::Empty));
+    s.deliver(|batch| batch.message(id(1), Payload::Text, b"hi"));
+    assert!(is_event(seat.take(), 1, "hi"));
+}
