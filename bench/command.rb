@@ -3,36 +3,53 @@
 require "optparse"
 require_relative "comparison"
 require_relative "endurance"
+require_relative "idle"
 require_relative "machine"
+require_relative "push_peers"
+require_relative "push_rate"
 require_relative "servers"
 
 module Bench
   # The command line of bin/bench.
   class Command
     APP = File.expand_path("apps/hello.ru", __dir__)
-    DEFAULTS = { rounds: 7, seconds: 4, connections: 64, requests: 2_000_000 }.freeze
-    private_constant :APP, :DEFAULTS
+    # By scenario. All options that it knows, besides --only.
+    DEFAULTS = {
+      "hello" => { rounds: 7, seconds: 4, connections: 64 },
+      "memory" => { requests: 2_000_000, connections: 64 },
+      "fanout" => { rounds: 5, seconds: 3, connections: [1000, 10_000], transport: %i[websocket sse], burst: 1 },
+      "echo" => { rounds: 7, seconds: 4, connections: 100 },
+      "idle" => { rounds: 3, connections: 15_000, transport: %i[websocket sse] }
+    }.freeze
+    ALL_SERVERS = (SERVERS + PUSH_SERVERS).uniq.freeze
+    # Descriptors that a process needs besides its connections.
+    OTHER_FILES = 200
+    private_constant :APP, :DEFAULTS, :ALL_SERVERS, :OTHER_FILES
 
     # @param arguments [Array<String>]
     def initialize(arguments)
       @command = ["bin/bench", *arguments].join(" ")
-      @options = DEFAULTS.dup
+      @given = {}
       @scenario, *rest = parser.parse(arguments)
       @scenario ||= "hello"
-      unless %w[hello memory].include?(@scenario) && rest.empty?
-        abort "bin/bench: #{[@scenario, *rest].join(' ')}: the scenarios are hello and memory (see --help)"
+      defaults = DEFAULTS[@scenario]
+      unless defaults && rest.empty?
+        abort "bin/bench: #{[@scenario, *rest].join(' ')}: the scenarios are #{DEFAULTS.keys.join(', ')} (see --help)"
       end
+      unknown = @given.keys - defaults.keys
+      abort "bin/bench: #{@scenario} does not take --#{unknown.first} (see --help)" unless unknown.empty?
+      @options = defaults.merge(@given)
     rescue OptionParser::ParseError => e
       abort "bin/bench: #{e.message} (see --help)"
     end
 
     # Measures, and prints the result to standard output; progress goes to standard error.
     def run
-      return list if @options[:list]
+      return list if @list
 
       missing = Machine.missing
       abort missing.map { |line| "bin/bench: #{line}" }.join("\n") unless missing.empty?
-      result = @scenario == "memory" ? memory : hello
+      result = send(@scenario)
       puts "", "- Command: `#{@command}`", @description, "", result
     rescue Server::Failed, Load::Failed => e
       abort "bin/bench: #{e.message}"
@@ -42,31 +59,74 @@ module Bench
 
     private
 
+    # The scenarios, by their names. Each returns Markdown.
+
     def hello
-      products = installed(SERVERS.select { |server| wanted.nil? || wanted.include?(server.name) })
+      products = installed(SERVERS)
       @description = Machine.description
-      Comparison.new(products: products, app: APP, **@options.slice(:rounds, :seconds, :connections)).run
+      Comparison.new(products: products, app: APP, **@options).run
     end
 
     def memory
-      names = wanted || ["volador"]
-      abort "bin/bench: the scenario memory takes one server" if names.size > 1
-      product = installed(SERVERS.select { |server| names.include?(server.name) }).first
+      @only ||= ["volador"]
+      abort "bin/bench: the scenario memory takes one server" if @only.size > 1
+      product = installed(SERVERS).first
       @description = Machine.description
-      Endurance.new(product: product, app: APP, **@options.slice(:requests, :connections)).run
+      Endurance.new(product: product, app: APP, **@options).run
+    end
+
+    def fanout
+      products = prepare_push
+      Array(@options[:connections]).product(@options[:transport]).map do |wanted, transport|
+        connections = possible(wanted)
+        title = "#{connections} subscribers, #{transport}"
+        warn title
+        table = PushRate.new(mode: "fanout", products: products, connections: connections, transport: transport,
+                             **@options.slice(:rounds, :seconds, :burst)).run
+        "#### #{title}\n\n#{table}"
+      end.join("\n\n")
+    end
+
+    def echo
+      products = prepare_push
+      PushRate.new(mode: "echo", products: products, connections: possible(@options[:connections]),
+                   **@options.slice(:rounds, :seconds)).run
+    end
+
+    def idle
+      products = prepare_push
+      Idle.new(products: products, rounds: @options[:rounds], connections: possible(@options[:connections]),
+               transports: @options[:transport]).run
+    end
+
+    def prepare_push
+      products = installed(PUSH_SERVERS)
+      PushLoad.build
+      # Inherited by the servers and the load generator.
+      Process.setrlimit(:NOFILE, Process.getrlimit(:NOFILE).last)
+      @description = Machine.description
+      products
+    end
+
+    # As many connections as descriptors allow for.
+    def possible(connections)
+      most = Process.getrlimit(:NOFILE).last - OTHER_FILES
+      return connections if connections <= most
+
+      warn "#{most} connections instead of #{connections}: a process may have no more files (ulimit -Hn)"
+      most
     end
 
     def installed(products)
-      found, missing = products.partition(&:found?)
+      wanted = products.select { |product| @only.nil? || @only.include?(product.name) }
+      found, missing = wanted.partition(&:found?)
       missing.each { |product| warn "#{product.name} is left out: #{product.advice}" }
       abort "bin/bench: no server to measure" if found.empty?
       found
     end
 
-    def wanted = @options[:only]
-
     def list
-      SERVERS.each { |server| puts server.found? ? server.label : "#{server.name}: not found, #{server.advice}" }
+      ALL_SERVERS.each { |server| puts server.found? ? server.label : "#{server.name}: not found, #{server.advice}" }
     end
 
     def parser
@@ -74,41 +134,58 @@ module Bench
         parser.banner = <<~TEXT
           Usage: bin/bench [hello] [--rounds N] [--seconds N] [--connections N] [--only NAME,...]
                  bin/bench memory [--requests N] [--connections N] [--only NAME]
+                 bin/bench fanout [--rounds N] [--seconds N] [--connections N] [--burst N]
+                                  [--transport NAME] [--only NAME,...]
+                 bin/bench echo [--rounds N] [--seconds N] [--connections N] [--only NAME,...]
+                 bin/bench idle [--rounds N] [--connections N] [--transport NAME] [--only NAME,...]
                  bin/bench --list
 
           hello   requests per second of Volador and of each peer that is installed, in turn (the default)
           memory  resident memory of Volador in eight steps of a great number of requests
+          fanout  deliveries per CPU second, of publications to 1000 and to 10000 subscribers
+          echo    messages per CPU second, through the application, over 100 WebSockets
+          idle    resident memory for each of 15000 connections that only wait
 
-          The server runs on core #{Machine::SERVER_CORE}, the load generator (wrk) on core #{Machine::LOAD_CORE}.
-          Prints a Markdown table. A peer is found when its gem is installed; gems in a
-          folder of their own are found by GEM_HOME=FOLDER.
+          The server runs on core #{Machine::SERVER_CORE}, the load generator (wrk; for push, bench/load) on core
+          #{Machine::LOAD_CORE}. Prints a Markdown table. A peer is found when its gem or package is installed; gems
+          in a folder of their own are found by GEM_HOME=FOLDER.
 
         TEXT
         counts(parser)
-        parser.on("--only NAME,...", Array, "Only these servers (see --list)") do |names|
-          @options[:only] = known(names)
+        parser.on("--transport NAME", %w[websocket sse], "Only websocket, or only sse (default both)") do |name|
+          @given[:transport] = [name.to_sym]
         end
-        parser.on("--list", "Print the servers and whether they are found") { @options[:list] = true }
+        parser.on("--only NAME,...", Array, "Only these servers (see --list)") { |names| @only = known(names) }
+        parser.on("--list", "Print the servers and whether they are found") { @list = true }
         parser.on("-h", "--help", "Print this") { puts(parser) || exit }
       end
     end
 
     def counts(parser)
-      { rounds: "Turns of each server", seconds: "Length of a turn", connections: "Kept alive, all busy",
-        requests: "In all, for memory" }.each do |name, meaning|
-        parser.on("--#{name} N", Integer, "#{meaning} (default #{DEFAULTS[name]})") do |number|
+      { rounds: "Turns of each server", seconds: "Length of a turn", connections: "Open at once",
+        requests: "In all, for memory", burst: "Publications at once" }.each do |name, meaning|
+        parser.on("--#{name} N", Integer, "#{meaning} (default #{defaults_of(name)})") do |number|
           raise OptionParser::InvalidArgument, "#{number}: must be at least 1" if number < 1
 
-          @options[name] = number
+          @given[name] = number
         end
       end
     end
 
+    # In words: one number, or one for each scenario.
+    def defaults_of(name)
+      defaults = DEFAULTS.filter_map do |scenario, options|
+        [scenario, Array(options[name]).join(" and ")] if options[name]
+      end
+      values = defaults.map(&:last).uniq
+      values.one? ? values.first : defaults.map { |scenario, value| "#{value} for #{scenario}" }.join(", ")
+    end
+
     def known(names)
-      unknown = names - SERVERS.map(&:name)
+      unknown = names - ALL_SERVERS.map(&:name)
       return names if unknown.empty?
 
-      raise OptionParser::InvalidArgument, "#{unknown.join(', ')}: known are #{SERVERS.map(&:name).join(', ')}"
+      raise OptionParser::InvalidArgument, "#{unknown.join(', ')}: known are #{ALL_SERVERS.map(&:name).join(', ')}"
     end
   end
 end

@@ -7,20 +7,33 @@ module Bench
   class Product
     ROOT = File.expand_path("..", __dir__)
 
+    APPS = File.expand_path("apps", __dir__)
+    private_constant :APPS
+
     # @return [String]
     attr_reader :name
+
+    # @return [String, nil] path of its application for the push scenarios; nil when it takes no part in them
+    attr_reader :push_app
+
+    # @return [Array<Symbol>] what it can push over, of :websocket and :sse
+    attr_reader :transports
 
     # @param name [String] as people say it and `--only` takes it, in lower case
     # @param gem [String] the gem that holds its executable
     # @param executable [String]
     # @param arguments [Proc] given `port:` and `app:`, returns the command's arguments
     # @param setting [String] its threads and processes, for the table
-    def initialize(name:, gem:, executable:, setting:, arguments:)
+    # @param push_app [String, nil] file below bench/apps, for the push scenarios
+    # @param transports [Array<Symbol>] see {#transports}
+    def initialize(name:, gem:, executable:, setting:, arguments:, push_app: nil, transports: %i[websocket sse])
       @name = name
       @gem = gem
       @executable = executable
       @setting = setting
       @arguments = arguments
+      @push_app = File.join(APPS, push_app) if push_app
+      @transports = transports
     end
 
     # @return [String, nil] nil when it is not installed
@@ -54,7 +67,7 @@ module Bench
   # Volador, as it stands in this checkout.
   class Checkout < Product
     def initialize
-      super(name: "volador", gem: "volador", executable: "volador", setting: "5 threads",
+      super(name: "volador", gem: "volador", executable: "volador", setting: "5 threads", push_app: "push.ru",
             arguments: lambda { |port:, app:|
               ["-b", "tcp://127.0.0.1:#{port}", "-t", "5", "-e", "production", "--quiet", app]
             })

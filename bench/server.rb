@@ -34,13 +34,17 @@ module Bench
     # @return [String] where it answers
     attr_reader :url
 
+    # @return [String] the same, for a program that speaks to sockets
+    attr_reader :address
+
     # @return [ProcessTree]
     attr_reader :processes
 
     def initialize(product, app:, core:)
       @product = product
       @port = free_port
-      @url = "http://127.0.0.1:#{@port}/"
+      @address = "127.0.0.1:#{@port}"
+      @url = "http://#{@address}/"
       @log = Tempfile.new("volador-bench")
       # A process group of its own, so that children which outlive the server can be ended with it. In the folder of
       # the application: no server finds a configuration of its own there.

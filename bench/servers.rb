@@ -14,7 +14,7 @@ module Bench
       }
     ),
     Product.new(
-      name: "iodine", gem: "iodine", executable: "iodine", setting: "1 thread",
+      name: "iodine", gem: "iodine", executable: "iodine", setting: "1 thread", push_app: "iodine.ru",
       arguments: ->(port:, app:) { ["-b", "127.0.0.1", "-p", port.to_s, "-t", "1", "-w", "1", app] }
     ),
     # Its command has no effect on the number of threads when it runs a rackup file.

@@ -1,0 +1,58 @@
+# frozen_string_literal: true
+
+require_relative "figures"
+require_relative "machine"
+
+module Bench
+  # Servers that take turns, in rounds.
+  #
+  # On a shared machine the same server differs by tens of percents from one minute to the next. So the servers take
+  # turns in short rounds, and the ratio is taken within a round, where they met the same weather. The order rotates, so
+  # that none is always the one after the busiest.
+  class Contest
+    # @param products [Array<Product>] all of them installed
+    # @param rounds [Integer]
+    def initialize(products:, rounds:)
+      @products = products
+      @rounds = rounds
+      @turns = products.to_h { |product| [product.name, []] }
+    end
+
+    # Takes all turns.
+    # @yieldparam product [Product]
+    # @yieldparam round [String] for the progress, as in "round 2/7"
+    # @yieldreturn [Object] what was found
+    def run
+      stolen_before, ticks_before = Machine.stolen
+      @rounds.times do |round|
+        @products.rotate(round).each do |product|
+          @turns.fetch(product.name) << yield(product, "round #{round + 1}/#{@rounds}")
+        end
+      end
+      stolen, ticks = Machine.stolen
+      @stolen = 100.0 * (stolen - stolen_before) / [ticks - ticks_before, 1].max
+    end
+
+    # @return [Hash{String => Array}] what was found, by the server's name
+    attr_reader :turns
+
+    # @param name [String] of a server
+    # @yieldparam turn [Object]
+    # @yieldreturn [Numeric]
+    # @return [Figures]
+    def figures(name, &figure) = Figures.new(@turns.fetch(name).map(&figure))
+
+    # Volador's figure over the peer's in the same round: median, and minimum to maximum.
+    # @return [Array(String, String)] "-" where there is nothing to compare
+    def ratio(name, &figure)
+      return ["-", "-"] if name == "volador" || !@turns.key?("volador")
+
+      pairs = @turns.fetch("volador").map(&figure).zip(@turns.fetch(name).map(&figure))
+      ratios = Figures.new(pairs.map { |volador, peer| volador / peer })
+      [format("%.2f", ratios.median), format("%.2f-%.2f", ratios.min, ratios.max)]
+    end
+
+    # @return [String] Markdown; after {#run}
+    def stolen = format("- CPU time taken by the machine's host meanwhile: %.1f %%", @stolen)
+  end
+end

@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// How it is called; printed with every error about it.
+pub const USAGE: &str = "Usage: volador-load fanout|echo|idle --address 127.0.0.1:PORT --path PATH --connections N
+                    [--transport websocket|sse] [--payload BYTES] [--burst N] [--lifetime SECONDS]
+
+Opens N connections and prints \"ready\". Then it does what its standard input (a pipe) says, line by line, and ends
+with it:
+
+  run SECONDS   fanout: asks for publications by POST /publish?count=BURST, each when all of the last one has arrived
+                echo:   every connection sends a message, and the next one when its echo has come
+                Prints the outcome as one line of JSON; times in microseconds.
+
+idle only holds its connections. Everything ends after LIFETIME (900 seconds).";
+
+/// What is done with the connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One publication reaches every connection.
+    Fanout,
+    /// Every connection gets back what it sends.
+    Echo,
+    /// Nothing.
+    Idle,
+}
+
+/// What the connections speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 6455, without extensions.
+    WebSocket,
+    /// Server-sent events.
+    Sse,
+}
+
+/// The command line, checked.
+pub struct Options {
+    /// What is done.
+    pub mode: Mode,
+    /// Of the server; loopback only.
+    pub address: SocketAddrV4,
+    /// Request path of the push connections.
+    pub path: String,
+    /// How many push connections.
+    pub connections: usize,
+    /// What they speak.
+    pub transport: Transport,
+    /// Bytes of a message: of those sent by `echo`, and of those that `fanout` expects.
+    pub payload: usize,
+    /// Publications that one request of `fanout` asks for.
+    pub burst: usize,
+    /// After this everything ends, whatever it waits for.
+    pub lifetime: Duration,
+}
+
+impl Options {
+    /// Reads the arguments, without the name of the program.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mode = match arguments.next().as_deref() {
+            Some("fanout") => Mode::Fanout,
+            Some("echo") => Mode::Echo,
+            Some("idle") => Mode::Idle,
+            other => return Err(format!("no such mode: {}", other.unwrap_or("(none)"))),
+        };
+        let (mut address, mut path, mut connections) = (None, None, None);
+        let (mut transport, mut payload, mut burst, mut lifetime) = (Transport::WebSocket, 64, 1, 900);
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--address" => address = Some(loopback(&value)?),
+                "--path" => path = Some(value),
+                "--connections" => connections = Some(number(&name, &value, 1..=100_000)?),
+                "--transport" if value == "websocket" => transport = Transport::WebSocket,
+                "--transport" if value == "sse" => transport = Transport::Sse,
+                "--payload" => payload = number(&name, &value, 1..=125)?,
+                "--burst" => burst = number(&name, &value, 1..=10_000)?,
+                "--lifetime" => lifetime = number(&name, &value, 1..=86_400)?,
+                _ => return Err(format!("{name} {value} is not known")),
+            }
+        }
+        if mode == Mode::Echo && transport == Transport::Sse {
+            return Err("echo needs --transport websocket: an EventSource cannot send".into());
+        }
+        Ok(Options {
+            mode,
+            address: address.ok_or("--address is missing")?,
+            path: path.ok_or("--path is missing")?,
+            connections: connections.ok_or("--connections is missing")?,
+            transport,
+            payload,
+            burst,
+            lifetime: Duration::from_secs(lifetime as u64),
+        })
+    }
+}
+
+fn loopback(value: &str) -> Result<SocketAddrV4, String> {
+    match value.parse::<SocketAddrV4>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        _ => Err(format!("--address {value} is not 127.0.0.1:PORT")),
+    }
+}
+
+fn number(name: &str, value: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
+    match value.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("{name} {value} is not in {} to {}", range.start(), range.end())),
+    }
+}
