@@ -36,6 +36,8 @@ module Volador
         @ended = false
         # By PubSub::Channel.key: a Listener, or :direct. nil until there is one.
         @subscriptions = nil
+        # By id: the Listeners of @subscriptions. nil until there is one.
+        @listeners = nil
       end
 
       # Sends one message (WebSocket: text when the String is valid UTF-8, binary when it is BINARY) or one event (SSE).
@@ -141,9 +143,7 @@ module Volador
       # Runs the block of a listener; what is left of one that was unsubscribed is dropped.
       # @api private
       def published(id, channel, message)
-        listener = @lock.synchronize do
-          @subscriptions&.each_value&.find { |one| one.is_a?(Listener) && one.id == id }
-        end
+        listener = @lock.synchronize { @listeners && @listeners[id] }
         listener&.block&.call(channel, message)
       end
 
@@ -152,6 +152,7 @@ module Volador
       def ended
         keys = @lock.synchronize do
           @ended = true
+          @listeners = nil
           @subscriptions.tap { @subscriptions = nil }&.keys
         end
         keys&.each { |key| PubSub.engines.unsubscribed(key) }
@@ -167,7 +168,7 @@ module Volador
         end
         forget(key, current) if current
         id = @connection.listen(*key)
-        id && Listener.new(id, block)
+        id && ((@listeners ||= {})[id] = Listener.new(id, block))
       end
 
       # @return [Symbol, nil] nil once the connection is closed
@@ -179,7 +180,10 @@ module Volador
       end
 
       def forget(key, subscription)
-        subscription == :direct ? @connection.unsubscribe(*key) : @connection.unlisten(subscription.id)
+        return @connection.unsubscribe(*key) if subscription == :direct
+
+        @listeners.delete(subscription.id)
+        @connection.unlisten(subscription.id)
       end
     end
   end
