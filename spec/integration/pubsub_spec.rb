@@ -366,6 +366,58 @@ RSpec.describe "Pub/sub" do
     Deadline.until("the subscriptions to end") { subscriptions <= before }
   end
 
+  it "leaks nothing over 100,000 connections that subscribe and vanish", :aggregate_failures do
+    server = start_ruby(<<~'RUBY')
+      require "volador"
+      class Passer
+        @closed = 0
+        class << self
+          attr_accessor :closed
+        end
+
+        def on_open(client)
+          client.subscribe("direct")
+          client.subscribe("glob.*", match: :glob)
+          client.subscribe("block") { nil }
+        end
+
+        # One application thread: nobody else counts.
+        def on_close(_client) = Passer.closed += 1
+      end
+
+      app = lambda do |env|
+        if env["rack.upgrade?"]
+          env["rack.upgrade"] = Passer.new
+          return [200, {}, []]
+        end
+        stats = Volador::Server.running.first.stats
+        counts = [Passer.closed, stats[:subscriptions], stats[:handlers], Volador::PubSub.engines.size]
+        [200, { "x-memory" => File.read("/proc/self/status")[/VmRSS:\s+(\d+)/, 1] }, [counts.join(" ")]]
+      end
+      Volador.run(app, host: "127.0.0.1", port: 0, threads: 1)
+    RUBY
+    server.wait_until_listening
+    come_and_go(server, 20_000)
+    memory = Integer(server.get("/")["x-memory"])
+    come_and_go(server, 80_000)
+
+    Deadline.until("all to be gone") { server.get("/").body == "100000 0 0 0" }
+    expect(Integer(server.get("/")["x-memory"])).to be < memory + 4096
+  end
+
+  # Clients that leave at once, half of them before the handshake is answered, most with a reset.
+  def come_and_go(server, count)
+    handshake = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    count.times do |index|
+      socket = Socket.tcp("127.0.0.1", server.port)
+      socket.write(handshake)
+      socket.readpartial(100) if index.odd?
+      socket.setsockopt(Socket::SOL_SOCKET, Socket::SO_LINGER, [1, 0].pack("ii")) unless (index % 100).zero?
+      socket.close
+    end
+  end
+
   describe "Volador.subscribe" do
     it "works before a server runs" do
       server.wait_for_output(/^early subscription: early, published: false$/)
