@@ -146,8 +146,8 @@ module Bench
           echo    messages per CPU second, through the application, over 100 WebSockets
           idle    resident memory for each of 15000 connections that only wait
 
-          The server runs on core #{Machine::SERVER_CORE}, the load generator (wrk; for push, bench/load) on core
-          #{Machine::LOAD_CORE}. Prints a Markdown table. A peer is found when its gem or package is installed; gems
+          The server runs on core #{Machine::SERVER_CORE}, the load generator on core #{Machine::LOAD_CORE}: wrk, and for push bench/load.
+          Prints a Markdown table. A peer is found when its gem or package is installed; gems
           in a folder of their own are found by GEM_HOME=FOLDER.
 
         TEXT

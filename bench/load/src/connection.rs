@@ -30,6 +30,8 @@ pub struct Connection {
 pub fn connect(address: SocketAddrV4, index: usize) -> std::io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let source = Ipv4Addr::new(127, 0, 0, 2 + (index / PER_SOURCE) as u8);
+    // Closed by a reset: else the ports of the last runs would be taken for a minute, and soon none would be left.
+    socket.set_linger(Some(Duration::ZERO))?;
     socket.bind(&SocketAddrV4::new(source, 0).into())?;
     socket.connect_timeout(&address.into(), CONNECT_DEADLINE)?;
     socket.set_tcp_nodelay(true)?;
