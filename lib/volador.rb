@@ -67,12 +67,13 @@ module Volador
     # @param channel [String, Symbol]
     # @param match [nil, :glob, :subject] exactly this channel; a glob by the rules of Redis; tokens separated by ".",
     #   with "*" for one and a last ">" for any tail
+    # @param handler [#call, nil] instead of the block
     # @yieldparam channel [String] the one that was published to
     # @yieldparam message [String] UTF-8 for text, BINARY for binary
     # @return [PubSub::Subscription] with `unsubscribe`
     # @raise [TypeError, ArgumentError] for what can't be a channel, and without a block
-    def subscribe(channel, match: nil, &block)
-      PubSub.subscribe(channel, match: match, &block)
+    def subscribe(channel, match: nil, handler: nil, &block)
+      PubSub.subscribe(channel, match: match, handler: handler, &block)
     end
 
     # Ends what {subscribe} began.

@@ -87,10 +87,11 @@ module Volador
 
       # See {Volador.subscribe}.
       # @return [Subscription]
-      def subscribe(channel, match: nil, &block)
+      def subscribe(channel, match: nil, handler: nil, &block)
+        block ||= handler
         raise ArgumentError, "subscribe takes a block, which is called with channel and message" unless block
 
-        @subscriptions.subscribe(channel, match: match, &block)
+        @subscriptions.subscribe(channel, match: match, block: block)
       end
 
       # See {Volador.unsubscribe}.

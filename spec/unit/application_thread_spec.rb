@@ -258,6 +258,19 @@ RSpec.describe Volador::ApplicationThread do
         expect(recorder.heard).to eq [%i[open websocket]]
       end
 
+      it "asks an app by call that is the handler itself, though it has an on_open" do
+        heard = []
+        app = Class.new do
+          define_method(:call) { |env| (env["rack.upgrade"] = self) && [0, {}, []] }
+          define_method(:on_open) { |client| heard << client.class }
+          define_method(:on_message) { |_client, data| heard << data }
+        end.new
+        found = Volador::Push::Interceptor.install(app)
+        expect(found.direct).to be false
+        run(seat([:message, "hi"])) { |env| found.app.call(env) }
+        expect(heard).to eq [Volador::Push::Client, "hi"]
+      end
+
       it "wins over Iodine's first form" do
         run(seat) do |env|
           env["upgrade.websocket"] = Object.new

@@ -185,6 +185,12 @@ RSpec.describe Volador::Push::Client do
       expect(got).to eq [[:one, "news", "hello"]]
     end
 
+    it "takes the draft's handler instead of a block, and its as" do
+      client.subscribe("news", handler: block(:called), as: :binary)
+      callbacks.published(1, "news", "hello")
+      expect(got).to eq [[:called, "news", "hello"]]
+    end
+
     it "replaces: block by block, block by direct, direct by block, direct by direct" do
       client.subscribe("news", &block(:one))
       client.subscribe("news", &block(:two))

@@ -27,8 +27,8 @@ RSpec.describe Volador::PubSub do
   end
 
   # @return [Volador::PubSub::Subscription] gone after the example
-  def subscribe(channel, match: nil, &block)
-    Volador.subscribe(channel, match: match, &block).tap { |one| (@subscriptions ||= []) << one }
+  def subscribe(channel, **options, &block)
+    Volador.subscribe(channel, **options, &block).tap { |one| (@subscriptions ||= []) << one }
   end
 
   after { @subscriptions&.each(&:unsubscribe) }
@@ -83,6 +83,13 @@ RSpec.describe Volador::PubSub do
       subscribe("news") { raise NotImplementedError, "oops" }
       listeners.published(1, "news", "hello")
       expect(printed.string).to match(/the block of a subscription raised, for the channel news: oops/)
+    end
+
+    it "takes a handler instead of a block" do
+      described_class.serve(listeners)
+      subscribe("news", handler: ->(_channel, message) { got << message })
+      listeners.published(1, "news", "hello")
+      expect(got).to eq ["hello"]
     end
 
     it "wants a block" do

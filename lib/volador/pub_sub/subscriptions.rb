@@ -21,8 +21,9 @@ module Volador
         @home = nil
       end
 
+      # @param block [#call]
       # @return [Subscription]
-      def subscribe(channel, match: nil, &block)
+      def subscribe(channel, match:, block:)
         key = Channel.key(channel, match)
         @lock.synchronize do
           if (entry = @entries[key])

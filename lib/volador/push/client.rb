@@ -87,13 +87,16 @@ module Volador
       # with them. A second subscription to the same channel, with the same match, replaces the first.
       # @param channel [String, Symbol]
       # @param match [nil, :glob, :subject] exactly this channel, or a pattern
+      # @param handler [#call, nil] instead of the block
+      # @param as [Object] of the draft, without effect: a message keeps the kind that it was published with
       # @yieldparam channel [String] the one that was published to
       # @yieldparam message [String] UTF-8 for text, BINARY for binary. The block never runs at the same time as another
       #   callback of this connection; what it raises is logged
       # @return [PubSub::Subscription, nil] nil once the connection is closed
       # @raise [TypeError, ArgumentError] for what can't be a channel
-      def subscribe(channel, match: nil, &block)
+      def subscribe(channel, match: nil, handler: nil, as: nil, &block) # rubocop:disable Lint/UnusedMethodArgument
         key = PubSub::Channel.key(channel, match)
+        block ||= handler
         @lock.synchronize do
           return nil if @ended || !@connection.open?
 

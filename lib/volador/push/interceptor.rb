@@ -163,9 +163,20 @@ module Volador
       end
 
       def push?(app)
-        callable?(app) && app.respond_to?(:on_open)
+        callable?(app) && app.respond_to?(:on_open) && !draft_handler?(app)
       rescue StandardError
         false
+      end
+
+      # An app may be the handler of the draft's form as well (`env['rack.upgrade'] = self`): its `on_open` then takes a
+      # client, and it is asked by `call`. The other callbacks tell the two apart: here they have the client as their
+      # first argument, in the seed's form they have none.
+      def draft_handler?(app)
+        return true if app.respond_to?(:on_drained) || app.respond_to?(:on_shutdown)
+
+        { on_message: 2, on_close: 1 }.any? do |name, arguments|
+          app.respond_to?(name) && app.method(name).parameters.count { |kind, _| kind == :req } == arguments
+        end
       end
 
       def callable?(object)
