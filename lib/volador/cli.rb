@@ -53,6 +53,7 @@ module Volador
       options[:bind] = @binds unless @binds.empty?
       # First, since a wrong option should not wait for the application to load.
       configuration = Configuration.new(**options, env: @env)
+      require_relative "compat/#{@compat}" if @compat
       Server.new(Application.load(config), configuration, out: @out).run
     end
 
@@ -100,6 +101,9 @@ module Volador
       end
       parser.on("-e", "--environment NAME", "sets RACK_ENV (and RAILS_ENV, if it is unset);",
                 "default: development") { |name| @options[:environment] = name }
+      parser.on("--compat NAME", %w[iodine], "run an application that calls another server's module: iodine") do |name|
+        @compat = name
+      end
       parser.on("-q", "--quiet", "print warnings and errors only") { @options[:quiet] = true }
       parser.on("--debug", "print the whole backtrace when it cannot start (or VOLADOR_DEBUG=1)") { @debug = true }
     end

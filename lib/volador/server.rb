@@ -27,11 +27,16 @@ module Volador
 
     # The running servers of this process; replaced, never changed, so that broadcasts need no lock.
     @running = [].freeze
+    @observers = []
     @lock = Mutex.new
 
     class << self
       # @return [Array<Server>]
       attr_reader :running
+
+      # @api private
+      # @return [Array<#server_changed>] told of each server that has :started, is :draining or has :stopped
+      attr_reader :observers
 
       # @api private
       def add(server)
@@ -85,6 +90,7 @@ module Volador
       @gateway.start(@worker)
       Server.add(self)
       PubSub.serve(@listeners)
+      observe(:started)
       self
     end
 
@@ -220,6 +226,7 @@ module Volador
       return unless @state == :running
 
       @state = :draining
+      observe(:draining)
       Thread.new { @commands << drained }.name = "volador drain"
       loop do
         case @commands.pop
@@ -257,6 +264,11 @@ module Volador
       @threads&.each { |thread| thread.join(GRACE) }
       @connections&.abandon
       @commands.close
+      observe(:stopped)
+    end
+
+    def observe(state)
+      Server.observers.each { |observer| observer.server_changed(self, state) }
     end
 
     def announce

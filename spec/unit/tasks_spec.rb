@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+require "volador/compat/tasks"
+
+RSpec.describe Volador::Compat::Tasks do
+  let(:printed) { StringIO.new }
+  let(:tasks) { described_class.new(Volador::Log.new(printed)) }
+  let(:done) { Queue.new }
+
+  after { tasks.stop }
+
+  def done!(count)
+    Deadline.until("#{count} runs") { done.size >= count }
+    Array.new(count) { done.pop }
+  end
+
+  it "runs what is due, in the order of time" do
+    tasks.add(0.05) { done << :second }
+    tasks.add(0.001) { done << :first }
+    tasks.start(1)
+    expect(done!(2)).to eq %i[first second]
+  end
+
+  it "runs nothing before it is started, and nothing after it is stopped" do
+    tasks.add(0) { done << :early }
+    expect(done).to be_empty
+    tasks.start(2)
+    expect(done!(1)).to eq [:early]
+    tasks.stop
+    tasks.add(0) { done << :late }
+    sleep 0.05
+    expect(done).to be_empty
+    tasks.start(2)
+    expect(done!(1)).to eq [:late]
+  end
+
+  it "repeats as often as it is told to" do
+    tasks.start(1)
+    tasks.add(0.001, every: true, times: 3) { done << :again }
+    tasks.add(0.1) { done << :last }
+    expect(done!(4)).to eq %i[again again again last]
+  end
+
+  it "logs an exception and goes on" do
+    tasks.start(1)
+    tasks.add(0.001, every: true, times: 2) { (done << :tried) && raise(NotImplementedError, "oops") }
+    done!(2)
+    Deadline.until("the log") { printed.string.scan("ERROR: a task raised: oops").size == 2 }
+  end
+end
