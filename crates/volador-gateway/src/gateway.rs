@@ -213,6 +213,8 @@ impl Gateway {
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.counters.iter().for_each(|counters| counters.add_to(&mut stats));
+        // Every shard has every publication.
+        stats.published = self.counters.first().map_or(0, |first| first.published.load(Ordering::Relaxed));
         stats
     }
 

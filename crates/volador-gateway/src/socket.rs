@@ -4,11 +4,14 @@
 use std::{
     io::{self, Read, Write},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use mio::{Interest, Registry, Token, event::Source};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stats::{Counters, add};
 
 /// A connection that speaks HTTP.
 #[derive(Debug)]
@@ -30,12 +33,13 @@ impl Socket {
         }
     }
 
-    /// Leaves the task's event loop for the push engine's.
-    pub(crate) fn into_push(self) -> io::Result<PushSocket> {
-        Ok(match self {
-            Self::Tcp(stream) => PushSocket::Tcp(mio::net::TcpStream::from_std(stream.into_std()?)),
-            Self::Unix(stream) => PushSocket::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
-        })
+    /// Leaves the task's event loop for the push engine's. What it carries from now on is counted.
+    pub(crate) fn into_push(self, counters: Arc<Counters>) -> io::Result<PushSocket> {
+        let stream = match self {
+            Self::Tcp(stream) => Stream::Tcp(mio::net::TcpStream::from_std(stream.into_std()?)),
+            Self::Unix(stream) => Stream::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
+        };
+        Ok(PushSocket { stream, counters })
     }
 }
 
@@ -85,7 +89,14 @@ impl AsyncWrite for Socket {
 
 /// A push connection's socket: non-blocking, without a task and without a buffer.
 #[derive(Debug)]
-pub(crate) enum PushSocket {
+pub(crate) struct PushSocket {
+    stream: Stream,
+    /// The shard's.
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+enum Stream {
     Tcp(mio::net::TcpStream),
     Unix(mio::net::UnixStream),
 }
@@ -93,33 +104,37 @@ pub(crate) enum PushSocket {
 impl PushSocket {
     /// What has arrived, at most `buf.len()` bytes; 0 is the end.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buf),
-            Self::Unix(stream) => stream.read(buf),
-        }
+        let read = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read(buf),
+            Stream::Unix(stream) => stream.read(buf),
+        }?;
+        add(&self.counters.received_bytes, read);
+        Ok(read)
     }
 
     /// Writes as much as the socket takes at once.
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(data),
-            Self::Unix(stream) => stream.write(data),
-        }
+        let written = match &mut self.stream {
+            Stream::Tcp(stream) => stream.write(data),
+            Stream::Unix(stream) => stream.write(data),
+        }?;
+        add(&self.counters.sent_bytes, written);
+        Ok(written)
     }
 
     /// Tells the peer that nothing follows.
     pub(crate) fn shutdown_write(&mut self) {
         // A peer that is gone already has no need to be told.
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
         };
     }
 
     fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Unix(stream) => stream,
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
         }
     }
 

@@ -45,12 +45,16 @@ counters! {
     refused_bad,
     /// Subscriptions to channels now.
     subscriptions,
-    /// Messages published to channels, counted once in each shard.
+    /// Messages published to channels, whoever is subscribed.
     published,
     /// Messages received from push connections.
     messages,
     /// Messages handed to push connections, one for each connection that a broadcast or a publication reaches.
     delivered,
+    /// Bytes read from the sockets of push connections, after the handshake.
+    received_bytes,
+    /// Bytes that the sockets of push connections have taken, from the handshake's answer on.
+    sent_bytes,
     /// Messages dropped from full send queues, the oldest first.
     dropped_oldest,
     /// Messages that a newer one of their channel has replaced in a send queue.
@@ -71,4 +75,9 @@ pub(crate) fn count(counter: &AtomicU64) {
 /// One less, for a figure of what there is now.
 pub(crate) fn uncount(counter: &AtomicU64) {
     counter.fetch_sub(1, Relaxed);
+}
+
+/// So many more. The shard's own thread is the only one that writes, so no read-modify-write is needed.
+pub(crate) fn add(counter: &AtomicU64, n: usize) {
+    counter.store(counter.load(Relaxed) + n as u64, Relaxed);
 }

@@ -198,3 +198,23 @@ fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
     assert_eq!(frames.next(), Some((TEXT, b"newest a".to_vec())));
     assert_eq!(frames.next(), Some((TEXT, b"b".to_vec())));
 }
+
+#[test]
+fn bytes_and_publications_are_counted_once() {
+    let server = subscribing(Config { shards: 2, ..config() });
+    let mut client = server.connect();
+    let head = client.open_websocket("/?news").head;
+    eventually("it is taken over", || server.gateway.stats().websocket_connections == 1);
+    let sent = || server.gateway.stats().sent_bytes;
+    eventually("the head is counted", || sent() == head.len() as u64);
+    client.send_frame(0x1, b"hello");
+    eventually("the frame is counted", || server.gateway.stats().received_bytes == 2 + 4 + 5);
+    for shard in 0..2 {
+        let mut batch = Batch::new();
+        batch.publish(b"news", Payload::Text, b"hi");
+        server.send_to(shard, batch);
+    }
+    assert_eq!(client.frame(), (TEXT, b"hi".to_vec()));
+    eventually("the message is counted", || sent() == head.len() as u64 + 4);
+    eventually("one publication", || server.gateway.stats().published == 1);
+}

@@ -48,5 +48,6 @@ pub use error::WriteError;
 pub use mailbox::Event;
 pub use outbox::Outlet;
 pub use push::PushStream;
+pub use queue::Waits;
 pub use seat::{Seat, Taken, Waiter};
 pub use worker::{Options, Worker};

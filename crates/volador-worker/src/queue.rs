@@ -16,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -52,6 +52,33 @@ pub(crate) enum Popped {
     Empty,
     /// Nothing, and nothing more will come.
     Stopped,
+}
+
+/// How long requests have waited for a seat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Requests that a seat has taken.
+    pub requests: u64,
+    /// Their waits together.
+    pub total: Duration,
+    /// The longest one.
+    pub longest: Duration,
+}
+
+impl Waits {
+    fn add(&mut self, wait: Duration) {
+        self.requests += 1;
+        self.total += wait;
+        self.longest = self.longest.max(wait);
+    }
+}
+
+/// A job with its place in time.
+#[derive(Debug)]
+struct Queued {
+    job: Job,
+    /// When it was delivered; None for one that a seat put back.
+    since: Option<Instant>,
 }
 
 const IDLE: u8 = 0;
@@ -107,7 +134,8 @@ pub(crate) struct JobQueue {
 
 #[derive(Debug)]
 struct State {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Queued>,
+    waits: Waits,
     /// The last one parked is the first to be woken: its caches are warm, and few threads stay in use under low load.
     parked: Vec<Arc<SeatState>>,
     /// Seats in the role COMING.
@@ -155,6 +183,7 @@ impl JobQueue {
     pub(crate) fn new() -> Self {
         let state = State {
             jobs: VecDeque::new(),
+            waits: Waits::default(),
             parked: Vec::new(),
             coming: 0,
             busy: 0,
@@ -170,6 +199,11 @@ impl JobQueue {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// How long requests have waited so far.
+    pub(crate) fn waits(&self) -> Waits {
+        self.state.lock().waits
+    }
+
     /// Jobs may be taken from now on.
     pub(crate) fn open(&self) -> bool {
         self.state.lock().open = true;
@@ -178,11 +212,12 @@ impl JobQueue {
 
     /// Adds jobs and wakes a seat for them where that pays. Returns whether the watcher has to look after the rest.
     pub(crate) fn deliver(&self, jobs: impl IntoIterator<Item = Job>) -> bool {
+        let now = Instant::now();
         let mut state = self.state.lock();
-        state.jobs.extend(jobs);
+        state.jobs.extend(jobs.into_iter().map(|job| Queued { job, since: Some(now) }));
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         let view = state.view();
-        let woken = if state.open && state.policy.delivered(view, Instant::now()) > 0 { state.unpark() } else { None };
+        let woken = if state.open && state.policy.delivered(view, now) > 0 { state.unpark() } else { None };
         let needs_watcher = state.needs_watcher();
         drop(state);
         if let Some(seat) = woken {
@@ -194,7 +229,7 @@ impl JobQueue {
     /// Adds a job for a seat that is about to take one itself, so that there is nobody to wake at once.
     pub(crate) fn requeue(&self, job: Job) -> bool {
         let mut state = self.state.lock();
-        state.jobs.push_back(job);
+        state.jobs.push_back(Queued { job, since: None });
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         state.needs_watcher()
     }
@@ -205,7 +240,7 @@ impl JobQueue {
         let now = Instant::now();
         let mut state = self.state.lock();
         let job = if state.open { state.jobs.pop_front() } else { None };
-        let Some(job) = job else {
+        let Some(Queued { job, since }) = job else {
             state.set_role(seat, IDLE);
             seat.current.store(StreamId::NONE.to_bits(), Ordering::Release);
             return (if state.stopped { Popped::Stopped } else { Popped::Empty }, false);
@@ -215,7 +250,12 @@ impl JobQueue {
         state.set_role(seat, BUSY);
         state.policy.taken(now, queued);
         let stream = match &job {
-            Job::Request { stream, .. } => *stream,
+            Job::Request { stream, .. } => {
+                if let Some(since) = since {
+                    state.waits.add(now.saturating_duration_since(since));
+                }
+                *stream
+            }
             Job::Event(_) => StreamId::NONE,
         };
         // Under the lock: a Cancel finds the request in the queue or on the seat, there is nothing between.
@@ -250,7 +290,10 @@ impl JobQueue {
     /// Takes a request out that no seat has taken. Returns whether it was there.
     pub(crate) fn cancel(&self, cancelled: StreamId) -> bool {
         let mut state = self.state.lock();
-        let at = state.jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
+        let at = state
+            .jobs
+            .iter()
+            .position(|queued| matches!(&queued.job, Job::Request { stream, .. } if *stream == cancelled));
         let job = at.and_then(|at| state.jobs.remove(at));
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         drop(state);

@@ -12,14 +12,14 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use volador_proto::link::{Batch, LinkError, ListenerId, Match, Payload, StreamId, ToWorker};
+use volador_proto::link::{Batch, Kind, LinkError, ListenerId, Match, StreamId, ToWorker};
 
 use crate::{
     listeners::{Listeners, Recipient},
     mailbox::Event,
     outbox::{Outboxes, Outlet},
     push::PushStream,
-    queue::{Job, JobQueue, SeatState},
+    queue::{Job, JobQueue, SeatState, Waits},
     response::Limits,
     seat::{Seat, push_haste},
     signal,
@@ -145,20 +145,22 @@ impl Worker {
 
     /// Sends a message to every push connection whose request path matches. Ignored before a gateway is joined: there
     /// are no connections.
-    pub fn broadcast(&self, pattern: &[u8], payload: Payload, data: &[u8]) {
+    pub fn broadcast(&self, pattern: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         let Some(outboxes) = self.core.outboxes() else { return };
+        let kind = kind.into();
         for shard in outboxes.shards() {
-            self.core.push(shard, |batch| batch.broadcast(pattern, payload, data));
+            self.core.push(shard, |batch| batch.broadcast(pattern, kind, data));
         }
     }
 
     /// Sends a message to every subscriber of a channel. Returns whether there is a gateway that is not about to stop.
-    pub fn publish(&self, channel: &[u8], payload: Payload, data: &[u8]) -> bool {
+    pub fn publish(&self, channel: &[u8], kind: impl Into<Kind>, data: &[u8]) -> bool {
         let Some(outboxes) = self.core.outboxes().filter(|_| !self.core.stopped.load(Ordering::Acquire)) else {
             return false;
         };
+        let kind = kind.into();
         for shard in outboxes.shards() {
-            self.core.push(shard, |batch| batch.publish(channel, payload, data));
+            self.core.push(shard, |batch| batch.publish(channel, kind, data));
         }
         true
     }
@@ -212,8 +214,8 @@ impl Worker {
     }
 
     /// Sends a message to one push connection, also before its handshake is answered. Returns whether it is open.
-    pub fn write(&self, push: &PushStream, payload: Payload, data: &[u8]) -> bool {
-        self.tell(push, |batch| batch.write(push.id(), payload, data))
+    pub fn write(&self, push: &PushStream, kind: impl Into<Kind>, data: &[u8]) -> bool {
+        self.tell(push, |batch| batch.write(push.id(), kind, data))
     }
 
     /// Tells the gateway something about a push connection that is open. Returns whether it is.
@@ -248,6 +250,11 @@ impl Worker {
     /// Jobs that wait.
     pub fn queued(&self) -> usize {
         self.core.queue.len()
+    }
+
+    /// How long requests have waited for a seat.
+    pub fn waits(&self) -> Waits {
+        self.core.queue.waits()
     }
 
     /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left.

@@ -6,12 +6,13 @@ use magnus::{
     Class, Error, Module, RModule, RString, Ruby, Value, encoding::Coderange, encoding::EncodingCapable, method,
     typed_data,
 };
-use volador_proto::link::{FRAME_MAX, ListenerId, Payload};
+use volador_proto::link::{FRAME_MAX, Kind, ListenerId, Payload};
 use volador_worker::{PushStream, Worker};
 
 use crate::{
     channel,
     error::{self, guarded},
+    event,
     fork::Forked,
 };
 
@@ -50,6 +51,21 @@ impl Connection {
             let payload = payload_of(ruby, data);
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
             Ok(worker.write(push, payload, unsafe { data.as_slice() }))
+        })
+    }
+
+    fn write_event(
+        ruby: &Ruby,
+        this: &Self,
+        data: RString,
+        event: Option<RString>,
+        id: Option<RString>,
+        retry_ms: Option<u64>,
+    ) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            let packed = event::pack(ruby, data, event, id, retry_ms)?;
+            Ok(worker.write(push, Kind::Event, &packed))
         })
     }
 
@@ -134,6 +150,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("id", method!(Connection::id, 0))?;
     class.define_method("write", method!(Connection::write, 1))?;
+    class.define_method("write_event", method!(Connection::write_event, 4))?;
     class.define_method("subscribe", method!(Connection::subscribe, 2))?;
     class.define_method("unsubscribe", method!(Connection::unsubscribe, 2))?;
     class.define_method("listen", method!(Connection::listen, 2))?;

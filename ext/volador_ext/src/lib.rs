@@ -11,6 +11,7 @@
 //! | `seat`       | `Native::Seat`: takes jobs, answers them                                       |
 //! | `connection` | `Native::Connection`: one push connection                                      |
 //! | `channel`    | reads and checks names of channels                                             |
+//! | `event`      | server-sent events with fields of their own                                    |
 //! | `env`        | the Rack environment of a request; `header_names` the keys of its fields        |
 //! | `response`   | reads and checks what the application answers                                   |
 //! | `options`    | reads the options Hash                                                         |
@@ -31,6 +32,7 @@ mod channel;
 mod connection;
 mod env;
 mod error;
+mod event;
 mod fork;
 mod gateway;
 mod gvl;

@@ -6,13 +6,14 @@ use magnus::{
     DataTypeFunctions, Error, Module, Object, RHash, RModule, RString, Ruby, TypedData, Value, function, gc, method,
     typed_data, value::Opaque,
 };
-use volador_proto::link::{ListenerId, Match};
+use volador_proto::link::{Kind, ListenerId, Match};
 use volador_worker::Options as WorkerOptions;
 
 use crate::{
     channel,
     connection::{check_len, payload_of},
     error::guarded,
+    event,
     fork::Forked,
     options::Options,
     seat::Seat,
@@ -74,6 +75,24 @@ impl Worker {
         })
     }
 
+    fn broadcast_event(
+        ruby: &Ruby,
+        this: &Self,
+        pattern: RString,
+        data: RString,
+        event: Option<RString>,
+        id: Option<RString>,
+        retry_ms: Option<u64>,
+    ) -> Result<(), Error> {
+        guarded(ruby, || {
+            let packed = event::pack(ruby, data, event, id, retry_ms)?;
+            check_len(ruby, pattern.len() + packed.len())?;
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            this.get(ruby)?.broadcast(unsafe { pattern.as_slice() }, Kind::Event, &packed);
+            Ok(())
+        })
+    }
+
     fn publish(ruby: &Ruby, this: &Self, name: RString, data: RString) -> Result<bool, Error> {
         guarded(ruby, || {
             channel::check(ruby, name, Match::Exact)?;
@@ -82,6 +101,24 @@ impl Worker {
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (name, data) = unsafe { (name.as_slice(), data.as_slice()) };
             Ok(this.get(ruby)?.publish(name, payload, data))
+        })
+    }
+
+    fn publish_event(
+        ruby: &Ruby,
+        this: &Self,
+        name: RString,
+        data: RString,
+        event: Option<RString>,
+        id: Option<RString>,
+        retry_ms: Option<u64>,
+    ) -> Result<bool, Error> {
+        guarded(ruby, || {
+            channel::check(ruby, name, Match::Exact)?;
+            let packed = event::pack(ruby, data, event, id, retry_ms)?;
+            check_len(ruby, name.len() + packed.len())?;
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            Ok(this.get(ruby)?.publish(unsafe { name.as_slice() }, Kind::Event, &packed))
         })
     }
 
@@ -111,6 +148,20 @@ impl Worker {
         Ok(this.get(ruby)?.queued())
     }
 
+    /// What `Server#stats` adds to the gateway's figures.
+    fn stats(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        guarded(ruby, || {
+            let worker = this.get(ruby)?;
+            let waits = worker.waits();
+            let hash = ruby.hash_new();
+            hash.aset(ruby.to_symbol("queued"), worker.queued())?;
+            hash.aset(ruby.to_symbol("queue_waits"), waits.requests)?;
+            hash.aset(ruby.to_symbol("queue_wait_seconds"), waits.total.as_secs_f64())?;
+            hash.aset(ruby.to_symbol("queue_wait_seconds_max"), waits.longest.as_secs_f64())?;
+            Ok(hash)
+        })
+    }
+
     fn seat(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<typed_data::Obj<Seat>, Error> {
         Seat::wrap(ruby, this)
     }
@@ -120,10 +171,13 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Worker", ruby.class_object())?;
     class.define_singleton_method("new", function!(Worker::new, 1))?;
     class.define_method("broadcast", method!(Worker::broadcast, 2))?;
+    class.define_method("broadcast_event", method!(Worker::broadcast_event, 5))?;
     class.define_method("publish", method!(Worker::publish, 2))?;
+    class.define_method("publish_event", method!(Worker::publish_event, 5))?;
     class.define_method("listen", method!(Worker::listen, 2))?;
     class.define_method("unlisten", method!(Worker::unlisten, 1))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
     class.define_method("queued", method!(Worker::queued, 0))?;
+    class.define_method("stats", method!(Worker::stats, 0))?;
     class.define_method("seat", method!(Worker::seat, 0))
 }

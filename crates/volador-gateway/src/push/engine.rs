@@ -121,7 +121,7 @@ impl Engine {
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
         let Takeover { id, transport, deflate, head, interest, path } = takeover;
-        let registered = socket.into_push().and_then(|mut socket| {
+        let registered = socket.into_push(shard.counters.clone()).and_then(|mut socket| {
             socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
             Ok(socket)
         });

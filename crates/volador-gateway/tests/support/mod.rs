@@ -105,7 +105,11 @@ impl Server {
     }
 
     pub fn send(&self, frames: Batch) {
-        self.handle.wait().deliver(0, frames);
+        self.send_to(0, frames);
+    }
+
+    pub fn send_to(&self, shard: u8, frames: Batch) {
+        self.handle.wait().deliver(shard, frames);
     }
 
     pub fn connect(&self) -> Client {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{Interest, RequestBody, RequestHead, ToGateway, Transport};
+use volador_proto::link::{Interest, Payload, RequestBody, RequestHead, ToGateway, Transport};
 
 use super::*;
 use crate::{error::WriteError, outbox::tests::Kept, seat::Taken};
@@ -626,4 +626,52 @@ fn connection_goes_on_after_all_that_it_was_queued_for_is_taken_back() {
     assert!(matches!(seat.take(), Taken::Empty));
     s.deliver(|batch| batch.message(id(1), Payload::Text, b"hi"));
     assert!(is_event(seat.take(), 1, "hi"));
+}
+
+#[test]
+fn waits_of_requests_are_measured_and_those_of_events_are_not() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    assert_eq!(s.worker.waits().requests, 1);
+    s.deliver(|batch| {
+        request(batch, id(2), None);
+        batch.message(push.id(), Payload::Text, b"hi");
+    });
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    assert!(matches!(seat.take(), Taken::Event(..)));
+    let waits = s.worker.waits();
+    assert_eq!(waits.requests, 2);
+    assert!(waits.longest >= Duration::from_millis(2) && waits.total >= waits.longest, "{waits:?}");
+}
+
+#[test]
+fn events_with_fields_are_written_published_and_broadcast() {
+    let s = Setup::new();
+    let push = s.upgraded(&mut s.worker.seat(), 1);
+    let event = volador_proto::sse::Event { data: "hi", event: Some("greeting"), ..Default::default() };
+    let packed = volador_proto::link::pack_event(&event);
+    s.kept.frames();
+    // A thread without a job: its pushes wait for no answer.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(s.worker.write(&push, Kind::Event, &packed));
+            assert!(s.worker.publish(b"news", Kind::Event, &packed));
+            s.worker.broadcast(b"/", Kind::Event, &packed);
+        });
+    });
+    let frames = s.kept.frames();
+    let has = |fact: fn(&ToGateway) -> Option<&[u8]>| frames.iter().any(|(_, f)| fact(f) == Some(&packed[..]));
+    assert!(has(|frame| if let ToGateway::Write(Kind::Event, data) = frame { Some(data) } else { None }));
+    assert!(has(|frame| if let ToGateway::Publish { kind: Kind::Event, data, .. } = frame {
+        Some(data)
+    } else {
+        None
+    }));
+    assert!(has(|frame| if let ToGateway::Broadcast { kind: Kind::Event, data, .. } = frame {
+        Some(data)
+    } else {
+        None
+    }));
 }
