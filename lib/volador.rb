@@ -36,7 +36,7 @@ module Volador
     # Sends to every push connection, WebSocket and SSE, of this process's server whose request path matches. Returns
     # at once; from any thread, also outside of a request. When no server runs, nobody is connected.
     # @param path [String] "/rooms/7" exactly; "*" stands for one segment; "**", at the end, for any tail
-    # @param data [#to_s] a UTF-8 String goes as text, a BINARY one as binary
+    # @param data [Event, #to_s] a UTF-8 String goes as text, a BINARY one as binary
     # @return [nil]
     # @raise [ArgumentError] for a path that does not start with "/" or has "**" anywhere but at the end
     def broadcast(path, data)
@@ -45,7 +45,7 @@ module Volador
         raise ArgumentError, "#{PATTERN_RULE}, got #{path.inspect}"
       end
 
-      data = data.to_s
+      data = data.to_s unless data.is_a?(Event)
       Server.running.each { |server| server.broadcast(path, data) }
       nil
     end
@@ -53,7 +53,7 @@ module Volador
     # Sends to everybody who is subscribed to the channel: clients (see {Push::Client#subscribe}) and blocks. Returns at
     # once; from any thread, also outside of a request.
     # @param channel [String, Symbol] 1 to 1024 bytes
-    # @param message [String] a UTF-8 String goes as text, a BINARY one as binary
+    # @param message [String, Event] a UTF-8 String goes as text, a BINARY one as binary
     # @param engine [nil, false, #publish] who carries it: see {PubSub}
     # @return [Boolean] whether it was scheduled; false when no server runs
     # @raise [TypeError, ArgumentError] for what can't be a channel or a message
@@ -80,6 +80,15 @@ module Volador
     # @return [Boolean] whether there was such a subscription
     def unsubscribe(channel, match: nil)
       PubSub.unsubscribe(channel, match: match)
+    end
+
+    # The figures of all servers that run in this process, together: connections, messages, bytes, waits. docs/stats.md
+    # says what each one means.
+    # @return [Hash{Symbol => Integer, Float}] {} when none runs
+    def stats
+      Server.running.map(&:stats).reduce({}) do |sum, stats|
+        sum.merge(stats) { |name, one, other| name.end_with?("_max") ? [one, other].max : one + other }
+      end
     end
   end
 end

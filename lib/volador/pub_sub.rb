@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "event"
 require_relative "pub_sub/channel"
 require_relative "pub_sub/engines"
 require_relative "pub_sub/listeners"
@@ -14,7 +15,7 @@ module Volador
   #
   #     subscribe(channel, match)     # somebody of this process is subscribed now; match: nil, :glob or :subject
   #     unsubscribe(channel, match)   # nobody is any more
-  #     publish(channel, message)     # -> true or false; send it to all processes
+  #     publish(channel, message)     # -> true or false; send it to all processes. A String, or an Event
   #
   # and hands over what it receives by `Volador::PubSub.publish(channel, message, engine: false)`.
   module PubSub
@@ -33,7 +34,7 @@ module Volador
       # @return [Boolean] false when no server runs
       def self.publish(channel, message)
         name = Channel.name(channel)
-        payload = Push::Payload.of(message)
+        payload = message.is_a?(Event) ? message : Push::Payload.of(message)
         # Every one of them, whatever the first says.
         Server.running.map { |server| server.publish(name, payload) }.any?
       end
@@ -77,7 +78,7 @@ module Volador
       # @param engine [nil, false, #publish] nil: the {default}; false: the subscribers of this process
       # @return [Boolean]
       def publish(channel, message, engine: nil)
-        unless message.is_a?(String)
+        unless message.is_a?(String) || message.is_a?(Event)
           raise TypeError, "what is published must be a String, got #{message.class}: call to_s or to_json first"
         end
 

@@ -5,6 +5,7 @@ require_relative "application_thread"
 require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
+require_relative "event"
 require_relative "log"
 require_relative "pub_sub"
 require_relative "push/connections"
@@ -143,23 +144,24 @@ module Volador
       address && Address.url(address)
     end
 
-    # @return [Hash{Symbol => Integer}] counters of the gateway, `queued` requests and `handlers` of push connections
+    # What it has done and what it does now. docs/stats.md says what each figure means.
+    # @return [Hash{Symbol => Integer, Float}] {} before it is started
     def stats
       return {} unless @gateway
 
-      @gateway.stats.merge(queued: @worker.queued, handlers: @connections.size)
+      @gateway.stats.merge!(@worker.stats, handlers: @connections.size)
     end
 
     # See {Volador.broadcast}.
     # @api private
     def broadcast(pattern, data)
-      @worker.broadcast(pattern, data)
+      data.is_a?(Event) ? @worker.broadcast_event(pattern, *data) : @worker.broadcast(pattern, data)
     end
 
     # See {Volador.publish}.
     # @api private
     def publish(channel, data)
-      @worker.publish(channel, data)
+      data.is_a?(Event) ? @worker.publish_event(channel, *data) : @worker.publish(channel, data)
     end
 
     # @api private

@@ -4,8 +4,8 @@ require_relative "raw_socket"
 
 # An EventSource (WHATWG HTML, section 9.2) on a raw socket: opens the stream and reads it event by event.
 class EventStreamClient
-  #   event String ("message" by default);  data String;  id String or nil
-  Event = Struct.new(:event, :data, :id, keyword_init: true)
+  #   event String ("message" by default);  data String;  id String or nil;  retry String or nil
+  Event = Struct.new(:event, :data, :id, :retry, keyword_init: true)
 
   # Connects and asks for the stream.
   # @return [EventStreamClient] look at #response: it may be a refusal, whose body has been read
@@ -47,7 +47,7 @@ class EventStreamClient
 
       fields = fields.to_h
       return Event.new(event: fields["event"] || "message", data: data.map { |_, text| text.to_s }.join("\n"),
-                       id: fields["id"])
+                       id: fields["id"], retry: fields["retry"])
     end
   end
 

@@ -66,6 +66,10 @@ module Fakes
       true
     end
 
+    def write_event(*fields)
+      write(fields)
+    end
+
     def close(code = 1000)
       @code ||= code
       @open = false

@@ -2,6 +2,7 @@
 
 require_relative "client_callbacks"
 require_relative "payload"
+require_relative "../event"
 require_relative "../pub_sub"
 
 module Volador
@@ -41,10 +42,14 @@ module Volador
       end
 
       # Sends one message (WebSocket: text when the String is valid UTF-8, binary when it is BINARY) or one event (SSE).
-      # @param data [String]
+      # @param data [String, Event]
+      # @param fields [Hash] event:, id: and retry: of the event, as {Event} has them; a WebSocket gets the data alone
       # @return [Boolean] false once the connection is closed
-      # @raise [TypeError] for anything but a String
-      def write(data)
+      # @raise [TypeError] for anything but a String or an Event
+      # @raise [ArgumentError] for fields that an event can't have
+      def write(data, **fields)
+        return write_event(data, fields) if data.is_a?(Event) || !fields.empty?
+
         raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first" unless data.is_a?(String)
 
         @connection.write(Payload.of(data))
@@ -162,6 +167,15 @@ module Volador
       end
 
       private
+
+      def write_event(data, fields)
+        unless fields.empty?
+          raise TypeError, "write takes a String with these fields, got #{data.class}" unless data.is_a?(String)
+
+          data = Event.new(data, **fields)
+        end
+        @connection.write_event(*data)
+      end
 
       # @return [Listener, nil] nil once the connection is closed
       def listen(key, current, block)

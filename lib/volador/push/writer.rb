@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../error"
+require_relative "../event"
 require_relative "payload"
 
 module Volador
@@ -15,11 +16,12 @@ module Volador
 
       # Sends one message (WebSocket: text when the String is valid UTF-8, else binary) or one event (SSE). Text in
       # another encoding is sent as UTF-8; BINARY stays what it is. Returns at once; the gateway sends.
-      # @param object [#to_s]
+      # @param object [Event, #to_s] of an Event a WebSocket gets the text
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        @connection.write(Payload.of(object.to_s)) || raise(ClosedError)
+        written = object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(Payload.of(object.to_s))
+        written || raise(ClosedError)
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
