@@ -100,20 +100,21 @@ RSpec.describe "The rack.upgrade draft" do
       def call(env)
         word = env["PATH_INFO"].delete_prefix("/")
         case word
-        when "says" then return [200, PLAIN, [env["rack.upgrade?"].inspect]]
+        when "says" then return [200, PLAIN.dup, [env["rack.upgrade?"].inspect]]
         when "refused"
           env["rack.upgrade"] = Recorder.new("refused")
           return [402, PLAIN.merge("x-price" => "7"), ["pay first"]]
         when "body"
           env["rack.upgrade"] = Recorder.new("body")
-          return [200, PLAIN, UnsentBody.new]
+          return [200, PLAIN.dup, UnsentBody.new]
         when "zero"
           env["rack.upgrade"] = Recorder.new("zero")
           return [0, {}, []]
         when "headers"
           env["rack.upgrade"] = Recorder.new("headers")
           chosen = env["HTTP_SEC_WEBSOCKET_PROTOCOL"].to_s.split(", ").last
-          headers = PLAIN.merge("x-room" => "7", "set-cookie" => "a=1\nb=2")
+          cookies = Rack.release < "3" ? "a=1\nb=2" : %w[a=1 b=2]
+          headers = PLAIN.merge("x-room" => "7", "set-cookie" => cookies)
           headers["sec-websocket-protocol"] = chosen if chosen
           return [200, headers, []]
         end
@@ -121,7 +122,7 @@ RSpec.describe "The rack.upgrade draft" do
         env["rack.upgrade"] = if word.start_with?("failing-") then Failing.new(word.delete_prefix("failing-"))
                               else made ? made.call : Recorder.new(word)
                               end
-        [env["rack.upgrade?"] ? 200 : 404, PLAIN, []]
+        [env["rack.upgrade?"] ? 200 : 404, PLAIN.dup, []]
       end
     end
 
