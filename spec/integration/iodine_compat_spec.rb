@@ -46,7 +46,6 @@ RSpec.describe "An application written for Iodine" do
 
       run Chat
     RUBY
-    server.wait_for_output(/WARN: Iodine.threads = 3 has no effect: start volador with -t 3/)
     server.wait_for_output(/(tick\n.*?){2}/m)
     server.wait_for_output(/^deferred$/)
     expect(server.get("/").body).to eq("running: true")
