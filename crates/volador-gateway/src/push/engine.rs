@@ -301,7 +301,11 @@ impl Engine {
     }
 
     /// Reads what has arrived, for a few reads. Whoever has more then is read again after the others.
-    fn read(&self, shard: &Shard, id: StreamId) {
+    ///
+    /// A read that does not fill the buffer has emptied the socket, and what comes later is reported anew (epoll(7), on
+    /// edges). Only what was reported before may `hide` behind it: the end of the stream, or an event that came while the
+    /// connection was not read.
+    fn read(&self, shard: &Shard, id: StreamId, hides: bool) {
         let mut buf = self.read_buf.borrow_mut();
         for _ in 0..READS_IN_A_ROW {
             let result = match shard.streams.borrow_mut().push(id) {
@@ -312,7 +316,13 @@ impl Engine {
                 Ok(0) => {
                     return self.with(shard, id, |connection| Now::Ended(connection.lost()));
                 }
-                Ok(len) => self.received(shard, id, &mut buf[..len]),
+                Ok(len) => {
+                    let emptied = len < buf.len() && !hides;
+                    self.received(shard, id, &mut buf[..len]);
+                    if emptied {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.with(shard, id, |connection| Now::Ended(connection.lost())),
@@ -348,7 +358,7 @@ impl Engine {
                         self.with(shard, id, PushConnection::writable);
                     }
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.read(shard, id);
+                        self.read(shard, id, event.is_read_closed() || event.is_error());
                     }
                 }
                 let unread = self.unread.take();
@@ -356,7 +366,7 @@ impl Engine {
                     break;
                 }
                 for id in unread {
-                    self.read(shard, id);
+                    self.read(shard, id, true);
                 }
                 tokio::task::yield_now().await;
             }
