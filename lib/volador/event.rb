@@ -78,13 +78,16 @@ module Volador
 
     def field(name, value, forbidden, names)
       return if value.nil?
-      raise ArgumentError, "the #{name} of an event must be a String or nil, got #{value.class}" unless value.is_a?(String)
 
+      refuse(name, value, "be a String or nil") unless value.is_a?(String)
       text = utf8(value)
-      raise ArgumentError, "the #{name} of an event must be valid UTF-8, got #{value.inspect}" unless text.valid_encoding?
-      raise ArgumentError, "the #{name} of an event must not contain #{names}, got #{value.inspect}" if forbidden.match?(text)
-
+      refuse(name, value, "be valid UTF-8") unless text.valid_encoding?
+      refuse(name, value, "not contain #{names}") if forbidden.match?(text)
       text.freeze
+    end
+
+    def refuse(name, value, rule)
+      raise ArgumentError, "the #{name} of an event must #{rule}, got #{value.inspect}"
     end
 
     def milliseconds(value)

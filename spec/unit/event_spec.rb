@@ -40,9 +40,11 @@ RSpec.describe Volador::Event do
 
   { "CR in event" => { event: "a\rb" }, "LF in event" => { event: "a\n" }, "CR in id" => { id: "\r" },
     "LF in id" => { id: "a\nb" }, "NUL in id" => { id: "a\0" }, "a Symbol as event" => { event: :price },
-    "an Integer as id" => { id: 7 }, "an event that is no text" => { event: "\xff" }, "an id that is no text" => { id: "\xff".b },
-    "retry as a String" => { retry: "1" }, "retry as a Float" => { retry: 1.5 }, "retry below 0" => { retry: -1 },
-    "retry past what clients count" => { retry: 2**53 }, "a field that is none" => { type: "a" } }.each do |name, fields|
+    "an Integer as id" => { id: 7 }, "an event that is no text" => { event: "\xff" },
+    "an id that is no text" => { id: "\xff".b }, "retry as a String" => { retry: "1" },
+    "retry as a Float" => { retry: 1.5 }, "retry below 0" => { retry: -1 },
+    "retry past what clients count" => { retry: 2**53 },
+    "a field that is none" => { type: "a" } }.each do |name, fields|
     it "refuses #{name}" do
       expect { described_class.new("x", **fields) }.to raise_error(ArgumentError, /#{fields.keys.first}/)
     end

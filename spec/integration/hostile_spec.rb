@@ -1,0 +1,269 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+require "socket"
+
+# Peers that vanish, stall, or send more than the application takes: nothing may leak, grow or wait for them.
+RSpec.describe "Slow and hostile peers", :slow do
+  # @return [Hash{Symbol => Integer, Float}] of the server, with :memory and :memory_peak in KiB
+  def figures_of(server)
+    JSON.parse(server.get("/stats").body, symbolize_names: true)
+  end
+
+  figures = <<~'RUBY'
+    require "json"
+    require "rack"
+    FIGURES = lambda do |**more|
+      GC.start
+      status = File.read("/proc/self/status")
+      more.update(memory: status[/VmRSS:\s+(\d+)/, 1].to_i, memory_peak: status[/VmHWM:\s+(\d+)/, 1].to_i)
+      [200, {}, [JSON.generate(Volador.stats.merge(more))]]
+    end
+  RUBY
+
+  describe "10,000 connections that open and vanish at random while there are publications" do
+    application = <<~'RUBY'
+      # How often on_close was called, by the number of the connection.
+      module Register
+        CLOSED = Hash.new(0)
+        LOCK = Mutex.new
+        @opened = 0
+
+        class << self
+          def open = LOCK.synchronize { @opened += 1 }
+
+          def close(number) = LOCK.synchronize { CLOSED[number] += 1 }
+
+          def figures
+            LOCK.synchronize do
+              { opened: @opened, closed: CLOSED.size, closed_twice: CLOSED.count { |_, times| times > 1 } }
+            end
+          end
+        end
+      end
+
+      # For the draft.
+      class Passer
+        def on_open(client)
+          @number = Register.open
+          client.subscribe("news")
+          client.subscribe("new?", match: :glob) { |_channel, message| client.write(message) } if (@number % 50).zero?
+        end
+
+        def on_message(client, data) = client.publish("news", data)
+
+        def on_close(_client) = Register.close(@number)
+      end
+
+      # For on_open(env), whose handshake may fail after it.
+      class Visitor
+        def initialize = @number = Register.open
+
+        def on_close = Register.close(@number)
+      end
+
+      class Guests
+        def call(_env) = [200, {}, []]
+
+        def on_open(env)
+          env["push.writer"].write("welcome")
+          Visitor.new
+        end
+      end
+
+      Thread.new do
+        loop do
+          Volador.publish("news", "x" * 64)
+          Volador.broadcast("/guests", "y" * 64)
+          sleep 0.02
+        end
+      end
+
+      draft = lambda do |env|
+        next FIGURES.call(**Register.figures) unless env["rack.upgrade?"]
+
+        env["rack.upgrade"] = Passer.new
+        [200, {}, []]
+      end
+      Rack::URLMap.new("/guests" => Guests.new, "/" => draft)
+    RUBY
+    application = "#{figures}#{application}"
+
+    web_socket = "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    event_stream = "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+
+    # "hello" in a masked text frame, and the ends that a client may make: a part of a frame, a fault, a close frame.
+    hello = [0x81, 0x85, 0, 0, 0, 0].pack("C*") << "hello"
+    ends = ["", "", hello.byteslice(0, 7), [0x81, 0x05].pack("C*") << "plain", [0x88, 0x80, 0, 0, 0, 0].pack("C*")]
+
+    # @param alive [Integer] connections that are open at once, at most
+    define_method(:come_and_go) do |server, count, alive:, random:|
+      open = []
+      vanish = lambda do
+        socket = open.delete_at(random.rand(open.size))
+        # A reset, or a regular end, whose port stays taken for a minute.
+        socket.setsockopt(Socket::SOL_SOCKET, Socket::SO_LINGER, [1, 0].pack("ii")) unless random.rand(10).zero?
+        socket.write_nonblock(ends.sample(random: random), exception: false)
+      rescue SystemCallError
+        nil # The server was first.
+      ensure
+        socket.close
+      end
+      count.times do
+        socket = TCPSocket.new("127.0.0.1", server.port)
+        request = random.rand(3).zero? ? event_stream : web_socket
+        socket.write(format(request, random.rand(3).zero? ? "/guests" : "/news"))
+        if random.rand(3).positive?
+          expect(socket.readpartial(64)).to match(%r{\AHTTP/1.1 (101|200) })
+          socket.write(hello) if request == web_socket && random.rand(20).zero?
+        end
+        open << socket
+        vanish.call while open.size > random.rand(alive)
+      end
+      vanish.call until open.empty?
+    end
+
+    it "leak nothing, and on_close is called once for each", :aggregate_failures do
+      server = start_configured(application, threads: 3)
+      random = Random.new(RSpec.configuration.seed)
+      come_and_go(server, 3_000, alive: 2_000, random: random)
+      gone = { websocket_connections: 0, sse_connections: 0, subscriptions: 0, handlers: 0 }
+      Deadline.until("the first ones to be gone") { gone <= figures_of(server) }
+      before = figures_of(server)
+
+      come_and_go(server, 10_000, alive: 2_000, random: random)
+      after = nil
+      Deadline.until("all to be gone") do
+        after = figures_of(server)
+        gone <= after && after[:opened] == after[:closed]
+      end
+      expect(after).to include(closed_twice: 0)
+      # Others may have left before the application was asked.
+      expect(after[:opened]).to be_between(10_000, 13_000)
+      expect(after[:published]).to be > 100
+      expect(after[:memory]).to be < before[:memory] + (8 << 10)
+      expect(server.output).not_to match(/WARN|ERROR|raised/)
+    end
+  end
+
+  describe "200 MB published past a subscriber that does not read" do
+    count = 12_800
+    bytes = 16 << 10
+    window = 32 # of messages: half a MiB, which is less than a send queue holds
+    application = figures + <<~RUBY
+      # Publishes as fast as the reader says that it reads.
+      class Reader
+        def on_open(client)
+          client.subscribe("flood")
+          @sent = 0
+        end
+
+        def on_message(client, _data)
+          #{window / 2}.times do
+            client.publish("flood", format("%08d", @sent) << "x" * #{bytes - 8}) if @sent < #{count}
+            @sent += 1
+          end
+          GC.start if (@sent % 512).zero? # else its peak would be that of Ruby's garbage
+        end
+      end
+
+      class Staller
+        def on_open(client) = client.subscribe("flood")
+      end
+
+      lambda do |env|
+        next FIGURES.call unless env["rack.upgrade?"]
+
+        env["rack.upgrade"] = env["PATH_INFO"] == "/reader" ? Reader.new : Staller.new
+        [200, {}, []]
+      end
+    RUBY
+
+    fates = { disconnect: { closed_slow: 1, subscriptions: 1 }, drop_oldest: { closed_slow: 0, subscriptions: 2 } }
+    fates.each do |policy, fate|
+      it "reaches the one that reads, complete and in order, and memory stays (#{policy})", :aggregate_failures do
+        server = start_configured(application, slow_client: policy)
+        staller = WebSocketClient.open(server.port, "/staller")
+        reader = WebSocketClient.open(server.port, "/reader")
+        Deadline.until("two subscriptions") { figures_of(server)[:subscriptions] == 2 }
+        before = figures_of(server)
+
+        2.times { reader.send_text("more") }
+        started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        longest = 0
+        count.times do |index|
+          asked = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+          payload = reader.read_frame.payload
+          longest = [longest, Process.clock_gettime(Process::CLOCK_MONOTONIC) - asked].max
+          raise "#{payload.byteslice(0, 8)} in the place of #{index}" unless payload.start_with?(format("%08dx", index))
+
+          reader.send_text("more") if (index % (window / 2)) == (window / 2) - 1
+        end
+        expect(payload_bytes = count * bytes).to be > 200_000_000
+        after = nil
+        Deadline.until("the staller's fate") { fate <= (after = figures_of(server)) }
+        expect(after).to include(published: count)
+        expect(after[:sent_bytes]).to be > payload_bytes
+        expect(after[:dropped_oldest]).to(policy == :drop_oldest ? be_between(count * 0.8, count) : eq(0))
+        expect(after[:memory_peak]).to be < before[:memory] + (40 << 10)
+        expect(longest).to be < 1
+        expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - started).to be < 20
+        [staller, reader].each(&:close_socket)
+      end
+    end
+  end
+
+  it "a client that sends more than the handler takes is not read from", :aggregate_failures do
+    server = start_configured(figures + <<~'RUBY', threads: 2)
+      GATE = Queue.new
+      HEARD = []
+
+      class Slow
+        def on_message(client, data)
+          GATE.pop
+          HEARD << data.byteslice(0, 8)
+          client.write("all") if data.end_with?("last")
+        end
+      end
+
+      lambda do |env|
+        if env["rack.upgrade?"]
+          env["rack.upgrade"] = Slow.new
+          next [200, {}, []]
+        end
+        GATE.close if env["PATH_INFO"] == "/go"
+        FIGURES.call(heard: HEARD)
+      end
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      before = figures_of(server)
+      # A masked binary message of 10,004 bytes.
+      head = [0x82, 0xfe, 10_004, 0].pack("CCnN")
+      message = ->(index, text) { head + format("%08d", index) + text.rjust(9_996, "x") }
+      sent = 0
+      bytes = 0
+      rest = +""
+      # Until the system takes no more for a while.
+      loop do
+        rest = message.call(sent, "") and sent += 1 if rest.empty?
+        written = client.socket.io.write_nonblock(rest, exception: false)
+        if written == :wait_writable
+          break unless client.socket.io.wait_writable(0.5)
+        else
+          bytes += written
+          rest = rest.byteslice(written, rest.bytesize)
+        end
+        raise "the server has taken #{bytes} bytes" if bytes > 100_000_000
+      end
+      stalled = figures_of(server)
+      expect(stalled[:messages]).to be_between(64, 80)
+      expect(stalled[:memory]).to be < before[:memory] + (16 << 10)
+
+      server.get("/go")
+      client.socket.send_bytes(rest + message.call(sent, "last"))
+      expect(client.read_message).to eq("all")
+      expect(figures_of(server)[:heard]).to eq(Array.new(sent + 1) { |index| format("%08d", index) })
+    end
+  end
+end
