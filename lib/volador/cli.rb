@@ -17,6 +17,7 @@ module Volador
       @err = err
       @options = {}
       @binds = []
+      @compats = []
       @debug = env["VOLADOR_DEBUG"] == "1"
     end
 
@@ -49,11 +50,11 @@ module Volador
       # The extension is loaded late, so that --help and --version need none.
       require "volador"
       require_relative "application"
+      @compats.each { |name| require_relative "compat/#{name}" }
       options = @options
       options[:bind] = @binds unless @binds.empty?
       # First, since a wrong option should not wait for the application to load.
       configuration = Configuration.new(**options, env: @env)
-      require_relative "compat/#{@compat}" if @compat
       Server.new(Application.load(config), configuration, out: @out).run
     end
 
@@ -101,9 +102,8 @@ module Volador
       end
       parser.on("-e", "--environment NAME", "sets RACK_ENV (and RAILS_ENV, if it is unset);",
                 "default: development") { |name| @options[:environment] = name }
-      parser.on("--compat NAME", %w[iodine], "run an application that calls another server's module: iodine") do |name|
-        @compat = name
-      end
+      parser.on("--compat NAME", %w[iodine agoo], "serve an application that was written for iodine or agoo;",
+                "repeatable. It need not be edited: docs/compat.md") { |name| @compats << name }
       parser.on("-q", "--quiet", "print warnings and errors only") { @options[:quiet] = true }
       parser.on("--debug", "print the whole backtrace when it cannot start (or VOLADOR_DEBUG=1)") { @debug = true }
     end

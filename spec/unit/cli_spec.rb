@@ -32,13 +32,15 @@ RSpec.describe Volador::CLI do
 
   it "prints its options" do
     expect(run("--help")).to eq 0
-    expect(out.string).to include("--port", "--bind", "--threads", "--environment", "127.0.0.1:9292", "PORT")
+    expect(out.string).to include("--port", "--bind", "--threads", "--environment", "--compat", "127.0.0.1:9292",
+                                  "PORT")
   end
 
   {
     ["--nope"] => "invalid option: --nope; volador --help lists the options",
     ["-t"] => "missing argument: -t",
     ["-t", "0"] => "threads must be an Integer from 1 to 1024, got \"0\"",
+    ["--compat", "puma"] => "invalid argument: --compat puma; volador --help lists the options",
     ["-p", "x"] => "port must be an Integer from 0 to 65535, got \"x\"",
     ["-b", "ssl://localhost"] => "does not speak TLS yet",
     %w[a.ru b.ru] => "one config.ru at most, got a.ru b.ru",

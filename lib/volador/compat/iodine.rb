@@ -1,150 +1,204 @@
 # frozen_string_literal: true
 
-require "forwardable"
 require "json"
 require "volador"
+require_relative "call_decides"
+require_relative "claim"
+require_relative "iodine/arguments"
+require_relative "iodine/client_forms"
+require_relative "iodine/lifecycle"
+require_relative "iodine/listener"
+require_relative "iodine/pub_sub"
 require_relative "tasks"
 
-raise LoadError, "the gem iodine is loaded already: volador/compat/iodine stands in for it" if defined?(Iodine)
+module Volador
+  module Compat
+    # `Iodine`, for applications that were written for it: publishing, subscriptions, timers, states, and the listening
+    # of a program. See docs/compat.md.
+    module Iodine
+      # The version whose methods these are.
+      VERSION = "0.7.59"
+      # What {listen} takes where a call does not say.
+      DEFAULT_SETTINGS = { port: ENV["PORT"] || "3000", address: nil } # rubocop:disable Style/MutableConstant
+      DEFAULT_HTTP_ARGS = DEFAULT_SETTINGS
+      # The class of clients.
+      Connection = Volador::Push::Client
+      # Iodine's has the same `parse`.
+      JSON = ::JSON
 
-# The application's own `require "iodine"` finds what is here.
-$LOADED_FEATURES << "iodine.rb"
+      @tasks = Tasks.new(Log.new)
+      @lifecycle = Lifecycle.new(@tasks)
+      @listeners = []
+      @running = [].freeze
+      @threads = 0
+      @workers = 0
+      @verbosity = 3
 
-# What applications call of Iodine 0.7, for one process: pub/sub, tasks and hooks. Serving is Volador's.
-module Iodine
-  JSON = ::JSON
-  # Hooks by what happens to a server here; those of processes that fork are taken and never called.
-  STATES = {
-    pre_start: :started, on_start: :started, enter_child: :started, enter_master: :started,
-    start_shutdown: :draining, on_finish: :stopped,
-    before_fork: nil, after_fork: nil, on_child_crush: nil, on_parent_crush: nil, on_idle: nil
-  }.freeze
-  private_constant :STATES
+      class << self
+        # @return [Integer] application threads of {start}; 0 (or less): Volador's default
+        attr_accessor :threads
+        # @return [Integer] has no effect: there is one process
+        attr_accessor :workers
+        # @return [Integer] has no effect
+        attr_accessor :verbosity
+        # @api private
+        # @return [Lifecycle]
+        attr_reader :lifecycle
 
-  # Engines, see {Volador::PubSub}.
-  module PubSub
-    # What an engine may descend from.
-    class Engine
-      def subscribe(_channel, _match = nil)
-        true
+        # `(to, message)`, `(to, message, engine)`, `(to:, message:, engine:)`.
+        # @return [Boolean] whether it was scheduled; false when no server runs
+        def publish(*given, **named)
+          channel, message, engine = Arguments.publish(given, named)
+          Volador.publish(channel, message, engine: engine)
+        end
+
+        # `(to) { |channel, message| }`, `(to:)`, with `match: :redis` and `handler:`.
+        # @return [String, Symbol] the channel as it was given, for {unsubscribe}
+        def subscribe(*given, **named, &block)
+          wanted = Arguments.subscribe(given, named, block)
+          raise ArgumentError, "subscribe needs a block or handler:" unless wanted.block
+
+          Volador.subscribe(wanted.channel, match: wanted.match, &wanted.block)
+          wanted.channel
+        end
+
+        # Exact or pattern.
+        # @return [Boolean] whether there was one
+        def unsubscribe(channel)
+          [nil, :glob].map { |match| Volador.unsubscribe(channel, match: match) }.any?
+        end
+
+        # Runs the block on another thread, once a server runs.
+        # @return [Proc] the block
+        def run(&block)
+          later(0, block)
+        end
+        alias defer run
+
+        # Runs it after that time, once a server runs.
+        # @param milliseconds [Integer, nil]
+        # @return [Proc] the block
+        def run_after(milliseconds, &block)
+          later(milliseconds(milliseconds || 0), block)
+        end
+
+        # Runs it again and again.
+        # @param milliseconds [Integer] between the runs, at least 1
+        # @param repetitions [Integer, nil] 0 or nil: without end
+        # @return [Proc] the block
+        def run_every(milliseconds, repetitions = 0, &block)
+          unless repetitions.nil? || repetitions.is_a?(Integer)
+            raise TypeError, "repetitions must be an Integer or nil, got #{repetitions.inspect}"
+          end
+
+          times = repetitions if repetitions&.positive?
+          later([milliseconds(milliseconds), 1].max, block, every: true, times: times)
+        end
+
+        # @param state [Symbol] see {Lifecycle::STATES}
+        # @return [Proc] the block
+        def on_state(state, &block)
+          @lifecycle.on(state, &block)
+        end
+
+        # The older form of `on_state(:on_finish)`.
+        def on_shutdown(&block)
+          on_state(:on_finish, &block)
+        end
+
+        # Says where {start} is to listen, and for what application.
+        # @param settings [Hash] handler (or a block), port, address, url, public, timeout, ping; service: :http
+        # @return [#call] the handler
+        def listen(settings = {}, **named, &block)
+          listener = Listener.new(DEFAULT_SETTINGS.merge(settings, named), block)
+          @listeners << listener
+          listener.handler
+        end
+        alias listen2http listen
+
+        # Serves what {listen} was told of until {stop}, INT or TERM.
+        # @return [nil]
+        def start
+          if @listeners.empty?
+            raise Error, "there is nothing to serve: call Iodine.listen first, or run config.ru by volador --compat iodine"
+          end
+
+          *others, last = @listeners.map { |listener| listener.server(@threads) }
+          @running = [*others, last].freeze
+          others.each(&:start)
+          last.run
+        ensure
+          @running.each(&:stop!)
+        end
+
+        # Ends {start}, or whatever server runs, gracefully. Returns at once.
+        def stop
+          servers = Server.running
+          Thread.new { servers.each(&:stop) }
+          nil
+        end
+
+        # @return [Boolean] whether a server runs
+        def running?
+          @lifecycle.running?
+        end
+
+        # @return [true] there is one process
+        def master?
+          true
+        end
+        alias worker? master?
+
+        # Rack's methods are left alone.
+        def patch_rack; end
+
+        # @raise [NotImplementedError]
+        def connect(*, **)
+          raise NotImplementedError, "Volador opens no connections: use a client gem (websocket-client-simple, " \
+                                     "async-websocket) in a thread of its own"
+        end
+
+        # @raise [NotImplementedError]
+        def on_idle
+          raise NotImplementedError, "Volador's threads have no idle moment to tell of: use Iodine.run_every"
+        end
+
+        private
+
+        def later(milliseconds, block, **how)
+          raise ArgumentError, "a block is needed" unless block
+
+          @tasks.add(milliseconds / 1000.0, **how, &block)
+          block
+        end
+
+        def milliseconds(value)
+          return value if value.is_a?(Integer) && !value.negative?
+
+          raise TypeError, "milliseconds must be an Integer from 0, got #{value.inspect}"
+        end
       end
 
-      def unsubscribe(_channel, _match = nil)
-        true
-      end
+      # `Iodine::Rack.run`, for programs that start it that way.
+      module Rack
+        # @param app [#call]
+        # @param options [Hash] of rackup: Port, Host
+        # @return [true]
+        def self.run(app, options = {})
+          Iodine.listen({ service: :http, handler: app, port: options[:Port], address: options[:Host] }.compact)
+          Iodine.start
+          true
+        end
 
-      def publish(channel, message)
-        Volador::PubSub::Local.publish(channel, message)
+        def self.shutdown
+          Iodine.stop
+        end
       end
     end
 
-    # There is one process.
-    CLUSTER = PROCESS = Volador::PubSub::Local
-
-    class << self
-      extend Forwardable
-
-      def_delegators Volador::PubSub, :attach, :detach, :default, :default=
-    end
+    claim(:Iodine, Iodine, "iodine")
+    CallDecides.install
+    Push::Client.prepend(Iodine::ClientForms)
+    Server.observers << Iodine.lifecycle
   end
-
-  @log = Volador::Log.new
-  @tasks = Volador::Compat::Tasks.new(@log)
-  @hooks = Hash.new { |hooks, state| hooks[state] = [] }
-
-  class << self
-    # @return [Boolean]
-    def publish(channel, message, engine = nil)
-      Volador.publish(channel, message, engine: engine)
-    end
-
-    # @return [Volador::PubSub::Subscription]
-    def subscribe(channel, match: nil, handler: nil, &block)
-      Volador.subscribe(channel, match: match, handler: handler, &block)
-    end
-
-    # @return [Boolean]
-    def unsubscribe(channel, match: nil)
-      Volador.unsubscribe(channel, match: match)
-    end
-
-    # Runs the block soon, on another thread, once a server runs.
-    # @return [Proc] the block
-    def run(&block)
-      @tasks.add(0, &block)
-      block
-    end
-    alias defer run
-
-    # @param milliseconds [Numeric]
-    # @return [Proc] the block
-    def run_after(milliseconds, &block)
-      @tasks.add(milliseconds / 1000.0, &block)
-      block
-    end
-
-    # @param milliseconds [Numeric]
-    # @param repetitions [Integer] 0 for no end
-    # @return [Proc] the block
-    def run_every(milliseconds, repetitions = 0, &block)
-      @tasks.add(milliseconds / 1000.0, every: true, times: repetitions.positive? ? repetitions : nil, &block)
-      block
-    end
-
-    # Calls the block when a server starts (:pre_start, :on_start, :enter_child, :enter_master), begins to stop
-    # (:start_shutdown) or has stopped (:on_finish).
-    # @return [Proc] the block
-    def on_state(event, &block)
-      state = STATES.fetch(event) { raise ArgumentError, "on_state knows #{STATES.keys.join(', ')}, got #{event.inspect}" }
-      @hooks[state] << block if state
-      block
-    end
-
-    # @return [Boolean]
-    def running?
-      Volador::Server.running.any?
-    end
-
-    # @return [true] there is one process
-    def master?
-      true
-    end
-
-    # @return [true] there is one process
-    def worker?
-      true
-    end
-
-    # @return [Integer] 0, "the server decides"
-    def threads
-      0
-    end
-
-    # @return [Integer] 0, "the server decides"
-    def workers
-      0
-    end
-
-    def threads=(count)
-      @log.warn("Iodine.threads = #{count} has no effect: start volador with -t #{count}")
-    end
-
-    def workers=(count)
-      @log.warn("Iodine.workers = #{count} has no effect: volador runs in one process")
-    end
-
-    # What the servers of this process tell.
-    # @api private
-    def server_changed(server, state)
-      @tasks.start(server.configuration.threads) if state == :started
-      @hooks[state].each do |hook|
-        hook.call
-      rescue Exception => e # rubocop:disable Lint/RescueException
-        @log.error("a hook of Iodine.on_state raised", e)
-      end
-      @tasks.stop if state == :stopped && !running?
-    end
-  end
-
-  Volador::Server.observers << self
 end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../../event"
 require_relative "arguments"
 
 module Volador
@@ -7,9 +8,11 @@ module Volador
     module Iodine
       # What Iodine's clients understand beyond those of Volador; prepended to {Push::Client}.
       module ClientForms
+        # @param fields [Hash] see {Push::Client#write}
         # @return [Boolean] false once the connection is closed
-        def write(data)
-          super(data.is_a?(String) ? data : data.to_s)
+        def write(data, **fields)
+          data = data.to_s unless data.is_a?(String) || data.is_a?(Event)
+          super
         end
 
         # `(to)`, `(to:)`, with `match: :redis`, `as: :binary`, `handler:` or a block.

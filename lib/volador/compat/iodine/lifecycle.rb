@@ -5,42 +5,21 @@ require_relative "../../log"
 module Volador
   module Compat
     module Iodine
-      # `Iodine.on_state`, and the scheduler's beginning and end: what the servers of this process do. With several, the
-      # first one starts and the last one ends.
+      # `Iodine.on_state`, and when tasks run: by what the servers of this process do. With several of them the first
+      # one starts and the last one ends. One of {Server.observers}.
       class Lifecycle
-        # Of them those of forks and crashes never come: there is one process.
+        # Those of forks and crashes never come: there is one process.
         STATES = %i[pre_start before_fork after_fork enter_child enter_master on_start on_parent_crush on_child_crush
                     start_shutdown on_finish].freeze
 
-        # Tells of a server; prepended to {Server}.
-        module Told
-          def start
-            Iodine.lifecycle.starting
-            super.tap { Iodine.lifecycle.started }
-          end
-
-          private
-
-          def drain
-            Iodine.lifecycle.draining if @state == :running
-            super
-          end
-
-          def halt
-            state = @state
-            super
-            Iodine.lifecycle.finished if %i[running draining].include?(state) && @state == :stopped
-          end
-        end
-
-        # @param scheduler [Scheduler]
+        # @param tasks [Tasks]
         # @param log [Log]
-        def initialize(scheduler, log = Log.new)
-          @scheduler = scheduler
+        def initialize(tasks, log = Log.new)
+          @tasks = tasks
           @log = log
           @lock = Mutex.new
           @blocks = Hash.new { |blocks, state| blocks[state] = [] }
-          @servers = 0
+          @servers = []
         end
 
         # @param state [Symbol] one of STATES
@@ -56,37 +35,38 @@ module Volador
 
         # @return [Boolean] whether a server runs
         def running?
-          @servers.positive?
+          !@servers.empty?
         end
 
-        def starting
-          fire(:pre_start) unless running?
-        end
-
-        def started
-          return unless @lock.synchronize { @servers += 1 } == 1
-
-          @scheduler.start
-          fire(:on_start)
-        end
-
-        def draining
-          fire(:start_shutdown) if @lock.synchronize { @servers } == 1
-        end
-
-        def finished
-          last = @lock.synchronize do
-            next false unless running?
-
-            (@servers -= 1).zero?
+        # @param server [Server]
+        # @param what [Symbol] :started, :draining or :stopped
+        def server_changed(server, what)
+          case what
+          when :started then started(server)
+          when :draining then fire(:start_shutdown) if @servers == [server]
+          else stopped(server)
           end
-          return unless last
-
-          @scheduler.stop
-          fire(:on_finish)
         end
 
         private
+
+        def started(server)
+          return unless @lock.synchronize { (@servers += [server]).size } == 1
+
+          fire(:pre_start)
+          @tasks.start(server.configuration.threads)
+          fire(:on_start)
+        end
+
+        # Also told of a server whose start has failed.
+        def stopped(server)
+          ran = running?
+          @lock.synchronize { @servers -= [server] }
+          return if running? || !ran
+
+          @tasks.stop
+          fire(:on_finish)
+        end
 
         def fire(state)
           @lock.synchronize { @blocks[state].dup }.each do |block|

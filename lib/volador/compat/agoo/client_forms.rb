@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+require_relative "../../event"
+require_relative "subjects"
+
+module Volador
+  module Compat
+    module Agoo
+      # What Agoo's clients understand beyond those of Volador; prepended to {Push::Client}. Calls with keywords or
+      # blocks are those of others, and go on to them.
+      module ClientForms
+        # @param data [#to_s, Event]
+        # @param fields [Hash] see {Push::Client#write}
+        # @return [Boolean] false once the connection is closed
+        def write(data, **fields)
+          data = data.to_s unless data.is_a?(String) || data.is_a?(Event)
+          super
+        end
+
+        # @param subject [#to_s] "people.fred"; "*" stands for one token, a last ">" for any tail
+        # @return [Object, nil] nil once the connection is closed
+        def subscribe(*given, **named, &block)
+          return super unless given.size == 1 && named.empty? && block.nil? && !given[0].is_a?(Hash)
+
+          name, match = Subjects.read(given[0])
+          subjects = Agoo.subjects
+          subjects.add(self, name)
+          subscription = match ? super(name, match: match) : super(name)
+          subjects.delete(self, name) unless subscription
+          subscription
+        end
+
+        # @param subject [#to_s, nil] none: all that were subscribed to in this form
+        # @return [Boolean] whether there was one
+        def unsubscribe(subject = nil, **named)
+          return super unless named.empty?
+          return Agoo.subjects.forget(self).map { |name| unsubscribe(name) }.any? if subject.nil?
+
+          name, match = Subjects.read(subject)
+          Agoo.subjects.delete(self, name)
+          match ? super(name, match: match) : super(name)
+        end
+
+        # @param given [Array] subject and message
+        def publish(*given, **named)
+          return super unless given.size == 2 && named.empty?
+
+          super(given[0].to_s, given[1])
+        end
+
+        # @api private
+        def ended
+          super
+          Agoo.subjects.forget(self)
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,98 @@
+# frozen_string_literal: true
+
+require_relative "../../log"
+require_relative "../../server"
+require_relative "../static_files"
+
+module Volador
+  module Compat
+    module Iodine
+      # What one `Iodine.listen` says.
+      class Listener
+        # Those that Volador has settings of its own for, or none.
+        IGNORED = %i[log max_body max_headers max_msg max_clients method headers cookies body].freeze
+        private_constant :IGNORED
+
+        # @return [#call]
+        attr_reader :handler
+
+        # @param settings [Hash{Symbol => Object}]
+        # @param block [Proc, nil] the handler, unless settings have one
+        # @raise [NotImplementedError] for anything but HTTP without TLS
+        # @raise [ArgumentError]
+        def initialize(settings, block)
+          @settings = settings
+          @handler = settings[:handler] || block
+          check
+        end
+
+        # @param threads [Integer] 0 or less: Volador's default
+        # @return [Server] to be started
+        def server(threads)
+          options = address
+          options[:threads] = threads if threads.positive?
+          options[:keep_alive_timeout] = @settings[:timeout] if positive?(:timeout)
+          options[:ping_interval] = options[:heartbeat_interval] = @settings[:ping] if positive?(:ping)
+          Server.new(app, Configuration.new(**options))
+        end
+
+        private
+
+        def check
+          service = @settings[:service] || scheme || :http
+          unless %i[http ws].include?(service.to_sym)
+            raise NotImplementedError, "Iodine.listen(service: #{service.inspect}): Volador speaks HTTP, WebSocket and SSE only"
+          end
+          if @settings[:tls]
+            raise NotImplementedError, "Volador does not speak TLS: let a proxy in front of it do TLS"
+          end
+          raise ArgumentError, "Iodine.listen needs a handler: or a block" unless @handler.respond_to?(:call)
+
+          ignored = @settings.keys & IGNORED
+          Log.new.warn("Iodine.listen: #{ignored.join(', ')} is left to Volador's own settings") unless ignored.empty?
+        end
+
+        def scheme
+          @settings[:url]&.[](/\A(\w+):/, 1)&.to_sym
+        end
+
+        # "http://localhost:3000", "http://:0/tmp/app.sock", or address and port; an address may be a path.
+        def address
+          host = @settings[:address]
+          port = @settings[:port]
+          if (match = %r{\A\w+://([^:/]*)(?::(\d+))?(/.+)?\z}.match(@settings[:url].to_s))
+            return { bind: "unix://#{match[3]}" } if match[3]
+
+            host = match[1]
+            port = match[2] || port
+          end
+          { host: host, port: port }
+        end
+
+        def app
+          return @handler unless @settings[:public]
+
+          files = StaticFiles.new([@settings[:public]])
+          WithFiles.new(@handler, files)
+        end
+
+        def positive?(name)
+          @settings[name].is_a?(Numeric) && @settings[name].positive?
+        end
+
+        # Files first, as Iodine has it.
+        class WithFiles
+          def initialize(app, files)
+            @app = app
+            @files = files
+          end
+
+          def call(env)
+            @files.call(env) || @app.call(env)
+          end
+        end
+        private_constant :WithFiles
+      end
+    end
+  end
+end

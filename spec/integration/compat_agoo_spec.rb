@@ -1,0 +1,313 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "Applications written for Agoo" do
+  # Agoo::Server.init has no way to say 127.0.0.1 and a free port but this.
+  init = 'Agoo::Server.init(0, ".", bind: "http://127.0.0.1:0", thread_count: %d)'
+
+  # @return [ServerProcess] a program of its own that listens
+  def start_program(text)
+    start_ruby("require 'volador/compat/agoo'\n#{text}").wait_until_listening
+  end
+
+  clock = <<~'RUBY'
+    # One object for all clients, with a list of them.
+    class Clock
+      def initialize
+        @clients = []
+        @mutex = Mutex.new
+      end
+
+      def on_open(client)
+        puts "--- on_open"
+        @mutex.synchronize { @clients << client }
+      end
+
+      def on_close(client)
+        puts "--- on_close"
+        @mutex.synchronize { @clients.delete(client) }
+      end
+
+      def on_drained(_client) = nil
+
+      def on_message(client, data) = client.write("Handler says #{data}")
+
+      def start
+        loop do
+          now = Time.now
+          time = "%02d:%02d:%02d" % [now.hour, now.min, now.sec]
+          @mutex.synchronize { @clients.each { |client| client.write(time) } }
+          sleep(0.02)
+        end
+      end
+    end
+  RUBY
+
+  program = <<~RUBY
+    require "volador/compat/agoo"
+    require "agoo"
+    $stdout.sync = true
+    Agoo::Log.configure(dir: "", console: true, classic: true, colorize: true,
+                        states: { INFO: true, DEBUG: false, connect: true, push: true })
+    File.write("websocket.html", "<p>the page</p>")
+    #{format(init, 1)}
+
+    class HelloHandler
+      def call(_env) = [200, {}, ["hello world"]]
+    end
+    #{clock}
+    $clock = Clock.new
+
+    class Listen
+      def call(env)
+        return [404, {}, []] if env["rack.upgrade?"].nil?
+
+        env["rack.upgrade"] = $clock
+        [200, {}, []]
+      end
+    end
+    Agoo::Server.handle(:GET, "/hello", HelloHandler.new)
+    Agoo::Server.handle(:GET, "/upgrade", Listen.new)
+    Agoo::Server.start()
+    $clock.start
+  RUBY
+
+  describe "a clock in a program with handlers" do
+    before(:context) { @server = ServerProcess.ruby_program(program).wait_until_listening }
+    after(:context) { @server.destroy }
+
+    PushClient::TRANSPORTS.each do |transport|
+      it "tells the time by #{transport}" do
+        PushClient.open(transport, @server.port, "/upgrade") do |client|
+          2.times { expect(client.read).to match(/\A\d\d:\d\d:\d\d\z/) }
+        end
+      end
+    end
+
+    it "answers messages, and plain requests by their handlers" do
+      WebSocketClient.open(@server.port, "/upgrade") do |client|
+        client.send_text("hi")
+        answer = Deadline.until("the answer") { client.read_message.then { |text| text if text.include?("says") } }
+        expect(answer).to eq "Handler says hi"
+      end
+      expect(@server.get("/hello").body).to eq "hello world"
+      expect(@server.get("/upgrade").status).to eq 404
+      expect(@server.get("/websocket.html").body).to eq "<p>the page</p>"
+    end
+  end
+
+  it "stops by TERM with every on_close, though the main thread never ends" do
+    server = start_ruby(program).wait_until_listening
+    WebSocketClient.open(server.port, "/upgrade") do |client|
+      client.read_message
+      server.signal(:TERM)
+      expect(client.read_close).to eq 1001
+      client.send_frame(:close, [1001].pack("n"))
+    end
+    expect(server.wait.exitstatus).to eq 0
+    expect(server.output.scan(/^--- on_(?:open|close)$/)).to eq ["--- on_open", "--- on_close"]
+  end
+
+  it "serves the same clock from config.ru" do
+    server = start_volador(<<~RUBY, "--compat", "agoo")
+      #{clock}
+      $clock = Clock.new
+
+      class Listen
+        def call(env)
+          case env["SCRIPT_NAME"] + env["PATH_INFO"]
+          when "/" then return [200, {}, ["hello world"]]
+          when "/upgrade"
+            unless env["rack.upgrade?"].nil?
+              env["rack.upgrade"] = $clock
+              return [200, {}, []]
+            end
+          end
+          [404, {}, []]
+        end
+      end
+      Thread.new { $clock.start }
+      run Listen.new
+    RUBY
+    PushClient::TRANSPORTS.each do |transport|
+      PushClient.open(transport, server.port, "/upgrade") { |client| expect(client.read).to match(/\A\d\d:\d\d:/) }
+    end
+    expect(server.get("/").body).to eq "hello world"
+  end
+
+  it "publishes the time to subscribers of a subject, in the thread that starts it" do
+    server = start_program(<<~RUBY)
+      require "agoo"
+      class Clock
+        def self.call(env)
+          return [404, {}, []] if env["rack.upgrade?"].nil?
+
+          env["rack.upgrade"] = Clock
+          [200, {}, []]
+        end
+
+        def self.on_open(client) = client.subscribe("time")
+
+        Thread.new do
+          loop do
+            Agoo.publish("time", Time.now.strftime("%H:%M:%S"))
+            sleep(0.02)
+          end
+        end
+      end
+      #{format(init, 0)}
+      Agoo::Server.handle(:GET, "/upgrade", Clock)
+      Agoo::Server.start()
+      puts "start has returned"
+    RUBY
+    PushClient::TRANSPORTS.each do |transport|
+      PushClient.open(transport, server.port, "/upgrade") do |client|
+        2.times { expect(client.read).to match(/\A\d\d:\d\d:\d\d\z/) }
+      end
+    end
+    expect(server.stop.exitstatus).to eq 0
+    expect(server.output).to include "start has returned"
+  end
+
+  describe "subjects" do
+    before(:context) do
+      @server = ServerProcess.ruby_program(<<~RUBY)
+        require "volador/compat/agoo"
+        require "json"
+        #{format(init, 2)}
+        class Listener
+          def self.call(env)
+            env["rack.upgrade"] = self if env["rack.upgrade?"]
+            [200, {}, []]
+          end
+
+          # What a client sends: a command and its arguments.
+          def self.on_message(client, data)
+            command, *arguments = JSON.parse(data)
+            case command
+            when "all" then Agoo.unsubscribe(*arguments)
+            when "number" then client.write(42)
+            when "clients" then nil
+            else client.public_send(command, *arguments)
+            end
+            client.write("=\#{Agoo.subjects.size}")
+          end
+        end
+        Agoo::Server.handle(:GET, "/*", Listener)
+        Agoo::Server.start
+        sleep
+      RUBY
+      @server.wait_until_listening
+    end
+    after(:context) { @server.destroy }
+
+    # Sends commands and reads their answers.
+    def tell(client, *commands)
+      commands.each { |command| client.send_text(command.to_json) }
+      commands.each { expect(read_until(client, "=")).to start_with("=") }
+    end
+
+    def read_until(client, start)
+      Deadline.until("an answer") { client.read_message.then { |text| text if text.start_with?(start) } }
+    end
+
+    it "match tokens by * and tails by >" do
+      WebSocketClient.open(@server.port, "/one") do |client|
+        tell(client, %w[subscribe people.*.log], %w[subscribe jobs.>])
+        %w[people.ann.log people.ann.b.log jobs.a.b jobs people.x].each { |subject| client.send_text(["publish", subject, subject].to_json) }
+        client.send_text(["number"].to_json)
+        texts = Array.new(9) { client.read_message }.grep_v(/\A=/)
+        expect(texts).to contain_exactly("people.ann.log", "jobs.a.b", "42")
+      end
+    end
+
+    it "are left one by one, all at once, and by everybody" do
+      WebSocketClient.open(@server.port, "/one") do |client|
+        WebSocketClient.open(@server.port, "/two") do |other|
+          tell(other, %w[subscribe a], %w[subscribe d])
+          tell(client, %w[subscribe a], %w[subscribe b.*], %w[subscribe c], %w[unsubscribe a], %w[unsubscribe])
+          %w[a b.x c].each { |subject| tell(client, ["publish", subject, "lost"]) }
+          expect(other.read_message).to eq "lost"
+          tell(other, %w[all a])
+          tell(client, %w[publish a lost], %w[publish d end])
+          expect(other.read_message).to eq "end"
+        end
+      end
+    end
+
+    it "are forgotten with their clients" do
+      WebSocketClient.open(@server.port, "/one") { |client| tell(client, %w[subscribe gone]) }
+      WebSocketClient.open(@server.port, "/one") do |client|
+        Deadline.until("the end of the others") do
+          client.send_text(["clients"].to_json)
+          client.read_message == "=0"
+        end
+      end
+    end
+  end
+
+  it "ends the process by Agoo.shutdown" do
+    server = start_program(<<~RUBY)
+      #{format(init, 1)}
+      Agoo::Server.handle(:GET, "/end", ->(_env) { Agoo.shutdown; [200, {}, ["bye"]] })
+      Agoo::Server.start
+      sleep
+    RUBY
+    expect(server.get("/end").body).to eq "bye"
+    expect(server.wait.exitstatus).to eq 0
+  end
+
+  {
+    'Agoo::Server.init(0, nil, graphql: "/graphql")' => "Volador has no GraphQL: use the gem graphql",
+    'Agoo::GraphQL.schema(Object.new) { }' => "Volador has no GraphQL: use the gem graphql",
+    'Agoo::Server.init(0, nil, worker_count: 4)' => "Volador is one process",
+    'Agoo::Server.handle(:GET, "/", proc { })' => "call Agoo::Server.init(port, root) first"
+  }.each do |program, message|
+    it "says what to do instead of #{program}" do
+      server = start_ruby("require 'volador/compat/agoo'\n#{program}\n")
+      expect(server.wait.exitstatus).to eq 1
+      expect(server.output).to include message
+    end
+  end
+
+  it "says that an address is in use" do
+    taken = TCPServer.new("127.0.0.1", 0)
+    server = start_ruby(<<~RUBY)
+      require "volador/compat/agoo"
+      Agoo::Server.init(0, nil, bind: "http://127.0.0.1:#{taken.addr[1]}", thread_count: 1)
+      Agoo::Server.start
+      sleep
+    RUBY
+    expect(server.wait.exitstatus).to eq 1
+    expect(server.output).to include "is in use"
+  ensure
+    taken.close
+  end
+
+  it "leaves the gem alone where that is loaded, and says so" do
+    server = start_volador_that_fails("module Agoo; end\nrequire 'volador/compat/agoo'\nrun ->(_env) { [200, {}, []] }")
+    expect(server.wait.exitstatus).to eq 1
+    expect(server.output).to include "the gem agoo is loaded already"
+  end
+
+  # @return [ServerProcess]
+  def start_volador_that_fails(config)
+    keep(ServerProcess.volador(config))
+  end
+
+  it "runs beside the forms of Iodine" do
+    server = start_volador(<<~'RUBY', "--compat", "iodine", "--compat", "agoo")
+      class Both
+        def on_open(client)
+          client.subscribe("a.*")
+          client.subscribe(to: "g*", match: :redis)
+          Agoo.publish("a.x", "subject")
+          Iodine.publish(to: "glob", message: "glob")
+        end
+      end
+      run ->(env) { env["rack.upgrade"] = Both if env["rack.upgrade?"]; [200, {}, []] }
+    RUBY
+    WebSocketClient.open(server.port) { |client| expect([client.read_message, client.read_message]).to eq %w[subject glob] }
+  end
+end

@@ -1,0 +1,341 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "Applications written for Iodine" do
+  # One object is the app and the callbacks of its clients, as Iodine's examples have it; `require "iodine"` included.
+  room = <<~'RUBY'
+    require "iodine"
+    $stdout.sync = true
+
+    module Room
+      PAGE = [200, { "Content-Type" => "text/plain" }, ["Connect by WebSocket or EventSource."]].freeze
+      UPGRADE = [0, {}, []].freeze
+
+      def call(env)
+        return PAGE unless env["rack.upgrade?"]
+
+        env["rack.upgrade"] = Room
+        UPGRADE
+      end
+
+      def on_open(client)
+        client.subscribe :room
+        client.write "Welcome to #{client.env['PATH_INFO']} by #{client.protocol}"
+      end
+
+      def on_message(client, data) = client.publish(:room, data)
+
+      def on_shutdown(client) = client.write("Goodbye.")
+
+      def on_close(_client) = puts("left")
+
+      extend self
+    end
+
+    run Room
+  RUBY
+
+  describe "a room that broadcasts" do
+    shared_server(room, "--compat", "iodine")
+
+    it "answers plain requests by call" do
+      expect(server.get("/").body).to eq "Connect by WebSocket or EventSource."
+    end
+
+    PushClient::TRANSPORTS.each do |transport|
+      it "upgrades #{transport} by call, with status 0" do
+        PushClient.open(transport, server.port, "/here") do |client|
+          expect(client.read).to eq "Welcome to /here by #{transport}"
+        end
+      end
+    end
+
+    it "carries what one client says to all" do
+      clients = [WebSocketClient.open(server.port), EventStreamClient.open(server.port)]
+      WebSocketClient.open(server.port) do |speaker|
+        speaker.read_message
+        clients.first.read_message
+        clients.last.read_data
+        speaker.send_text("hello")
+        expect([speaker.read_message, clients.first.read_message, clients.last.read_data]).to eq %w[hello hello hello]
+      end
+    ensure
+      clients.first.close_socket
+      clients.last.close
+    end
+
+    it "tells of clients that leave" do
+      WebSocketClient.open(server.port, &:close)
+      server.wait_for_output(/left/)
+    end
+  end
+
+  it "says goodbye to its clients when it stops" do
+    server = start_volador(room, "--compat", "iodine")
+    WebSocketClient.open(server.port) do |client|
+      client.read_message
+      server.signal(:TERM)
+      expect(client.read_message).to eq "Goodbye."
+      client.close
+    end
+    expect(server.wait.exitstatus).to eq 0
+  end
+
+  it "needs no more than a require in config.ru" do
+    server = start_volador("require 'volador/compat/iodine'\n#{room}")
+    WebSocketClient.open(server.port) { |client| expect(client.read_message).to start_with("Welcome") }
+  end
+
+  it "serves an app that is frozen, behind middleware" do
+    frozen = room.sub("run Room", "use Rack::Head\nrun Room.freeze")
+    server = start_volador(frozen, "--compat", "iodine")
+    WebSocketClient.open(server.port) { |client| expect(client.read_message).to start_with("Welcome") }
+  end
+
+  describe "messages as text and binary" do
+    shared_server(<<~'RUBY', "--compat", "iodine")
+      module Shootout
+        def self.call(env)
+          return [404, {}, []] unless env["rack.upgrade?"]
+
+          env["rack.upgrade"] = self
+          [0, {}, []]
+        end
+
+        def self.on_open(client)
+          client.subscribe(:bytes, as: :binary)
+          client.subscribe(to: "text", as: :text)
+        end
+
+        def self.on_message(client, data)
+          if data[0] == "b"
+            data[0] = "r"
+            client.publish(:bytes, data)
+          else
+            client.publish(to: "text", message: data)
+            client.write(1234)
+          end
+        end
+      end
+
+      run Shootout
+    RUBY
+
+    it "keeps what is published to a binary subscription binary, and text text" do
+      WebSocketClient.open(server.port) do |client|
+        client.send_text("bin")
+        frame = client.read_frame
+        expect([frame.opcode, frame.payload]).to eq [:binary, "rin".b]
+
+        client.send_text("text")
+        frames = Array.new(2) { client.read_frame }
+        expect(frames.map(&:opcode)).to eq %i[text text]
+        expect(frames.map(&:payload)).to contain_exactly("text", "1234")
+      end
+    end
+  end
+
+  describe "tasks, by subscriptions of the process" do
+    shared_server(<<~'RUBY', "--compat", "iodine")
+      require "iodine"
+      ENGINE = Iodine::PubSub::PROCESS
+
+      module Tasks
+        def add(message)
+          task = Iodine::JSON.parse(message, symbolize_names: true)
+          sum = task[:data].inject(0) { |total, number| total + number }
+          Iodine.publish(task[:from], "#{sum}", ENGINE)
+        end
+        extend self
+      end
+      raise "no Redis was asked for" if Iodine::PubSub.default.is_a?(Iodine::PubSub::Redis)
+      Iodine.subscribe(:add) { |_channel, message| Tasks.add(message) }
+      Logged = Struct.new(:name) { def call(channel, message) = Iodine.publish(to: "log", message: "#{name} #{channel} #{message}") }
+      Iodine.subscribe(to: "echo.*", match: :redis, handler: Logged.new("seen"))
+
+      class Worker
+        def on_open(client)
+          raise "no class of clients" unless client.is_a?(Iodine::Connection)
+
+          client.subscribe client.env["PATH_INFO"]
+          client.subscribe("log") { |channel, message| client.write("#{channel}: #{message}") }
+        end
+
+        def on_message(client, data)
+          case data
+          when "leave" then client.write([client.unsubscribe("log"), client.unsubscribe("log")].inspect)
+          when "stop" then client.write([Iodine.unsubscribe("echo.*"), Iodine.unsubscribe("echo.*")].inspect)
+          when /\A\[/ then client.publish :add, { data: JSON.parse(data), from: client.env["PATH_INFO"] }.to_json, ENGINE
+          else client.publish("echo.#{data}", data)
+          end
+        end
+      end
+
+      run(proc do |env|
+        next [200, {}, ["tasks"]] unless env["rack.upgrade?"] == :websocket
+
+        env["rack.upgrade"] = Worker
+        [0, {}, []]
+      end)
+    RUBY
+
+    it "answers a task to the client that it came from" do
+      WebSocketClient.open(server.port, "/me") do |client|
+        client.send_text("[1,2,3]")
+        expect(client.read_message).to eq "6"
+      end
+    end
+
+    it "takes patterns and handlers, and knows subscriptions by their name" do
+      WebSocketClient.open(server.port, "/you") do |client|
+        client.send_text("one")
+        expect(client.read_message).to eq "log: seen echo.one one"
+        client.send_text("leave")
+        expect(client.read_message).to eq "[true, false]"
+        client.send_text("stop")
+        expect(client.read_message).to eq "[true, false]"
+      end
+    end
+  end
+
+  it "tells engines of subscriptions and publishes by them" do
+    server = start_volador(<<~'RUBY', "--compat", "iodine")
+      require "iodine"
+      $stdout.sync = true
+      class Reporter < Iodine::PubSub::Engine
+        def initialize
+          super
+          @target = Iodine::PubSub.default
+          Iodine::PubSub.default = self
+          Iodine::PubSub.attach self
+        end
+
+        def subscribe(to, as = nil) = puts("subscribed #{to} #{as.inspect}")
+        def unsubscribe(to, as = nil) = puts("unsubscribed #{to} #{as.inspect}")
+
+        def publish(to, message)
+          puts "published #{to}"
+          @target.publish to, message
+        end
+      end
+      Reporter.new
+
+      class Guest
+        def initialize(name) = @name = name
+
+        def on_open(client)
+          client.subscribe "chat"
+          client.subscribe "news*", match: :redis
+          client.publish "chat", "#{@name} came"
+        end
+      end
+
+      run(lambda do |env|
+        env["rack.upgrade"] = Guest.new(env["PATH_INFO"][1..]) if env["rack.upgrade?"]
+        [env["rack.upgrade?"] ? 0 : 200, {}, []]
+      end)
+    RUBY
+    WebSocketClient.open(server.port, "/ann") do |client|
+      expect(client.read_message).to eq "ann came"
+      ["subscribed chat nil", "subscribed news* :redis", "published chat"].each do |line|
+        server.wait_for_output(/^#{Regexp.escape(line)}$/)
+      end
+    end
+    server.wait_for_output(/unsubscribed news\* :redis/)
+  end
+
+  it "lets the app choose a subprotocol and refuse others" do
+    server = start_volador(<<~'RUBY', "--compat", "iodine")
+      module App
+        def call(env)
+          return [200, {}, ["hello"]] unless env["rack.upgrade?"]
+
+          offered = env["HTTP_SEC_WEBSOCKET_PROTOCOL"].to_s.split(/,\s?/)
+          return [400, {}, ["Unsupported protocol"]] unless offered.include?("echo")
+
+          env["rack.upgrade"] = Class.new { def on_message(client, data) = client.write(data) }
+          [101, { "Sec-Websocket-Protocol" => "echo" }, []]
+        end
+        extend self
+      end
+      run App
+    RUBY
+    WebSocketClient.open(server.port, headers: { "Sec-WebSocket-Protocol" => "chat, echo" }) do |client|
+      expect(client.response["sec-websocket-protocol"]).to eq "echo"
+      client.send_text("yo")
+      expect(client.read_message).to eq "yo"
+    end
+    expect(WebSocketClient.refusal(server.port, headers: { "Sec-WebSocket-Protocol" => "chat" }).status).to eq 400
+  end
+
+  it "runs a program that listens, keeps time and tells of its states" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      require "iodine"
+      $stdout.sync = true
+      Iodine.threads = 2
+      Iodine.workers = 1
+      %i[pre_start on_start start_shutdown on_finish].each { |state| Iodine.on_state(state) { puts "state #{state}" } }
+      beats = 0
+      Iodine.run_every(5) { Iodine.publish(to: "clock", message: "tick #{beats += 1}") }
+      Iodine.run_every(1, 2) { puts "twice" }
+      Iodine.run_after(1) { puts "after" }
+      Iodine.defer { puts "deferred" }
+      puts "running before: #{Iodine.running?}"
+
+      Iodine.listen(service: :http, address: "127.0.0.1", port: "0") do |env|
+        next [200, {}, [Iodine.running?.to_s]] unless env["rack.upgrade?"]
+
+        env["rack.upgrade"] = Class.new { def on_open(client) = client.subscribe("clock") }
+        [0, {}, []]
+      end
+      Iodine.start
+      puts "after start"
+    RUBY
+    server.wait_until_listening
+    expect(server.get("/").body).to eq "true"
+    PushClient::TRANSPORTS.each do |transport|
+      PushClient.open(transport, server.port) { |client| 2.times { expect(client.read).to match(/\Atick \d+\z/) } }
+    end
+    %w[after deferred].each { |line| server.wait_for_output(/^#{line}$/) }
+    expect(server.stop.exitstatus).to eq 0
+    expect(server.output.scan(/^twice$/).size).to eq 2
+    expect(server.output.scan(/^(?:state .*|running .*|after start)$/))
+      .to eq ["running before: false", "state pre_start", "state on_start", "state start_shutdown", "state on_finish",
+              "after start"]
+  end
+
+  it "serves a public folder, and stops by Iodine.stop" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      File.write("hello.txt", "from a file")
+      Iodine.listen(url: "http://127.0.0.1:0", public: __dir__,
+                    handler: ->(_env) { Iodine.stop; [200, {}, ["from the app"]] })
+      Iodine.start
+    RUBY
+    server.wait_until_listening
+    expect(server.get("/hello.txt").body).to eq "from a file"
+    expect(server.get("/other").body).to eq "from the app"
+    expect(server.wait.exitstatus).to eq 0
+  end
+
+  {
+    'Iodine.listen(service: :raw) { }' => "Volador speaks HTTP, WebSocket and SSE only",
+    'Iodine.start' => "call Iodine.listen first",
+    'Iodine.connect(url: "ws://localhost")' => "Volador opens no connections",
+    'Iodine::PubSub::Redis.new("redis://localhost/")' => "write an engine with the gem redis"
+  }.each do |program, message|
+    it "says what to do instead of #{program[/\A[^( ]+/]}" do
+      server = start_ruby("require 'volador/compat/iodine'\n#{program}\n")
+      server.wait_for_output(/#{Regexp.escape(message)}/)
+      expect(server.wait.exitstatus).to eq 1
+    end
+  end
+
+  it "leaves the gem alone where that is loaded, and says so" do
+    server = start_ruby("module Iodine; end\nrequire 'volador/compat/iodine'\n")
+    expect(server.wait.exitstatus).to eq 1
+    expect(server.output).to include("the gem iodine is loaded already", "Volador::ConfigurationError")
+  end
+end
