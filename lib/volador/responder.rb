@@ -185,6 +185,7 @@ module Volador
         raise ResponseError, wrong_part(chunk) unless chunk.is_a?(String)
 
         unless started
+          check_first(headers, chunk)
           seat.start(status, headers)
           started = true
         end
@@ -192,6 +193,15 @@ module Volador
       end
       seat.start(status, headers) unless started
       seat.finish
+    end
+
+    # What is wrong with the first chunk already can still be told by a 500; later the connection has to be cut.
+    def check_first(headers, chunk)
+      declared = headers.find { |name, _| name.to_s.casecmp?("content-length") }&.last
+      length = Integer(declared.to_s, 10, exception: false) if declared
+      return unless length && chunk.bytesize > length
+
+      raise ResponseError, "Content-Length is #{length}, but the body has at least #{chunk.bytesize} bytes"
     end
 
     # The head goes out before the body is called: it may want to read or to wait.

@@ -415,6 +415,10 @@ RSpec.describe "The app's answer" do
       expect(response).to be_nil.or have_attributes(status: 500).or have_attributes(complete?: false)
     end
 
+    it "is a 500 when the first chunk is longer already" do
+      expect(server.get("/too-long?first")).to have_attributes(status: 500)
+    end
+
     it "never lets the rest of a longer body be taken for an answer" do
       server.connect do |socket|
         socket.send_request("GET", "/too-long?long")

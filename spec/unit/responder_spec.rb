@@ -40,6 +40,13 @@ RSpec.describe Volador::Responder do
     expect(body.closed).to eq 1
   end
 
+  it "answers 500 when the first chunk is longer than the Content-Length" do
+    body = Fakes::Body.new(%w[four more])
+    expect(deliver(200, { "Content-Length" => "3" }, body).map { |call| call[0..1] }).to eq [[:respond, 500]]
+    expect(printed.string).to include "Content-Length is 3, but the body has at least 4 bytes"
+    expect(body.closed).to eq 1
+  end
+
   it "sends the file of a body with to_path" do
     body = Fakes::Body.new(["never"])
     body.define_singleton_method(:to_path) { __FILE__ }
