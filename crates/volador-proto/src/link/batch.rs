@@ -15,9 +15,9 @@ pub const FRAME_MAX: usize = 1 << 30;
 /// Frames on their way to the other half of the link, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
-    bytes: BytesMut,
+    pub(super) bytes: BytesMut,
     /// The descriptors that the frames of `bytes` carry, in the frames' order.
-    fds: Vec<OwnedFd>,
+    pub(super) fds: Vec<OwnedFd>,
     /// Bytes to make room for at the first frame: about what the last batch from here had.
     expected: usize,
 }
@@ -87,8 +87,8 @@ impl Batch {
 /// The frames of a received batch, not yet decoded.
 #[derive(Debug)]
 pub struct Frames {
-    bytes: Bytes,
-    fds: VecDeque<OwnedFd>,
+    pub(super) bytes: Bytes,
+    pub(super) fds: VecDeque<OwnedFd>,
 }
 
 impl Frames {

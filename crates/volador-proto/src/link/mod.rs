@@ -19,8 +19,10 @@
 //!
 //! Who sends what: [`ToWorker`] and [`ToGateway`].
 
+mod assembler;
 mod batch;
 mod codec;
+mod hello;
 mod kind;
 mod pubsub;
 mod request;
@@ -29,10 +31,12 @@ mod stream;
 mod to_gateway;
 mod to_worker;
 
+pub use assembler::Assembler;
 pub use batch::{Batch, FRAME_MAX, Frames};
+pub use hello::Hello;
 pub use kind::{Kind, pack_event, unpack_event};
 pub use pubsub::{Interest, ListenerId, Match};
-pub use request::{Request, RequestBody, RequestHead, Transport};
+pub use request::{Request, RequestBody, RequestHead, Resumed, SealedRequest, Transport};
 pub use response::{Fields, Response, ResponseBody};
 pub use stream::StreamId;
 pub use to_gateway::ToGateway;
@@ -55,6 +59,9 @@ pub enum LinkError {
     /// The batch ends inside of a frame.
     #[error("a link batch ends inside of a frame")]
     Incomplete,
+    /// A frame says that it is longer than any frame may be.
+    #[error("a link frame of {0} bytes, which is more than any has")]
+    TooLong(usize),
     /// A payload ends before its last field.
     #[error("link frame of kind {kind} is too short for its fields")]
     Truncated {

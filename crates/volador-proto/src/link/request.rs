@@ -1,6 +1,9 @@
 //! A request on the link: everything that the Rack environment needs, ready to be read in place.
 
-use std::os::fd::OwnedFd;
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -114,11 +117,63 @@ pub struct Request {
     pub fields: Fields,
     /// The body.
     pub body: RequestBody,
+    /// Set when a push connection that was opened by this request goes on in another worker.
+    pub resumed: Option<Resumed>,
+}
+
+/// What comes along with the request of a push connection that goes on in another worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// What the former handler has left for the next one.
+    pub state: Option<Bytes>,
+}
+
+/// A request as it stands on the link, kept to be sent again: to another worker when the first one ends before it has
+/// begun, or when the push connection that it became goes on elsewhere.
+#[derive(Debug)]
+pub struct SealedRequest {
+    pub(super) payload: Bytes,
+    /// Of a body that is in a file.
+    fd: Option<OwnedFd>,
+}
+
+impl SealedRequest {
+    /// `fields` are lower-case names with their values; each name stands once.
+    pub fn new<'a>(
+        head: &RequestHead<'_>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: RequestBody,
+    ) -> Self {
+        let mut out = BytesMut::with_capacity(512);
+        let fd = match body {
+            RequestBody::None => {
+                head.encode(fields, BODY_NONE, 0, &mut out);
+                None
+            }
+            RequestBody::Inline(bytes) => {
+                head.encode(fields, BODY_INLINE, 0, &mut out);
+                out.put_slice(&bytes);
+                None
+            }
+            RequestBody::File { fd, len } => {
+                head.encode(fields, BODY_FILE, len, &mut out);
+                Some(fd)
+            }
+        };
+        Self { payload: out.freeze(), fd }
+    }
+
+    /// The body's file once more, when it has one.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptor left.
+    pub(super) fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        self.fd.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose()
+    }
 }
 
 impl Request {
-    pub(super) fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
-        let mut reader = Reader::new(kind, payload);
+    pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Self, LinkError> {
         let flags = reader.u8()?;
         let transport = match flags & 3 {
             0 => None,
@@ -143,6 +198,7 @@ impl Request {
                 BODY_FILE => RequestBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
                 _ => return Err(reader.bad("body")),
             },
+            resumed: None,
         })
     }
 }

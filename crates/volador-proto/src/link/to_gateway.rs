@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use bytes::{BufMut, Bytes};
 
 use super::{
-    Batch, Fields, Interest, Kind, LinkError, ListenerId, Match, Response, ResponseBody, StreamId,
+    Batch, Fields, Hello, Interest, Kind, LinkError, ListenerId, Match, Response, ResponseBody, StreamId,
     batch::Frames,
     codec::{Reader, put_str},
 };
@@ -26,6 +26,12 @@ const UNSUBSCRIBE: u8 = 13;
 const LISTEN: u8 = 14;
 const UNLISTEN: u8 = 15;
 const PUBLISH: u8 = 16;
+// 17 is free.
+const HELLO: u8 = 18;
+const RETURNED: u8 = 19;
+const HANDED_OVER: u8 = 20;
+const BEAT: u8 = 21;
+const ASK_STATS: u8 = 22;
 
 /// What a worker tells the gateway, mostly about one stream.
 #[derive(Debug)]
@@ -82,6 +88,16 @@ pub enum ToGateway {
         /// The message.
         data: Bytes,
     },
+    /// The first frame of a link between processes: who the worker is.
+    Hello(Hello),
+    /// The request has not begun and never will in this worker: it was recalled, or cancelled.
+    Returned,
+    /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
+    HandedOver(Option<Bytes>),
+    /// The worker is alive: Ruby code runs in it.
+    Beat,
+    /// The gateway's figures are wanted; to be answered with the same number.
+    AskStats(u32),
 }
 
 impl ToGateway {
@@ -138,6 +154,14 @@ impl ToGateway {
                 let mut reader = Reader::new(kind, payload);
                 Self::Publish { kind: Kind::read(&mut reader)?, channel: reader.str()?, data: reader.rest() }
             }
+            HELLO => Self::Hello(Hello::decode(&mut Reader::new(kind, payload))?),
+            RETURNED => Self::Returned,
+            HANDED_OVER => {
+                let mut reader = Reader::new(kind, payload);
+                Self::HandedOver(if reader.u8()? == 0 { None } else { Some(reader.rest()) })
+            }
+            BEAT => Self::Beat,
+            ASK_STATS => Self::AskStats(Reader::new(kind, payload).u32()?),
             _ => return Err(LinkError::UnknownKind(kind)),
         })
     }
@@ -269,6 +293,34 @@ impl Batch {
             out.put_slice(data);
         });
     }
+
+    /// Appends [`ToGateway::Hello`].
+    pub fn hello(&mut self, hello: &Hello) {
+        self.frame(HELLO, StreamId::NONE, |out| hello.encode(out));
+    }
+
+    /// Appends [`ToGateway::Returned`].
+    pub fn returned(&mut self, stream: StreamId) {
+        self.frame(RETURNED, stream, |_| ());
+    }
+
+    /// Appends [`ToGateway::HandedOver`].
+    pub fn handed_over(&mut self, stream: StreamId, state: Option<&[u8]>) {
+        self.frame(HANDED_OVER, stream, |out| {
+            out.put_u8(state.is_some().into());
+            out.put_slice(state.unwrap_or_default());
+        });
+    }
+
+    /// Appends [`ToGateway::Beat`].
+    pub fn beat(&mut self) {
+        self.frame(BEAT, StreamId::NONE, |_| ());
+    }
+
+    /// Appends [`ToGateway::AskStats`].
+    pub fn ask_stats(&mut self, token: u32) {
+        self.frame(ASK_STATS, StreamId::NONE, |out| out.put_u32_le(token));
+    }
 }
 
 #[cfg(test)]
@@ -309,6 +361,13 @@ mod tests {
         batch.listen(ListenerId(1 << 60), Match::Subject, b"a.>");
         batch.unlisten(ListenerId(7));
         batch.publish(b"news", Kind::Event, b"\0");
+        let worker = Hello { shard: 3, number: 1, generation: 2, threads: 5 };
+        batch.hello(&worker);
+        batch.returned(ID);
+        batch.handed_over(ID, None);
+        batch.handed_over(ID, Some(b""));
+        batch.beat();
+        batch.ask_stats(8);
         let mut frames = batch.into_frames();
         let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
         let ToGateway::Response(response) = next() else { panic!() };
@@ -341,6 +400,12 @@ mod tests {
         assert!(matches!(next(), ToGateway::Unlisten(ListenerId(7))));
         let ToGateway::Publish { channel, kind: Kind::Event, data } = next() else { panic!() };
         assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
+        assert!(matches!(next(), ToGateway::Hello(hello) if hello == worker));
+        assert!(matches!(next(), ToGateway::Returned));
+        assert!(matches!(next(), ToGateway::HandedOver(None)));
+        assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
+        assert!(matches!(next(), ToGateway::Beat));
+        assert!(matches!(next(), ToGateway::AskStats(8)));
         assert!(ToGateway::next(&mut frames).is_none());
     }
 
@@ -356,7 +421,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..18, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..24, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();

@@ -1,9 +1,11 @@
 //! Frames from the gateway to a worker.
 
+use std::{io, os::fd::OwnedFd};
+
 use bytes::{BufMut, Bytes};
 
 use super::{
-    Batch, LinkError, ListenerId, Payload, Request, RequestBody, RequestHead, StreamId,
+    Batch, LinkError, ListenerId, Payload, Request, RequestBody, RequestHead, Resumed, SealedRequest, StreamId,
     batch::Frames,
     codec::{Reader, put_str},
     request::{BODY_FILE, BODY_INLINE, BODY_NONE},
@@ -19,11 +21,20 @@ const PUBLISHED: u8 = 7;
 const BACKLOG: u8 = 8;
 const DRAINED: u8 = 9;
 const SHUTDOWN: u8 = 10;
+const REPLAY: u8 = 11;
+const RECALL: u8 = 12;
+const HAND_OVER: u8 = 13;
+const RESUME: u8 = 14;
+const RELEASE: u8 = 15;
+const WELCOME: u8 = 16;
+const STOP: u8 = 17;
+const STATS: u8 = 18;
 
 /// What the gateway tells a worker about one stream.
 #[derive(Debug)]
 pub enum ToWorker {
-    /// A complete request wants an answer: a `Response` or an `Upgrade`.
+    /// A complete request wants an answer: a `Response` or an `Upgrade`. With `resumed` it is the one that has opened a
+    /// push connection, which is to go on here: `Upgrade` takes it over, `Response` refuses.
     Request(Box<Request>),
     /// The client is gone, or had to be cut off: nothing that answers this request arrives any more.
     Cancel,
@@ -53,6 +64,33 @@ pub enum ToWorker {
         /// The close code as the peers saw it (RFC 6455 §7.4); 1006 when there was no close handshake, and for SSE.
         code: u16,
     },
+    /// So many requests that have not begun are to be given back, the latest first, each by a `Returned`: another worker
+    /// has time for them.
+    Recall(u32),
+    /// The push connection goes on in another worker: what its handler leaves for the next one is to be sent by a
+    /// `HandedOver`, after everything that came before has been handled.
+    HandOver,
+    /// The push connection is this worker's now; its messages follow.
+    Resume,
+    /// The push connection is another worker's now. Its handler here is to be forgotten, and not told of an end.
+    Release,
+    /// The first frame of a link between processes.
+    Welcome {
+        /// Shards of the gateway; each has a link of its own.
+        shards: u8,
+        /// Where the worker notes which jobs have begun: for each slot of a stream eight bytes, little-endian, the
+        /// stream's generation in the upper half and the number of its jobs in the lower one.
+        journal: OwnedFd,
+    },
+    /// Nothing more will come: the worker is to end.
+    Stop,
+    /// The answer to `AskStats`.
+    Stats {
+        /// The question's.
+        token: u32,
+        /// Lines of `name value`.
+        figures: Bytes,
+    },
 }
 
 impl ToWorker {
@@ -70,7 +108,27 @@ impl ToWorker {
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
         Ok(match kind {
-            REQUEST => Self::Request(Box::new(Request::decode(kind, payload, frames)?)),
+            REQUEST => Self::Request(Box::new(Request::decode(Reader::new(kind, payload), frames, kind)?)),
+            REPLAY => {
+                let mut reader = Reader::new(kind, payload);
+                let has_state = reader.u8()? != 0;
+                let state = reader.str()?;
+                let mut request = Request::decode(reader, frames, kind)?;
+                request.resumed = Some(Resumed { state: has_state.then_some(state) });
+                Self::Request(Box::new(request))
+            }
+            RECALL => Self::Recall(Reader::new(kind, payload).u32()?),
+            HAND_OVER => Self::HandOver,
+            RESUME => Self::Resume,
+            RELEASE => Self::Release,
+            WELCOME => {
+                Self::Welcome { shards: Reader::new(kind, payload).u8()?, journal: frames.descriptor(kind)? }
+            }
+            STOP => Self::Stop,
+            STATS => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Stats { token: reader.u32()?, figures: reader.rest() }
+            }
             CANCEL => Self::Cancel,
             CREDIT => Self::Credit(Reader::new(kind, payload).u32()?),
             TEXT => Self::Message(Payload::Text, payload),
@@ -132,6 +190,32 @@ impl Batch {
         }
     }
 
+    /// Appends [`ToWorker::Request`], which may be sent again.
+    ///
+    /// # Errors
+    /// The system's, when there is no descriptor for the body's file; nothing is appended then.
+    pub fn sealed_request(&mut self, stream: StreamId, request: &SealedRequest) -> io::Result<()> {
+        let fd = request.descriptor()?;
+        self.frame(REQUEST, stream, |out| out.put_slice(&request.payload));
+        fd.into_iter().for_each(|fd| self.descriptor(fd));
+        Ok(())
+    }
+
+    /// Appends [`ToWorker::Request`] with [`Resumed`].
+    ///
+    /// # Errors
+    /// As [`Self::sealed_request`].
+    pub fn replay(&mut self, stream: StreamId, request: &SealedRequest, state: Option<&[u8]>) -> io::Result<()> {
+        let fd = request.descriptor()?;
+        self.frame(REPLAY, stream, |out| {
+            out.put_u8(state.is_some().into());
+            put_str(out, state.unwrap_or_default());
+            out.put_slice(&request.payload);
+        });
+        fd.into_iter().for_each(|fd| self.descriptor(fd));
+        Ok(())
+    }
+
     /// Appends [`ToWorker::Cancel`].
     pub fn cancel(&mut self, stream: StreamId) {
         self.frame(CANCEL, stream, |_| ());
@@ -179,6 +263,45 @@ impl Batch {
     /// Appends [`ToWorker::Closed`].
     pub fn closed(&mut self, stream: StreamId, code: u16) {
         self.frame(CLOSED, stream, |out| out.put_u16_le(code));
+    }
+
+    /// Appends [`ToWorker::Recall`].
+    pub fn recall(&mut self, requests: u32) {
+        self.frame(RECALL, StreamId::NONE, |out| out.put_u32_le(requests));
+    }
+
+    /// Appends [`ToWorker::HandOver`].
+    pub fn hand_over(&mut self, stream: StreamId) {
+        self.frame(HAND_OVER, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Resume`].
+    pub fn resume(&mut self, stream: StreamId) {
+        self.frame(RESUME, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Release`].
+    pub fn release(&mut self, stream: StreamId) {
+        self.frame(RELEASE, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Welcome`].
+    pub fn welcome(&mut self, shards: u8, journal: OwnedFd) {
+        self.frame(WELCOME, StreamId::NONE, |out| out.put_u8(shards));
+        self.descriptor(journal);
+    }
+
+    /// Appends [`ToWorker::Stop`].
+    pub fn stop(&mut self) {
+        self.frame(STOP, StreamId::NONE, |_| ());
+    }
+
+    /// Appends [`ToWorker::Stats`].
+    pub fn stats(&mut self, token: u32, figures: &[u8]) {
+        self.frame(STATS, StreamId::NONE, |out| {
+            out.put_u32_le(token);
+            out.put_slice(figures);
+        });
     }
 }
 
@@ -237,7 +360,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..12, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..20, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();
@@ -267,6 +390,51 @@ mod tests {
         batch.frame(REQUEST, ID, |out| head(b"/").encode([], BODY_FILE, 4, out));
         let err = ToWorker::next(&mut batch.into_frames()).unwrap().unwrap_err();
         assert_eq!(err, LinkError::MissingDescriptor(REQUEST));
+    }
+
+    #[test]
+    fn a_sealed_request_is_sent_as_often_as_wanted() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for body in [RequestBody::None, RequestBody::Inline("body".into()), RequestBody::File { fd: file.into(), len: 9 }] {
+            let sealed = SealedRequest::new(&head(b"/"), [(&b"a"[..], &b"b"[..])], body);
+            for state in [None, Some(None), Some(Some(&b"state"[..]))] {
+                let mut batch = Batch::new();
+                match state {
+                    None => batch.sealed_request(ID, &sealed).unwrap(),
+                    Some(state) => batch.replay(ID, &sealed, state).unwrap(),
+                }
+                let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
+                assert_eq!(request.fields.iter().collect::<Vec<_>>(), [(&b"a"[..], &b"b"[..])]);
+                assert_eq!(request.resumed, state.map(|state| Resumed { state: state.map(Bytes::from_static) }));
+                match request.body {
+                    RequestBody::Inline(body) => assert_eq!(body, "body"),
+                    RequestBody::File { len, .. } => assert_eq!(len, 9),
+                    RequestBody::None => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_about_the_worker_come_back() {
+        let mut batch = Batch::new();
+        batch.recall(3);
+        batch.hand_over(StreamId::new(1, 2, 3));
+        batch.resume(ID);
+        batch.release(ID);
+        batch.welcome(2, std::fs::File::open("/dev/null").unwrap().into());
+        batch.stop();
+        batch.stats(7, b"accepted 1\n");
+        let mut frames = batch.into_frames();
+        let mut next = || ToWorker::next(&mut frames).unwrap().unwrap();
+        assert!(matches!(next(), (ID, ToWorker::Recall(3))));
+        assert!(matches!(next(), (id, ToWorker::HandOver) if id == StreamId::new(1, 2, 3)));
+        assert!(matches!(next(), (ID, ToWorker::Resume)));
+        assert!(matches!(next(), (ID, ToWorker::Release)));
+        assert!(matches!(next(), (ID, ToWorker::Welcome { shards: 2, .. })));
+        assert!(matches!(next(), (ID, ToWorker::Stop)));
+        assert!(matches!(next(), (ID, ToWorker::Stats { token: 7, figures }) if figures == "accepted 1\n"));
+        assert!(ToWorker::next(&mut frames).is_none());
     }
 
     #[test]

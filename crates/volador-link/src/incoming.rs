@@ -1,0 +1,152 @@
+//! [`Incoming`]: frames out of what the socket brings.
+
+use std::{
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use volador_proto::link::{Assembler, Frames, LinkError};
+
+use crate::FDS_MAX;
+
+/// Bytes that one call takes at most.
+const READ_BYTES: usize = 128 << 10;
+
+/// What one call has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Some bytes; there may be whole frames among them.
+    Some,
+    /// The peer has ended, or has closed.
+    End,
+}
+
+/// What has arrived, until it is taken as whole frames.
+#[derive(Debug)]
+pub struct Incoming {
+    assembler: Assembler,
+    buf: Box<[u8]>,
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self { assembler: Assembler::new(), buf: vec![0; READ_BYTES].into() }
+    }
+}
+
+impl Incoming {
+    /// Nothing has arrived.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what has arrived, with one call. `wait`: for something to arrive, when nothing has.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's.
+    pub fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        // No child process is to hold a client's file open.
+        let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
+        let read = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?.bytes;
+        let mut fds: Vec<OwnedFd> = Vec::new();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                fds.extend(rights);
+            }
+        }
+        if read == 0 {
+            return Ok(Received::End);
+        }
+        self.assembler.push(&self.buf[..read], fds);
+        Ok(Received::Some)
+    }
+
+    /// Hands the frames that are whole to `each`.
+    ///
+    /// # Errors
+    /// What `each` says, or that the bytes are no frames. The link is then of no more use.
+    pub fn take(&mut self, each: impl FnOnce(&mut Frames) -> Result<(), LinkError>) -> Result<(), LinkError> {
+        let Some(mut frames) = self.assembler.take()? else { return Ok(()) };
+        let result = each(&mut frames);
+        self.assembler.give_back(frames);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{Read, Seek, Write},
+        os::unix::net::UnixStream,
+    };
+
+    use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway};
+
+    use super::*;
+    use crate::Outgoing;
+
+    fn file(n: usize) -> OwnedFd {
+        let path = std::env::temp_dir().join(format!("volador-link-{}-{n}", std::process::id()));
+        let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        write!(file, "{n}").unwrap();
+        file.rewind().unwrap();
+        file.into()
+    }
+
+    #[test]
+    fn frames_and_more_descriptors_than_one_call_takes_arrive_in_order() {
+        const COUNT: usize = 600;
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut outgoing = Outgoing::new();
+        for n in 0..COUNT {
+            let mut batch = Batch::new();
+            let body = ResponseBody::File { fd: file(n), offset: 0, len: 3 };
+            batch.response(StreamId::new(0, 0, n as u32), 200, [(&b"x-padding"[..], &[b'x'; 2000][..])], body);
+            batch.end(StreamId::NONE);
+            outgoing.push(batch);
+        }
+        let sender = std::thread::spawn(move || {
+            while !outgoing.send(&here).unwrap() {
+                std::thread::yield_now();
+            }
+            assert_eq!((outgoing.len(), outgoing.is_empty()), (0, true));
+        });
+        let (mut incoming, mut seen) = (Incoming::new(), 0);
+        while incoming.receive(&there, true).unwrap() == Received::Some {
+            let each = |frames: &mut Frames| {
+                while let Some(frame) = ToGateway::next(frames) {
+                    if let (_, ToGateway::Response(response)) = frame? {
+                        let ResponseBody::File { fd, .. } = response.body else { panic!("not a file") };
+                        let mut text = String::new();
+                        File::from(fd).read_to_string(&mut text).unwrap();
+                        assert_eq!(text, seen.to_string());
+                        seen += 1;
+                    }
+                }
+                Ok(())
+            };
+            incoming.take(each).unwrap();
+        }
+        sender.join().unwrap();
+        assert_eq!(seen, COUNT);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_an_error_and_an_end() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut incoming = Incoming::new();
+        assert_eq!(incoming.receive(&here, false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(there);
+        assert_eq!(incoming.receive(&here, false).unwrap(), Received::End);
+        let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
+        batch.beat();
+        outgoing.push(batch);
+        assert_eq!(outgoing.send(&here).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,19 @@
+//! The link between processes: how batches of frames, with their file descriptors, cross a Unix stream socket.
+//!
+//! The gateway and the workers both sit on it. It knows neither of them, no event loop and no threads: it makes the
+//! system calls, and keeps what a socket does not take at once. Who waits, and how, is the caller's business.
+//!
+//! | module       | noun                                        |
+//! |--------------|---------------------------------------------|
+//! | [`outgoing`] | batches that the socket has not taken yet   |
+//! | [`incoming`] | frames out of what the socket brings        |
+#![forbid(unsafe_code)]
+
+mod incoming;
+mod outgoing;
+
+pub use incoming::{Incoming, Received};
+pub use outgoing::Outgoing;
+
+/// Descriptors that go with one call: the kernel's limit (`SCM_MAX_FD`, unix(7)).
+const FDS_MAX: usize = 253;
