@@ -70,7 +70,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             (4, ToGateway::Spilled(len)) => assert_eq!(len, text.len() as u64),
             (5, ToGateway::Upgrade { fields, interest: got }) => {
                 same_fields(&fields, text);
-                assert_eq!(got, interest(text));
+                assert_eq!(got, Some(interest(text)));
             }
             (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text).into(), text)),
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),

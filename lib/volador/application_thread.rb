@@ -106,8 +106,13 @@ module Volador
     end
 
     def serve_push(env, transport)
-      handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log)
+      resumed = @seat.resumed?
+      handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log, resumed: resumed)
       env[Push::Handshake::ENV_KEY] = handshake
+      if resumed
+        env["push.resumed"] = true
+        env["push.state"] = @seat.state
+      end
       env["rack.upgrade?"] = transport
       answer = @direct ? handshake.open(@app, env) : @app.call(env)
       if handshake.accepted?(env, answer)

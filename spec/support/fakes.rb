@@ -86,13 +86,19 @@ module Fakes
     attr_reader :calls, :transport, :connection, :event
     # Raised by the next write or respond.
     attr_accessor :failure
+    # What the former handler of a resumed push connection left; false: the connection is new.
+    attr_writer :resumed
 
     def initialize(*jobs, transport: nil, connection: Connection.new)
       @jobs = jobs
       @calls = []
       @transport = transport
       @connection = connection
+      @resumed = false
     end
+
+    def resumed? = @resumed != false
+    def state = @resumed || nil
 
     # A job is an env, or [stream id, event].
     def take

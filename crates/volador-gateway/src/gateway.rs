@@ -3,6 +3,8 @@
 use std::{
     cell::Cell,
     fmt, io,
+    os::fd::RawFd,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,10 +18,11 @@ use volador_hub::channel::Filter;
 use volador_proto::link::Batch;
 
 use crate::{
-    Config, GatewayError, Stats,
-    inbox::{Command, Inbox},
+    Config, GatewayError, Stats, WorkerReport,
+    inbox::{Command, Inbox, Order},
+    link::{Door, Roster},
     listener::Listener,
-    shard::Shard,
+    shard::{Labour, Shard},
     stats::Counters,
 };
 
@@ -54,7 +57,17 @@ impl GatewayHandle {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// Requests that are with the worker and not answered, over all shards.
+    /// Whether the workers are processes of their own.
+    pub(crate) is_cluster: bool,
+    /// The workers of a cluster.
+    pub(crate) roster: Roster,
+    /// The way into each shard.
+    pub(crate) inboxes: Arc<[Arc<Inbox>]>,
+    /// Of each shard.
+    counters: Vec<Arc<Counters>>,
+    /// Requests of a cluster that no worker has, over all shards.
+    pub(crate) waiting: AtomicUsize,
+    /// Requests that are not answered, over all shards.
     pub(crate) outstanding: AtomicUsize,
     /// Shards that have not drained yet, or not ended.
     undrained: Mutex<usize>,
@@ -62,9 +75,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Takes a place in the worker's queue, if there is one. To be given back by [`Self::release`].
+    /// Takes a place in the queue, if there is one. To be given back by [`Self::release`].
     pub(crate) fn claim(&self) -> bool {
-        let max = self.config.threads + self.config.queue_max;
+        let threads = if self.is_cluster { self.roster.threads() } else { self.config.threads };
+        let max = threads + self.config.queue_max;
         if self.outstanding.fetch_add(1, Ordering::Relaxed) < max {
             return true;
         }
@@ -74,6 +88,35 @@ impl Shared {
 
     pub(crate) fn release(&self) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The figures of all shards together.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.counters.iter().for_each(|counters| counters.add_to(&mut stats));
+        // Every shard has every publication, and a longest wait of its own.
+        stats.published = self.counters.first().map_or(0, |first| first.published.load(Ordering::Relaxed));
+        let longest = self.counters.iter().map(|counters| counters.queue_wait_micros_max.load(Ordering::Relaxed));
+        stats.queue_wait_micros_max = longest.max().unwrap_or_default();
+        stats
+    }
+
+    /// The figures of a cluster: those of the shards, and what the workers have in hand now.
+    pub(crate) fn cluster_stats(&self) -> Vec<(&'static str, u64)> {
+        let workers = self.roster.reports();
+        let serving = workers.iter().filter(|worker| worker.state == "serving").count();
+        let handlers: usize = workers.iter().map(|worker| worker.handlers).sum();
+        let now = [
+            ("workers", serving as u64),
+            ("handlers", handlers as u64),
+            ("queued", self.waiting.load(Ordering::Relaxed) as u64),
+        ];
+        self.stats().entries().chain(now).collect()
+    }
+
+    /// The same, as lines of a name and a figure.
+    pub(crate) fn figures(&self) -> String {
+        self.cluster_stats().iter().map(|(name, figure)| format!("{name} {figure}\n")).collect()
     }
 }
 
@@ -113,8 +156,6 @@ pub struct Gateway {
     /// Until the shards are started, which then hold the listeners themselves.
     listeners: Vec<Listener>,
     addresses: Vec<String>,
-    inboxes: Arc<[Arc<Inbox>]>,
-    counters: Vec<Arc<Counters>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -124,6 +165,18 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Bind`] for the first address that can't be bound; the others are given back.
     pub fn bind(config: Config) -> Result<Self, GatewayError> {
+        Self::new(config, false)
+    }
+
+    /// As [`Self::bind`], for workers in processes of their own.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_cluster(config: Config) -> Result<Self, GatewayError> {
+        Self::new(config, true)
+    }
+
+    fn new(config: Config, is_cluster: bool) -> Result<Self, GatewayError> {
         for pattern in &config.conflate {
             Filter::glob(pattern.as_bytes())
                 .map_err(|source| GatewayError::BadPattern { pattern: pattern.clone(), source })?;
@@ -133,10 +186,13 @@ impl Gateway {
         Ok(Self {
             addresses: listeners.iter().map(Listener::address).collect(),
             listeners,
-            inboxes: (0..shards).map(|_| Arc::default()).collect(),
-            counters: (0..shards).map(|_| Arc::default()).collect(),
             threads: Vec::with_capacity(shards),
             shared: Arc::new(Shared {
+                is_cluster,
+                roster: Roster::new().map_err(GatewayError::Start)?,
+                inboxes: (0..shards).map(|_| Arc::default()).collect(),
+                counters: (0..shards).map(|_| Arc::default()).collect(),
+                waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),
                 undrained: Mutex::new(shards),
                 drained: Condvar::new(),
@@ -155,18 +211,36 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Start`] when the system refuses a thread or an event queue; the gateway is then stopped.
     pub fn start(&mut self, worker: Arc<dyn WorkerLink>) -> Result<GatewayHandle, GatewayError> {
-        let handle = GatewayHandle { inboxes: self.inboxes.clone() };
+        self.start_shards(|_| Labour::Embedded(worker.clone()))?;
+        Ok(GatewayHandle { inboxes: self.shared.inboxes.clone() })
+    }
+
+    /// Starts the shards; requests wait until workers have joined over the Unix socket `link`, and [`Self::promote`] says
+    /// which of them are to get the requests. A second call changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and [`GatewayError::Bind`] for the Unix socket.
+    pub fn start_cluster(&mut self, link: &Path) -> Result<(), GatewayError> {
         if !self.threads.is_empty() {
-            return Ok(handle);
+            return Ok(());
+        }
+        let mut door = Some(Door::bind(link)?);
+        self.start_shards(|_| Labour::Cluster(door.take()))
+    }
+
+    fn start_shards(&mut self, mut labour: impl FnMut(u8) -> Labour) -> Result<(), GatewayError> {
+        if !self.threads.is_empty() {
+            return Ok(());
         }
         let listeners = Arc::new(std::mem::take(&mut self.listeners));
-        for (number, inbox) in self.inboxes.iter().enumerate() {
-            let (shared, inbox) = (self.shared.clone(), inbox.clone());
-            let (counters, worker, listeners) = (self.counters[number].clone(), worker.clone(), listeners.clone());
+        for number in 0..self.shared.inboxes.len() {
+            let (shared, inbox) = (self.shared.clone(), self.shared.inboxes[number].clone());
+            let (counters, listeners) = (self.shared.counters[number].clone(), listeners.clone());
+            let labour = labour(number as u8);
             let (started, has_started) = std::sync::mpsc::sync_channel::<io::Result<()>>(1);
             let thread = thread::Builder::new().name(format!("volador-shard-{number}")).spawn(move || {
                 let promise = DrainPromise::new(shared.clone());
-                Shard::run(number as u8, shared, promise, &inbox, counters, worker, listeners, &started);
+                Shard::run(number as u8, shared, promise, &inbox, counters, labour, listeners, &started);
             });
             let result = thread.and_then(|thread| {
                 self.threads.push(thread);
@@ -178,7 +252,41 @@ impl Gateway {
                 return Err(GatewayError::Start(error));
             }
         }
-        Ok(handle)
+        Ok(())
+    }
+
+    /// The workers of a cluster that are there.
+    pub fn workers(&self) -> Vec<WorkerReport> {
+        self.shared.roster.reports()
+    }
+
+    /// A descriptor that becomes readable when there is something new to see in [`Self::workers`]. What is in it may be
+    /// read and thrown away. It is the gateway's.
+    pub fn bell(&self) -> RawFd {
+        self.shared.roster.bell()
+    }
+
+    /// From now on requests go to the workers of this generation, those that are there and those to come. Workers of
+    /// lower generations get no more of them; their push connections are handed over.
+    pub fn promote(&self, generation: u32) {
+        self.shared.roster.promote(generation);
+        self.order(Order::Rearrange);
+    }
+
+    /// The worker with this process id gets no more requests; its push connections are handed over.
+    pub fn retire(&self, pid: u32) {
+        self.shared.roster.retire(pid);
+        self.order(Order::Rearrange);
+    }
+
+    /// Tells the worker with this process id to stop.
+    pub fn dismiss(&self, pid: u32) {
+        self.order(Order::Dismiss(pid));
+    }
+
+    /// Tells all workers to stop, and guests that it is over.
+    pub fn dismiss_all(&self) {
+        self.order(Order::DismissAll);
     }
 
     /// Begins to drain: no new connections, the requests that have arrived are answered, push connections are closed
@@ -211,15 +319,20 @@ impl Gateway {
 
     /// The figures of all shards together.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        self.counters.iter().for_each(|counters| counters.add_to(&mut stats));
-        // Every shard has every publication.
-        stats.published = self.counters.first().map_or(0, |first| first.published.load(Ordering::Relaxed));
-        stats
+        self.shared.stats()
+    }
+
+    /// The figures of a cluster, with their names: those of [`Self::stats`] and what the workers have in hand now.
+    pub fn cluster_stats(&self) -> Vec<(&'static str, u64)> {
+        self.shared.cluster_stats()
     }
 
     fn command(&self, command: Command) {
-        self.inboxes.iter().for_each(|inbox| inbox.command(command));
+        self.shared.inboxes.iter().for_each(|inbox| inbox.command(command));
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.inboxes.iter().for_each(|inbox| inbox.order(order));
     }
 }
 

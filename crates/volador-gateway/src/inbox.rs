@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use volador_proto::link::Batch;
 
+use crate::link::Arrival;
+
 /// Frames from the worker and commands from the gateway, until the shard's thread takes them.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -21,6 +23,23 @@ pub(crate) struct Delivery {
     pub(crate) frames: Batch,
     /// The furthest command that was given.
     pub(crate) command: Option<Command>,
+    /// Links of workers.
+    pub(crate) arrivals: Vec<Arrival>,
+    /// What is to be done about workers, in order.
+    pub(crate) orders: Vec<Order>,
+    /// A worker of all shards may have room for a request.
+    pub(crate) look: bool,
+}
+
+/// What the gateway tells its shards about the workers, whose states are in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Some workers have begun to serve or to retire.
+    Rearrange,
+    /// This process is to stop, when it is a worker.
+    Dismiss(u32),
+    /// All of them are, guests too.
+    DismissAll,
 }
 
 /// What the gateway tells its shards. A later one includes the earlier ones.
@@ -51,6 +70,23 @@ impl Inbox {
             let mut waiting = self.waiting.lock();
             waiting.command = waiting.command.max(Some(command));
         }
+        self.wake.notify_one();
+    }
+
+    /// A worker has opened a link for this shard.
+    pub(crate) fn arrive(&self, arrival: Arrival) {
+        self.waiting.lock().arrivals.push(arrival);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.waiting.lock().orders.push(order);
+        self.wake.notify_one();
+    }
+
+    /// A worker has room for a request.
+    pub(crate) fn look(&self) {
+        self.waiting.lock().look = true;
         self.wake.notify_one();
     }
 

@@ -8,7 +8,7 @@
 //! shard is locked; what comes from outside enters through its [`inbox`].
 //!
 //! ```text
-//!   accept ──▶ http::connection (hyper) ──▶ http::exchange ──▶ outbox ══▶ worker
+//!   accept ──▶ http::connection (hyper) ──▶ http::exchange ──▶ workers ══▶ worker
 //!                   │ upgrade                     ▲                        ║
 //!                   ▼                             └────────── inbox ◀══════╝
 //!              push::engine (no task per connection) ◀──────────┘
@@ -21,20 +21,22 @@
 //! | [`shard`]    | one thread's state and main loop                                   |
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
-//! | [`outbox`]   | frames on their way to the worker                                  |
+//! | [`link`]     | the workers, and frames on their way to them                      |
+//! | [`dispatch`] | which worker gets a request                                       |
 //! | [`streams`]  | the table of requests and push connections of a shard              |
 //! | [`http`]     | a connection while it speaks HTTP                                  |
 //! | [`push`]     | a connection after its upgrade                                     |
 #![forbid(unsafe_code)]
 
 mod config;
+mod dispatch;
 mod error;
 mod gateway;
 mod http;
 mod inbox;
+mod link;
 mod listener;
 mod log;
-mod outbox;
 mod push;
 mod shard;
 mod socket;
@@ -47,6 +49,7 @@ use volador_proto::link::Match;
 pub use config::{BindAddress, Config, SlowClient};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayHandle, WorkerLink};
+pub use link::WorkerReport;
 pub use stats::Stats;
 
 /// Whether a text can be the name of a channel, or a pattern for names, in a subscription. Frames with others are

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     rc::Rc,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -14,15 +14,16 @@ use volador_proto::link::{StreamId, ToGateway};
 
 use crate::{
     WorkerLink,
+    dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
     http::{self, ConnectionState},
-    inbox::{Command, Inbox},
+    inbox::{Command, Inbox, Order},
+    link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
     listener::{Acceptor, Listener},
     log,
-    outbox::Outbox,
     push::Engine,
     socket::Socket,
-    stats::Counters,
+    stats::{Counters, count},
     streams::{Stream, Streams},
 };
 
@@ -36,7 +37,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) outbox: Outbox,
+    pub(crate) workers: Workers,
+    pub(crate) dispatch: Dispatch,
     pub(crate) streams: RefCell<Streams>,
     pub(crate) engine: Engine,
     pub(crate) counters: Arc<Counters>,
@@ -50,6 +52,15 @@ pub(crate) struct Shard {
     drained: DrainPromise,
 }
 
+/// Where a shard's frames go.
+#[derive(Debug)]
+pub(crate) enum Labour {
+    /// To this worker, for good.
+    Embedded(Arc<dyn WorkerLink>),
+    /// To workers that join; one of the shards lets them in.
+    Cluster(Option<Door>),
+}
+
 impl Shard {
     /// Runs a shard until it is told to stop. `started` gets one message, before anything else is done.
     #[allow(clippy::too_many_arguments)] // each is one thing that crosses into the thread, once
@@ -59,7 +70,7 @@ impl Shard {
         drained: DrainPromise,
         inbox: &Inbox,
         counters: Arc<Counters>,
-        worker: Arc<dyn WorkerLink>,
+        labour: Labour,
         listeners: Arc<Vec<Listener>>,
         started: &SyncSender<io::Result<()>>,
     ) {
@@ -79,9 +90,14 @@ impl Shard {
                 Ok(parts) => parts,
                 Err(error) => return report(Err(error)),
             };
+            let (worker, door) = match labour {
+                Labour::Embedded(worker) => (Some(worker), None),
+                Labour::Cluster(door) => (None, door),
+            };
             let shard = Rc::new(Self {
                 shared,
-                outbox: Outbox::new(worker),
+                workers: Workers::new(worker),
+                dispatch: Dispatch::default(),
                 streams: RefCell::new(Streams::new(number)),
                 engine,
                 counters,
@@ -92,19 +108,33 @@ impl Shard {
                 drained,
             });
             report(Ok(()));
-            shard.main(inbox, acceptors, listeners).await;
+            shard.main(inbox, acceptors, listeners, door).await;
         };
         local.block_on(&runtime, main);
         // Dropping the tasks drops their connections. They tell the worker so, which no longer matters.
         drop(local);
     }
 
-    async fn main(self: &Rc<Self>, inbox: &Inbox, acceptors: Vec<Acceptor>, listeners: Arc<Vec<Listener>>) {
+    async fn main(
+        self: &Rc<Self>,
+        inbox: &Inbox,
+        acceptors: Vec<Acceptor>,
+        listeners: Arc<Vec<Listener>>,
+        door: Option<Door>,
+    ) {
         let accepting: Vec<_> =
             acceptors.into_iter().map(|a| tokio::task::spawn_local(self.clone().accept(a))).collect();
         let mut accepting = Some((accepting, listeners));
         let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.outbox.flush_task().await });
+        tokio::task::spawn_local(async move { shard.workers.flush_task().await });
+        if let Some(door) = door {
+            let shard = self.clone();
+            tokio::task::spawn_local(async move { door.task(shard).await });
+        }
+        if self.shared.is_cluster {
+            let shard = self.clone();
+            tokio::task::spawn_local(async move { shard.recall_task().await });
+        }
         let shard = self.clone();
         tokio::task::spawn_local(async move { shard.engine.ready_task(&shard).await });
         let shard = self.clone();
@@ -114,17 +144,28 @@ impl Shard {
             let mut frames = delivery.frames.into_frames();
             while let Some(frame) = ToGateway::next(&mut frames) {
                 match frame {
-                    Ok((id, frame)) => self.dispatch(id, frame),
+                    Ok((id, frame)) => self.dispatch(WorkerKey::EMBEDDED, id, frame),
                     Err(error) => {
                         log::warn(format_args!("the worker's frames can't be read, its batch is dropped: {error}"));
                         break;
                     }
                 }
             }
+            for arrival in delivery.arrivals {
+                if let Err(error) = self.welcome(arrival) {
+                    log::warn(format_args!("can't take a worker's link: {error}"));
+                }
+            }
+            for order in delivery.orders {
+                self.obey(order);
+            }
+            if delivery.look {
+                self.pump();
+            }
             match delivery.command {
                 None => {}
                 Some(Command::Stop) => {
-                    self.outbox.flush();
+                    self.workers.flush();
                     return;
                 }
                 Some(Command::Drain) => {
@@ -156,20 +197,115 @@ impl Shard {
         tokio::task::spawn_local(http::serve(self.clone(), socket, peer));
     }
 
-    /// Does what one frame of the worker says. Frames for streams that have ended are late, not wrong.
-    fn dispatch(&self, id: StreamId, frame: ToGateway) {
-        match frame {
-            ToGateway::Broadcast { pattern, kind, data } => self.engine.broadcast(self, &pattern, kind, &data),
-            ToGateway::Publish { channel, kind, data } => self.engine.publish(self, &channel, kind, &data),
-            ToGateway::Listen(listener, matching, name) => self.engine.listen(self, listener, matching, &name),
-            ToGateway::Unlisten(listener) => self.engine.unlisten(self, listener),
-            frame => self.dispatch_to(id, frame),
+    /// Takes a link of a worker.
+    fn welcome(self: &Rc<Self>, arrival: Arrival) -> io::Result<()> {
+        let socket = Rc::new(LinkSocket::new(arrival.stream)?);
+        let shards = self.shared.inboxes.len() as u8;
+        let journal = socket.journal.for_worker()?;
+        let member = self.shared.roster.link_came(arrival.hello, arrival.pid, shards.into());
+        let key = self.workers.add(Some(member.clone()), Way::Socket(socket.clone()));
+        self.workers.batch(key).welcome(shards, journal);
+        tokio::task::spawn_local(socket.clone().write_task());
+        let shard = self.clone();
+        tokio::task::spawn_local(async move {
+            socket.read(&shard, key).await;
+            shard.shared.roster.lost(&member);
+            shard.lose(key, &socket);
+        });
+        // It may serve from now on, and requests may have waited for it.
+        self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));
+        Ok(())
+    }
+
+    fn obey(&self, order: Order) {
+        match order {
+            Order::Rearrange => {
+                self.workers.each(|key, member| {
+                    if member.state() == State::Retiring {
+                        self.recall_all(key);
+                    }
+                });
+                self.pump();
+                self.engine.rearrange(self);
+            }
+            Order::Dismiss(_) | Order::DismissAll => self.workers.each(|key, member| {
+                if order == Order::DismissAll || order == Order::Dismiss(member.pid) {
+                    self.workers.batch(key).stop();
+                }
+            }),
         }
     }
 
-    fn dispatch_to(&self, id: StreamId, frame: ToGateway) {
+    /// A worker is lost: what it had in hand goes elsewhere, or comes to its end.
+    fn lose(&self, key: WorkerKey, socket: &LinkSocket) {
+        let listeners = self.workers.remove(key);
+        for listener in listeners {
+            self.engine.unlisten(self, key, listener);
+        }
+        let (slots, mut unbegun) = (self.streams.borrow().slots(), Vec::new());
+        for slot in 0..slots {
+            let id = match self.streams.borrow_mut().in_slot(slot) {
+                Some((id, Stream::Exchange(exchange))) => {
+                    if exchange.worker() == Some(key) && !exchange.is_complete() {
+                        if socket.journal.begun(id) == 0 {
+                            unbegun.push(id);
+                        } else {
+                            count(&self.counters.lost_requests);
+                            exchange.lose();
+                        }
+                    }
+                    continue;
+                }
+                Some((id, Stream::Push(_))) => id,
+                None => continue,
+            };
+            self.engine.lost_worker(self, key, id, || socket.journal.begun(id));
+        }
+        // The oldest one to the front.
+        unbegun.into_iter().rev().for_each(|id| self.take_back(id, key));
+        self.pump();
+        self.engine.move_on(self);
+    }
+
+    /// Does what one frame of a worker says. Frames for streams that have ended are late, not wrong.
+    pub(crate) fn dispatch(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
+        if !self.shared.is_cluster {
+            return self.dispatch_from(from, id, frame);
+        }
+        let Some(member) = self.workers.member(from) else { return };
+        let completes = dispatch::completes(&frame);
+        match frame {
+            ToGateway::Beat => member.beat_at.store(self.shared.roster.now(), Relaxed),
+            ToGateway::AskStats(token) => {
+                let figures = self.shared.figures();
+                self.workers.batch(from).stats(token, figures.as_bytes());
+            }
+            frame => self.dispatch_from(from, id, frame),
+        }
+        if completes {
+            self.completed(&member);
+        }
+    }
+
+    fn dispatch_from(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
+        match frame {
+            ToGateway::Broadcast { pattern, kind, data } => self.engine.broadcast(self, &pattern, kind, &data),
+            ToGateway::Publish { channel, kind, data } => self.engine.publish(self, &channel, kind, &data),
+            ToGateway::Listen(listener, matching, name) => self.engine.listen(self, from, listener, matching, &name),
+            ToGateway::Unlisten(listener) => self.engine.unlisten(self, from, listener),
+            frame => self.dispatch_to(from, id, frame),
+        }
+    }
+
+    fn dispatch_to(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
         let mut streams = self.streams.borrow_mut();
         match (streams.get(id), frame) {
+            // Another worker has it, or none.
+            (Some(Stream::Exchange(exchange)), _) if exchange.worker() != Some(from) => {}
+            (Some(Stream::Exchange(_)), ToGateway::Returned) => {
+                drop(streams);
+                self.take_back(id, from);
+            }
             // It gets what is published from now on, though it is not a push connection yet.
             (Some(Stream::Exchange(_)), ToGateway::Subscribe(matching, name)) => {
                 self.engine.subscribe(self, id, matching, &name);
@@ -182,10 +318,10 @@ impl Shard {
             }
             (Some(Stream::Push(_)), frame) => {
                 drop(streams);
-                self.engine.handle(self, id, frame);
+                self.engine.handle(self, from, id, frame);
             }
             // The client left before its handshake was answered: the worker learns it by the answer's answer.
-            (None, ToGateway::Upgrade { .. }) => self.outbox.batch().closed(id, 1006),
+            (None, ToGateway::Upgrade { .. }) => self.workers.batch(from).closed(id, 1006),
             (None, _) => {}
         }
     }
@@ -200,7 +336,7 @@ impl Shard {
             while shard.streams.borrow().len() > 0 || !shard.connections.borrow().is_empty() {
                 shard.progress.notified().await;
             }
-            shard.outbox.flush();
+            shard.workers.flush();
             shard.drained.fulfil();
         });
     }

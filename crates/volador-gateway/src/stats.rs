@@ -65,6 +65,20 @@ counters! {
     closed_protocol,
     /// Push connections taken for dead.
     closed_dead,
+    /// Requests that a worker of a cluster was found for.
+    queue_waits,
+    /// Microseconds that those waited for it, together.
+    queue_wait_micros,
+    /// Microseconds that one of them waited at most.
+    queue_wait_micros_max,
+    /// Requests that went to another worker of a cluster, as the first one had not begun them.
+    redispatched,
+    /// Requests answered with 502, or cut, as their worker was lost.
+    lost_requests,
+    /// Messages of push connections that a worker had begun to handle when it was lost.
+    lost_messages,
+    /// Handlers of push connections that have gone on in another worker.
+    resumed,
 }
 
 /// One more.

@@ -19,6 +19,8 @@
 //! | `queue`    | the jobs, and the seats that are parked for them                          |
 //! | `wake`     | the policy: which delivery wakes a parked seat                            |
 //! | `outbox`   | frames on their way to the gateway, per shard                             |
+//! | `remote`   | [`Remote`]: the gateway of another process                                |
+//! | `journal`  | which jobs have begun, for the gateway that outlives this process         |
 //! | `flush`    | the policy: when an outbox is handed over                                 |
 //! | `watcher`  | the thread that sees to the two policies when everybody else is busy      |
 //! | `signal`   | how a waiting seat is woken                                               |
@@ -26,16 +28,18 @@
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
 //! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
 //!
-//! The crate may not know Ruby, the gateway, sockets or an async runtime.
+//! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]
 
 mod error;
 mod flush;
+mod journal;
 mod listeners;
 mod mailbox;
 mod outbox;
 mod push;
 mod queue;
+mod remote;
 mod response;
 mod seat;
 mod signal;
@@ -49,5 +53,6 @@ pub use mailbox::Event;
 pub use outbox::Outlet;
 pub use push::PushStream;
 pub use queue::Waits;
+pub use remote::{End, Remote};
 pub use seat::{Seat, Taken, Waiter};
 pub use worker::{Options, Worker};

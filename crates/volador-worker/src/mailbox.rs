@@ -26,6 +26,12 @@ pub enum Event {
         /// The message.
         data: Bytes,
     },
+    /// The push connection is to go on in another worker: what its handler leaves for the next one is wanted.
+    HandOver,
+    /// The push connection has come from another worker, and is this one's now.
+    Resumed,
+    /// The push connection is another worker's now; the last event of a stream, which is no end of the connection.
+    Released,
     /// The connection has ended; the last event of a stream. The number is the close code (RFC 6455 §7.4).
     Close(u16),
 }
@@ -61,7 +67,7 @@ impl Mailbox {
         if state.over || (event == Event::Drained && state.events.back() == Some(&Event::Drained)) {
             return false;
         }
-        state.over = matches!(event, Event::Close(_));
+        state.over = matches!(event, Event::Close(_) | Event::Released);
         state.events.push_back(event);
         !std::mem::replace(&mut state.held, true)
     }

@@ -12,6 +12,8 @@ const ANSWERED: u8 = 1;
 const CLOSED: u8 = 2;
 /// The connection has ended, or its handshake was refused, or its client left before the answer.
 const GONE: u8 = 4;
+/// It is to go on in another worker, or does: nothing is written here any more.
+const MOVED: u8 = 8;
 
 /// There is a handler, which wants to know of the end.
 const HANDLER: u8 = 1;
@@ -26,12 +28,14 @@ const SHUTDOWN: u8 = 8;
 #[derive(Debug)]
 pub struct PushStream {
     id: StreamId,
-    /// ANSWERED, CLOSED and GONE, in any combination. Bits are only ever added.
+    /// ANSWERED, CLOSED, GONE and MOVED, in any combination. Bits are only ever added.
     state: AtomicU8,
     /// What the application wants to be told: HANDLER, with any of MESSAGES, DRAINED and SHUTDOWN, or nothing.
     wants: AtomicU8,
     /// Messages that wait for the client, as the gateway said last.
     backlog: AtomicU32,
+    /// Jobs of this stream that have begun: the request, and messages.
+    begun: AtomicU32,
     mailbox: Mailbox,
 }
 
@@ -44,6 +48,7 @@ impl PushStream {
             state: AtomicU8::new(0),
             wants: AtomicU8::new(0),
             backlog: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
             mailbox: Mailbox::new(true),
         }
     }
@@ -56,7 +61,7 @@ impl PushStream {
     /// False once the connection has ended, or will as soon as what was written has been sent. True before the handshake
     /// is answered.
     pub fn is_open(&self) -> bool {
-        self.state.load(Ordering::Acquire) & (CLOSED | GONE) == 0
+        self.state.load(Ordering::Acquire) & (CLOSED | GONE | MOVED) == 0
     }
 
     /// Messages that wait for the client, as the gateway said last: it does for handlers that want messages, or to know
@@ -95,7 +100,17 @@ impl PushStream {
 
     /// This side closes. Returns whether the gateway is to be told.
     pub(crate) fn close(&self) -> bool {
-        self.state.fetch_or(CLOSED, Ordering::AcqRel) & (CLOSED | GONE) == 0
+        self.state.fetch_or(CLOSED, Ordering::AcqRel) & (CLOSED | GONE | MOVED) == 0
+    }
+
+    /// It is to go on in another worker. Returns whether it can.
+    pub(crate) fn hand_over(&self) -> bool {
+        self.state.fetch_or(MOVED, Ordering::AcqRel) & (GONE | MOVED) == 0
+    }
+
+    /// A job of this stream begins. Returns how many have.
+    pub(crate) fn begin(&self) -> u32 {
+        self.begun.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// Whether the handshake has not been answered.
@@ -114,7 +129,7 @@ impl PushStream {
             Event::Message(..) => MESSAGES,
             Event::Drained => DRAINED,
             Event::Shutdown => SHUTDOWN,
-            Event::Close(_) => HANDLER,
+            Event::HandOver | Event::Resumed | Event::Released | Event::Close(_) => HANDLER,
             Event::Published { .. } => return true,
         };
         self.wants.load(Ordering::Acquire) & flag != 0

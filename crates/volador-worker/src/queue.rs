@@ -300,6 +300,22 @@ impl JobQueue {
         job.is_some()
     }
 
+    /// Takes out up to so many requests that no seat has taken, the latest first.
+    pub(crate) fn recall(&self, max: usize) -> Vec<StreamId> {
+        let mut state = self.state.lock();
+        let mut recalled = Vec::new();
+        let mut at = state.jobs.len();
+        while at > 0 && recalled.len() < max {
+            at -= 1;
+            if let Job::Request { stream, .. } = &state.jobs[at].job {
+                recalled.push(*stream);
+                state.jobs.remove(at);
+            }
+        }
+        self.len.store(state.jobs.len(), Ordering::Relaxed);
+        recalled
+    }
+
     /// Seats get [`Popped::Stopped`] once no job is left.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();

@@ -154,12 +154,16 @@ impl Seat {
             IN_JOB.set(matches!(popped, Popped::Job(_)));
             return match popped {
                 Popped::Job(Job::Request { stream, request, push }) => {
+                    self.core.begins(stream, push.as_ref());
                     self.current = Current::Request { stream, push, answer: Answer::Missing };
                     Taken::Request(request)
                 }
                 Popped::Job(Job::Event(recipient)) => match recipient.mailbox().next() {
                     Some(event) => {
                         let id = recipient.id();
+                        if let (Recipient::Stream(push), Event::Message(..)) = (&recipient, &event) {
+                            self.core.begins(id, Some(push));
+                        }
                         self.current = Current::Event(recipient, matches!(event, Event::Message(..)));
                         Taken::Event(id, event)
                     }
@@ -317,7 +321,6 @@ impl Seat {
             // The mailbox is held by this request, so this queues nothing yet.
             push.mailbox().post(Event::Close(NO_CLOSE));
         }
-        let interest = interest.unwrap_or(Interest::NONE);
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, interest, fields));
         self.set_answer(Answer::Given);
     }

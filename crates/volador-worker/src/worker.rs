@@ -12,9 +12,11 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use volador_proto::link::{Batch, Kind, LinkError, ListenerId, Match, StreamId, ToWorker};
+use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, StreamId, ToWorker};
 
 use crate::{
+    flush::Haste,
+    journal::Journal,
     listeners::{Listeners, Recipient},
     mailbox::Event,
     outbox::{Outboxes, Outlet},
@@ -52,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) queue: JobQueue,
     /// Set when the gateway is joined.
     outboxes: OnceLock<Outboxes>,
+    /// Set before the gateway of another process is joined.
+    journal: OnceLock<Journal>,
     /// The push streams that something can still arrive for.
     streams: Mutex<HashMap<StreamId, Arc<PushStream>>>,
     /// The worker's own subscriptions.
@@ -76,6 +80,7 @@ impl Worker {
             options,
             queue: JobQueue::new(),
             outboxes: OnceLock::new(),
+            journal: OnceLock::new(),
             streams: Mutex::default(),
             listeners: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -125,11 +130,20 @@ impl Worker {
     /// # Errors
     /// [`LinkError`] when a frame makes no sense. What stood before it in the batch counts; the link is broken.
     pub fn deliver(&self, batch: Batch) -> Result<(), LinkError> {
-        let mut frames = batch.into_frames();
+        self.receive(&mut batch.into_frames(), |_| {})
+    }
+
+    /// As [`Self::deliver`], for frames that came over a socket. Those that concern the process as a whole go to
+    /// `process`.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub(crate) fn receive(&self, frames: &mut Frames, mut process: impl FnMut(ToWorker)) -> Result<(), LinkError> {
         let mut jobs = Vec::new();
         let mut broken = Ok(());
-        while let Some(frame) = ToWorker::next(&mut frames) {
+        while let Some(frame) = ToWorker::next(frames) {
             match frame {
+                Ok((_, frame @ (ToWorker::Stop | ToWorker::Stats { .. }))) => process(frame),
                 Ok((stream, frame)) => self.core.receive(stream, frame, &mut jobs),
                 Err(error) => {
                     broken = Err(error);
@@ -235,6 +249,44 @@ impl Worker {
         }
     }
 
+    /// Its handler has been asked, and leaves `state` for the next one: from here on the push connection takes no more
+    /// from this worker. Ignored when it has ended meanwhile.
+    pub fn hand_over(&self, push: &PushStream, state: Option<&[u8]>) {
+        if push.hand_over() {
+            self.core.unlisten_all(push.id());
+            self.core.push(push.id().shard(), |batch| batch.handed_over(push.id(), state));
+        }
+    }
+
+    /// Notes from now on which jobs begin, so that the gateway knows when this process is no more.
+    pub(crate) fn keep_journal(&self, journal: Journal) {
+        let _ = self.core.journal.set(journal);
+    }
+
+    /// The gateway is gone, and with it every push connection.
+    pub(crate) fn lost(&self) {
+        let streams: Vec<_> = self.core.streams.lock().keys().copied().collect();
+        let mut jobs = Vec::new();
+        for stream in streams {
+            self.core.end(stream, NO_CLOSE, &mut jobs);
+        }
+        if self.core.queue.deliver(jobs) {
+            self.core.watcher.call();
+        }
+    }
+
+    /// Hands over what waits for company.
+    pub(crate) fn flush(&self) {
+        if let Some(outboxes) = self.core.outboxes() {
+            outboxes.flush();
+        }
+    }
+
+    /// Tells the gateway something about this worker, on the link of one shard.
+    pub(crate) fn report(&self, shard: u8, write: impl FnOnce(&mut Batch)) {
+        self.core.push(shard, write);
+    }
+
     /// Nobody will ask for the state of this push stream any more: without a handler it need not be kept.
     pub fn release(&self, push: &PushStream) {
         if !push.has_handler() && !push.is_unanswered() {
@@ -321,6 +373,25 @@ impl Core {
                 }
             }
             ToWorker::Closed { code } => self.end(stream, code, jobs),
+            ToWorker::HandOver => {
+                if self.streams.lock().contains_key(&stream) {
+                    self.post(stream, Event::HandOver, jobs);
+                } else {
+                    // Its handler is gone: there is nothing to wait for.
+                    self.push(stream.shard(), |batch| batch.handed_over(stream, None));
+                }
+            }
+            ToWorker::Resume => self.post(stream, Event::Resumed, jobs),
+            ToWorker::Release => {
+                let push = self.streams.lock().remove(&stream);
+                if let Some(push) = push.filter(|push| push.end()) {
+                    Self::post_to(Recipient::Stream(push), Event::Released, jobs);
+                }
+                self.unlisten_all(stream);
+            }
+            ToWorker::Recall(max) => self.recall(max as usize, jobs),
+            // Of the process as a whole, and not for its streams.
+            ToWorker::Welcome { .. } | ToWorker::Stop | ToWorker::Stats { .. } => {}
             ToWorker::Cancel => self.cancel(stream, jobs),
             ToWorker::Credit(bytes) => {
                 for seat in &*self.seats.read() {
@@ -363,12 +434,54 @@ impl Core {
         // If it was a push request: the answer that accepts the handshake may be on its way and comes too late.
         self.end(cancelled, NO_CLOSE, jobs);
         let in_batch = jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
-        if let Some(at) = in_batch {
-            jobs.remove(at);
-        } else if !self.queue.cancel(cancelled) {
+        let has_begun = match in_batch {
+            Some(at) => {
+                jobs.remove(at);
+                false
+            }
+            None => !self.queue.cancel(cancelled),
+        };
+        if has_begun {
             for seat in &*self.seats.read() {
                 seat.cancel(cancelled);
             }
+        } else {
+            self.give_back(cancelled);
+        }
+    }
+
+    /// Gives requests back that have not begun: first those of this batch, which are the latest.
+    fn recall(&self, max: usize, jobs: &mut Vec<Job>) {
+        let mut recalled = Vec::new();
+        let mut at = jobs.len();
+        while at > 0 && recalled.len() < max {
+            at -= 1;
+            if let Job::Request { stream, .. } = jobs[at] {
+                recalled.push(stream);
+                jobs.remove(at);
+            }
+        }
+        recalled.extend(self.queue.recall(max - recalled.len()));
+        for stream in recalled {
+            if let Some(push) = self.streams.lock().remove(&stream) {
+                push.refuse();
+            }
+            self.give_back(stream);
+        }
+    }
+
+    /// The request has not begun, and will not. To be told at once: another worker may have time for it.
+    fn give_back(&self, stream: StreamId) {
+        if let Some(outboxes) = self.outboxes() {
+            outboxes.push(stream.shard(), Haste::Now, |batch| batch.returned(stream));
+        }
+    }
+
+    /// A seat begins with a job of a stream.
+    pub(crate) fn begins(&self, stream: StreamId, push: Option<&Arc<PushStream>>) {
+        let begun = push.map_or(1, |push| push.begin());
+        if let Some(journal) = self.journal.get() {
+            journal.note(stream, begun);
         }
     }
 

@@ -121,6 +121,16 @@ impl Connection {
         })
     }
 
+    /// The handler has been asked what it leaves for the next one, in another worker.
+    fn hand_over(ruby: &Ruby, this: &Self, state: Option<RString>) -> Result<(), Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            // SAFETY: the slice is copied before Ruby code can run again and change the string.
+            worker.hand_over(push, state.as_ref().map(|state| unsafe { state.as_slice() }));
+            Ok(())
+        })
+    }
+
     fn is_open(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
         Ok(this.ends.get(ruby)?.push.is_open())
     }
@@ -157,5 +167,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("unlisten", method!(Connection::unlisten, 1))?;
     class.define_method("pending", method!(Connection::pending, 0))?;
     class.define_method("close", method!(Connection::close, 1))?;
+    class.define_method("hand_over", method!(Connection::hand_over, 1))?;
     class.define_method("open?", method!(Connection::is_open, 0))
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use magnus::{Error, Module, Object, RHash, RModule, Ruby, TryConvert, Value, function, method, typed_data};
+use magnus::{Error, Module, Object, RArray, RHash, RModule, Ruby, TryConvert, Value, function, method, typed_data};
 use parking_lot::RwLock;
 use volador_gateway::{BindAddress, Config, GatewayHandle, SlowClient, WorkerLink};
 use volador_proto::link::Batch;
@@ -18,6 +19,7 @@ use volador_worker::Outlet;
 
 use crate::{
     error::{self, guarded},
+    figures,
     fork::Forked,
     gvl,
     options::Options,
@@ -40,6 +42,7 @@ pub(crate) struct Gateway {
 struct Server {
     /// Written to start and to stop, read meanwhile. Waited for only without the GVL.
     gateway: RwLock<volador_gateway::Gateway>,
+    is_cluster: bool,
     started: AtomicBool,
     /// Ends a drain, which reads.
     stopping: AtomicBool,
@@ -47,15 +50,27 @@ struct Server {
 
 impl Gateway {
     fn new(ruby: &Ruby, options: RHash) -> Result<typed_data::Obj<Self>, Error> {
+        Self::bind(ruby, options, false)
+    }
+
+    fn new_cluster(ruby: &Ruby, options: RHash) -> Result<typed_data::Obj<Self>, Error> {
+        Self::bind(ruby, options, true)
+    }
+
+    fn bind(ruby: &Ruby, options: RHash, is_cluster: bool) -> Result<typed_data::Obj<Self>, Error> {
         guarded(ruby, || {
             let config = config(&Options::new(ruby, options), ruby)?;
+            let bind = match is_cluster {
+                true => volador_gateway::Gateway::bind_cluster,
+                false => volador_gateway::Gateway::bind,
+            };
             // Looking up a host name may take its time.
-            let gateway = gvl::blocking(ruby, || volador_gateway::Gateway::bind(config))?
-                .map_err(|error| error::gateway(ruby, &error))?;
+            let gateway = gvl::blocking(ruby, || bind(config))?.map_err(|error| error::gateway(ruby, &error))?;
             Ok(ruby.obj_wrap(Self {
                 addresses: gateway.addresses().to_vec(),
                 server: Forked::new(Server {
                     gateway: RwLock::new(gateway),
+                    is_cluster,
                     started: AtomicBool::new(false),
                     stopping: AtomicBool::new(false),
                 }),
@@ -80,6 +95,67 @@ impl Gateway {
             worker
                 .join(Arc::new(Answer(handle)))
                 .map_err(|error| error::io(ruby, &error, "can't start the worker's watcher thread".to_owned()))
+        })
+    }
+
+    /// Returns the descriptor of the bell (see `volador_gateway::Gateway::bell`).
+    fn start_cluster(ruby: &Ruby, this: &Self, link: String) -> Result<RawFd, Error> {
+        guarded(ruby, || {
+            let server = this.server.get(ruby)?;
+            if !server.is_cluster || server.started.swap(true, Ordering::Relaxed) {
+                return Err(error::volador(ruby, "the gateway is no cluster's, or has been started before"));
+            }
+            let start = || {
+                let mut gateway = server.gateway.write();
+                gateway.start_cluster(Path::new(&link)).map(|()| gateway.bell())
+            };
+            gvl::blocking(ruby, start)?.map_err(|error| error::gateway(ruby, &error))
+        })
+    }
+
+    fn workers(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
+        guarded(ruby, || {
+            let server = this.server.get(ruby)?;
+            let reports = gvl::blocking(ruby, || server.gateway.read().workers())?;
+            let array = ruby.ary_new_capa(reports.len());
+            for report in reports {
+                let hash = ruby.hash_new();
+                let name = |name| ruby.to_symbol(name);
+                hash.aset(name("number"), report.number)?;
+                hash.aset(name("generation"), report.generation)?;
+                hash.aset(name("pid"), report.pid)?;
+                hash.aset(name("threads"), report.threads)?;
+                hash.aset(name("in_flight"), report.in_flight)?;
+                hash.aset(name("handlers"), report.handlers)?;
+                hash.aset(name("state"), name(report.state))?;
+                hash.aset(name("quiet"), report.quiet.as_secs_f64())?;
+                hash.aset(name("stuck"), report.stuck.as_secs_f64())?;
+                array.push(hash)?;
+            }
+            Ok(array)
+        })
+    }
+
+    fn promote(ruby: &Ruby, this: &Self, generation: u32) -> Result<(), Error> {
+        this.tell(ruby, |gateway| gateway.promote(generation))
+    }
+
+    fn retire(ruby: &Ruby, this: &Self, pid: u32) -> Result<(), Error> {
+        this.tell(ruby, |gateway| gateway.retire(pid))
+    }
+
+    fn dismiss(ruby: &Ruby, this: &Self, pid: u32) -> Result<(), Error> {
+        this.tell(ruby, |gateway| gateway.dismiss(pid))
+    }
+
+    fn dismiss_all(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.tell(ruby, volador_gateway::Gateway::dismiss_all)
+    }
+
+    fn tell(&self, ruby: &Ruby, what: impl FnOnce(&volador_gateway::Gateway) + Send) -> Result<(), Error> {
+        guarded(ruby, || {
+            let server = self.server.get(ruby)?;
+            gvl::blocking(ruby, || what(&server.gateway.read()))
         })
     }
 
@@ -115,12 +191,12 @@ impl Gateway {
     fn stats(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
         guarded(ruby, || {
             let server = this.server.get(ruby)?;
-            let stats = gvl::blocking(ruby, || server.gateway.read().stats())?;
-            let hash = ruby.hash_new();
-            for (name, n) in stats.entries() {
-                hash.aset(ruby.to_symbol(name), n)?;
+            if server.is_cluster {
+                let stats = gvl::blocking(ruby, || server.gateway.read().cluster_stats())?;
+                return figures::hash(ruby, stats);
             }
-            Ok(hash)
+            let stats = gvl::blocking(ruby, || server.gateway.read().stats())?;
+            figures::hash(ruby, stats.entries())
         })
     }
 }
@@ -192,7 +268,14 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Gateway", ruby.class_object())?;
     class.define_singleton_method("new", function!(Gateway::new, 1))?;
     class.define_method("addresses", method!(Gateway::addresses, 0))?;
+    class.define_singleton_method("cluster", function!(Gateway::new_cluster, 1))?;
     class.define_method("start", method!(Gateway::start, 1))?;
+    class.define_method("start_cluster", method!(Gateway::start_cluster, 1))?;
+    class.define_method("workers", method!(Gateway::workers, 0))?;
+    class.define_method("promote", method!(Gateway::promote, 1))?;
+    class.define_method("retire", method!(Gateway::retire, 1))?;
+    class.define_method("dismiss", method!(Gateway::dismiss, 1))?;
+    class.define_method("dismiss_all", method!(Gateway::dismiss_all, 0))?;
     class.define_method("drain", method!(Gateway::drain, 1))?;
     class.define_method("stop", method!(Gateway::stop, 0))?;
     class.define_method("stats", method!(Gateway::stats, 0))

@@ -15,7 +15,9 @@
 //! | `env`        | the Rack environment of a request; `header_names` the keys of its fields        |
 //! | `response`   | reads and checks what the application answers                                   |
 //! | `options`    | reads the options Hash                                                         |
+//! | `figures`    | the gateway's figures as a Hash                                                |
 //! | `error`      | Ruby's exception classes, and panics as exceptions                              |
+//! | `process`    | what Ruby has no call for                                                       |
 //! | `gvl`        | **all rules about the global VM lock**                                         |
 //! | `fork`       | objects that came over a fork                                                  |
 //!
@@ -33,16 +35,18 @@ mod connection;
 mod env;
 mod error;
 mod event;
+mod figures;
 mod fork;
 mod gateway;
 mod gvl;
 mod header_names;
 mod options;
+mod process;
 mod response;
 mod seat;
 mod worker;
 
-use magnus::{Error, Ruby, prelude::*};
+use magnus::{Error, Ruby, function, prelude::*};
 
 /// Run by `require`.
 #[magnus::init(name = "volador_ext")]
@@ -52,6 +56,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let volador = ruby.define_module("Volador")?;
     error::init(ruby, volador)?;
     let native = volador.define_module("Native")?;
+    native.define_singleton_method("become_subreaper", function!(process::become_subreaper, 0))?;
     gateway::init(ruby, native)?;
     worker::init(ruby, native)?;
     seat::init(ruby, native)?;

@@ -9,7 +9,7 @@ use magnus::{
     DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, TypedData, Value, gc, method,
     prelude::*, typed_data, value::Opaque,
 };
-use volador_proto::link::{Interest, ListenerId, Payload, Request, Transport};
+use volador_proto::link::{Interest, ListenerId, Payload, Request, Resumed, Transport};
 use volador_worker::{Event, Taken, Waiter, WriteError};
 
 use crate::{
@@ -45,6 +45,8 @@ pub(crate) struct Seat {
 struct Desk {
     seat: volador_worker::Seat,
     transport: Option<Transport>,
+    /// Of a request that has opened a push connection which is to go on here.
+    resumed: Option<Resumed>,
     /// The current request's method is HEAD.
     head_only: bool,
     event: Option<Event>,
@@ -81,6 +83,7 @@ impl Seat {
         let desk = Desk {
             seat,
             transport: None,
+            resumed: None,
             head_only: false,
             event: None,
             head: Head::default(),
@@ -123,6 +126,7 @@ impl Seat {
                         return Err(error::volador(ruby, "the current request has no complete answer yet"));
                     }
                     desk.transport = None;
+                    desk.resumed = None;
                     desk.event = None;
                     desk.seat.take()
                 };
@@ -151,6 +155,7 @@ impl Seat {
         {
             let mut desk = self.desk(ruby)?;
             desk.transport = request.transport;
+            desk.resumed = request.resumed.clone();
             desk.head_only = &request.method[..] == b"HEAD";
         }
         let worker = ruby.get_inner(self.worker);
@@ -174,6 +179,19 @@ impl Seat {
                 Transport::Sse => "sse",
             })
         }))
+    }
+
+    fn is_resumed(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
+        Ok(this.desk(ruby)?.resumed.is_some())
+    }
+
+    /// What the former handler of the resumed connection has left.
+    fn state(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        guarded(ruby, || {
+            let desk = this.desk(ruby)?;
+            let state = desk.resumed.as_ref().and_then(|resumed| resumed.state.as_ref());
+            Ok(state.map(|state| text_if_valid(ruby, state)))
+        })
     }
 
     fn respond(ruby: &Ruby, this: &Self, status: Value, headers: Value, parts: RArray) -> Result<(), Error> {
@@ -387,6 +405,9 @@ impl Seat {
                     name("message")?;
                     tuple.push(message(ruby, *payload, data))?;
                 }
+                Event::HandOver => name("hand_over")?,
+                Event::Resumed => name("resumed")?,
+                Event::Released => name("released")?,
                 Event::Drained => name("drained")?,
                 Event::Shutdown => name("shutdown")?,
                 Event::Published { listener: ListenerId(listener), channel, payload, data } => {
@@ -413,7 +434,8 @@ fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
     }
 }
 
-/// The name of a channel, which may be any bytes: UTF-8 as far as it is that, so that it equals what was published to.
+/// Bytes of which nobody said what they are: UTF-8 as far as they are that. So the name of a channel equals what was
+/// published to.
 fn text_if_valid(ruby: &Ruby, name: &[u8]) -> RString {
     let payload = if std::str::from_utf8(name).is_ok() { Payload::Text } else { Payload::Binary };
     message(ruby, payload, name)
@@ -450,6 +472,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("take", method!(Seat::take, 0))?;
     class.define_method("transport", method!(Seat::transport, 0))?;
+    class.define_method("resumed?", method!(Seat::is_resumed, 0))?;
+    class.define_method("state", method!(Seat::state, 0))?;
     class.define_method("respond", method!(Seat::respond, 3))?;
     class.define_method("respond_file", method!(Seat::respond_file, 4))?;
     class.define_method("start", method!(Seat::start, 2))?;

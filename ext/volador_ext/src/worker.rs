@@ -1,29 +1,45 @@
 //! `Native::Worker`: the worker's half of the server.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use magnus::{
-    DataTypeFunctions, Error, Module, Object, RHash, RModule, RString, Ruby, TypedData, Value, function, gc, method,
-    typed_data, value::Opaque,
+    DataTypeFunctions, Error, Module, Object, RHash, RModule, RString, Ruby, Symbol, TypedData, Value, function, gc,
+    method, typed_data, value::Opaque,
 };
-use volador_proto::link::{Kind, ListenerId, Match};
-use volador_worker::Options as WorkerOptions;
+use volador_proto::link::{Hello, Kind, ListenerId, Match};
+use volador_worker::{End, Options as WorkerOptions, Remote};
 
 use crate::{
     channel,
     connection::{check_len, payload_of},
-    error::guarded,
-    event,
+    error::{self, guarded},
+    event, figures,
     fork::Forked,
+    gvl,
     options::Options,
     seat::Seat,
 };
+
+/// How long the main thread waits at once.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// How long a worker that leaves may take to send what is left.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the gateway may take to tell its figures.
+const STATS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The Ruby object of the worker.
 #[derive(TypedData)]
 #[magnus(class = "Volador::Native::Worker", free_immediately, size, mark)]
 pub(crate) struct Worker {
     worker: Forked<Arc<volador_worker::Worker>>,
+    /// The gateway of another process, once it is joined.
+    remote: Forked<OnceLock<Remote>>,
     /// A complete body that is longer is streamed, so that a slow client keeps a file busy and not memory.
     pub(crate) complete_max_bytes: u64,
     /// What each request's environment starts from; frozen.
@@ -53,6 +69,7 @@ impl Worker {
             let empty_input: Value = options.get("empty_input")?;
             Ok(ruby.obj_wrap(Self {
                 worker: Forked::new(Arc::new(worker)),
+                remote: Forked::new(OnceLock::new()),
                 complete_max_bytes: window_bytes,
                 env: env.into(),
                 empty_input: empty_input.into(),
@@ -62,6 +79,74 @@ impl Worker {
 
     pub(crate) fn get(&self, ruby: &Ruby) -> Result<&Arc<volador_worker::Worker>, Error> {
         self.worker.get(ruby)
+    }
+
+    fn remote(&self, ruby: &Ruby) -> Result<&Remote, Error> {
+        self.remote.get(ruby)?.get().ok_or_else(|| error::volador(ruby, "no gateway of another process is joined"))
+    }
+
+    fn join(ruby: &Ruby, this: &Self, link: String, options: RHash) -> Result<(), Error> {
+        guarded(ruby, || {
+            let options = Options::new(ruby, options);
+            let hello = Hello {
+                shard: 0,
+                number: options.get("number")?,
+                generation: options.get("generation")?,
+                threads: options.get("threads")?,
+            };
+            let worker = this.get(ruby)?.clone();
+            let slot = this.remote.get(ruby)?;
+            if slot.get().is_some() {
+                return Err(error::volador(ruby, "the worker has joined a gateway before"));
+            }
+            let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello))?
+                .map_err(|error| error::io(ruby, &error, format!("can't join the gateway at {link}")))?;
+            // Another thread that has joined meanwhile keeps its own; this one's links end.
+            let _ = slot.set(joined);
+            Ok(())
+        })
+    }
+
+    fn beat(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            this.remote(ruby)?.beat();
+            Ok(())
+        })
+    }
+
+    fn wait_end(ruby: &Ruby, this: &Self, seconds: f64) -> Result<Option<Symbol>, Error> {
+        guarded(ruby, || {
+            let remote = this.remote(ruby)?;
+            let timeout = Duration::try_from_secs_f64(seconds.min(1e9)).unwrap_or_default();
+            let until = Instant::now() + timeout;
+            // In slices: it is the main thread that waits, see `gvl`.
+            loop {
+                let slice = until.saturating_duration_since(Instant::now()).min(SLICE);
+                match gvl::blocking(ruby, || remote.wait_end(slice))? {
+                    Some(End::Stop) => return Ok(Some(ruby.to_symbol("stop"))),
+                    Some(End::Lost) => return Ok(Some(ruby.to_symbol("lost"))),
+                    None if Instant::now() >= until => return Ok(None),
+                    None => ruby.thread_check_ints()?,
+                }
+            }
+        })
+    }
+
+    fn leave(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            let remote = this.remote(ruby)?;
+            gvl::finishing(|| remote.leave(LEAVE_TIMEOUT));
+            Ok(())
+        })
+    }
+
+    fn gateway_stats(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        guarded(ruby, || {
+            let remote = this.remote(ruby)?;
+            let lines = gvl::blocking(ruby, || remote.figures(STATS_TIMEOUT))?
+                .map_err(|error| error::volador(ruby, format!("the gateway did not tell its figures: {error}")))?;
+            figures::parse(ruby, &lines)
+        })
     }
 
     fn broadcast(ruby: &Ruby, this: &Self, pattern: RString, data: RString) -> Result<(), Error> {
@@ -170,6 +255,11 @@ impl Worker {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Worker", ruby.class_object())?;
     class.define_singleton_method("new", function!(Worker::new, 1))?;
+    class.define_method("join", method!(Worker::join, 2))?;
+    class.define_method("beat", method!(Worker::beat, 0))?;
+    class.define_method("wait_end", method!(Worker::wait_end, 1))?;
+    class.define_method("leave", method!(Worker::leave, 0))?;
+    class.define_method("gateway_stats", method!(Worker::gateway_stats, 0))?;
     class.define_method("broadcast", method!(Worker::broadcast, 2))?;
     class.define_method("broadcast_event", method!(Worker::broadcast_event, 5))?;
     class.define_method("publish", method!(Worker::publish, 2))?;

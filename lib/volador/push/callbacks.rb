@@ -6,17 +6,26 @@ module Volador
   module Push
     # Calls the handler of one push connection: the object that the seed's `on_open` returned. What a callback raises
     # is logged and closes that connection, and nothing else.
+    #
+    # In a cluster a handler may have to move to another worker: {#hand_over} asks it for its `push_state`, and either
+    # {#released} or {#close} follows. Where it comes to, the replayed request makes a new handler, whose connection is its
+    # own after {#resumed}.
     class Callbacks
+      # Bytes of a `push_state`.
+      STATE_BYTES_MAX = 64 * 1024
+
       # @return [Object] the application's object
       attr_reader :handler
 
       # @param handler [Object]
       # @param writer [Writer]
       # @param log [Log]
-      def initialize(handler, writer, log)
+      # @param resumed [Boolean] the connection comes from another worker, and is not here yet
+      def initialize(handler, writer, log, resumed: false)
         @handler = handler
         @writer = writer
         @log = log
+        @arriving = resumed
         @closed = false
       end
 
@@ -40,12 +49,28 @@ module Volador
         failed(:on_message, e)
       end
 
-      # Calls `on_close` the first time, and only then.
+      # The connection, which comes from another worker, is here. The seed's handler was made by `on_open` with
+      # `env['push.resumed']`.
+      def resumed
+        @arriving = false
+      end
+
+      # The connection is to go on in another worker: what the handler's `push_state` returns goes along.
+      def hand_over
+        @writer.hand_over(state_left)
+      end
+
+      # The connection has gone on in another worker. The handler is told nothing.
+      def released
+        @closed = true
+      end
+
+      # Calls `on_close` the first time, and only then; not for a connection that has not come to be this handler's.
       def close
         return if @closed
 
         @closed = true
-        @handler.on_close if @handler.respond_to?(:on_close)
+        @handler.on_close if !@arriving && @handler.respond_to?(:on_close)
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_close, e)
       end
@@ -54,6 +79,26 @@ module Volador
       def abandon; end
 
       private
+
+      # @return [String, nil]
+      def state_left
+        return unless @handler.respond_to?(:push_state)
+
+        state = push_state
+        return state if state.nil? || (state.is_a?(String) && state.bytesize <= STATE_BYTES_MAX)
+
+        what = state.is_a?(String) ? "a String of #{state.bytesize} bytes" : "a #{state.class}"
+        @log.error("push_state of #{name} returned #{what}: it must be a String of #{STATE_BYTES_MAX} bytes at most, " \
+                   "or nil; nothing is handed over")
+        nil
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        @log.error("push_state of #{name} raised, nothing is handed over", e)
+        nil
+      end
+
+      def push_state
+        @handler.push_state
+      end
 
       def failed(callback, error)
         @log.error("#{callback} of #{name} raised, its connection is closed", error)

@@ -28,11 +28,13 @@ module Volador
       # @param protocol [Symbol]
       # @param handler [Object] env['rack.upgrade']
       # @param log [Log]
-      def initialize(connection, env, protocol, handler, log)
+      # @param resumed [Boolean] the connection comes from another worker
+      def initialize(connection, env, protocol, handler, log, resumed: false)
         @connection = connection
         @env = env
         @protocol = protocol
-        @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log)
+        @resumed = resumed
+        @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log, resumed: resumed)
         @lock = Mutex.new
         @ended = false
         # By PubSub::Channel.key: a Listener, or :direct. nil until there is one.
@@ -122,7 +124,8 @@ module Volador
         key = PubSub::Channel.key(channel, match)
         @lock.synchronize do
           current = @subscriptions&.delete(key)
-          return false unless current
+          # The gateway may have one that the handler in the former worker made.
+          return @resumed && @connection.unsubscribe(*key) unless current
 
           forget(key, current)
           PubSub.engines.unsubscribed(key)
@@ -139,6 +142,13 @@ module Volador
       # @return [String]
       def inspect
         "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
+      end
+
+      # The connection is to go on in another worker; from here on nothing is written to it here.
+      # @api private
+      # @param state [String, nil] what goes along
+      def hand_over(state)
+        @connection.hand_over(state)
       end
 
       # Closes with 1011, "an unexpected condition": a callback has raised.

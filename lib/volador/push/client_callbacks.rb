@@ -32,8 +32,9 @@ module Volador
       # @param client [Client]
       # @param connection [Native::Connection]
       # @param log [Log]
-      def initialize(handler, client, connection, log)
-        super(handler, client, log)
+      # @param resumed [Boolean] see {Callbacks}
+      def initialize(handler, client, connection, log, resumed: false)
+        super(handler, client, log, resumed: resumed)
         @client = client
         @connection = connection
         @opened = false
@@ -76,6 +77,26 @@ module Volador
         @connection.close(GOING_AWAY)
       end
 
+      # The connection has come from another worker: `on_resume`, or `on_open` where there is none.
+      def resumed
+        @lock.synchronize do
+          super
+          @opened = true
+          run(@handler.respond_to?(:on_resume) ? :on_resume : :on_open)
+        end
+      end
+
+      def hand_over
+        @lock.synchronize { super }
+      end
+
+      def released
+        @lock.synchronize do
+          super
+          @client.ended
+        end
+      end
+
       # A message for a subscription that has a block.
       # @param listener [Integer]
       # @param channel [String]
@@ -115,6 +136,11 @@ module Volador
       end
 
       private
+
+      # With the client, like the other callbacks, unless it takes no argument.
+      def push_state
+        @handler.method(:push_state).arity.zero? ? super : @handler.push_state(@client)
+      end
 
       def run(callback)
         @handler.public_send(callback, @client) if @handler.respond_to?(callback)

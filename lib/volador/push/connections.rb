@@ -27,7 +27,7 @@ module Volador
 
       # Runs the callback of one event. Events of one stream come one at a time and in order.
       # @param id [Integer] stream id; that of a listener's own mailbox for a subscription of the process
-      # @param event [Array] [:message, String], [:drained], [:shutdown],
+      # @param event [Array] [:message, String], [:drained], [:shutdown], [:hand_over], [:resumed], [:released],
       #   [:published, listener id Integer, channel String, message String] or [:close, Integer]
       def dispatch(id, event)
         callbacks = @callbacks[id]
@@ -36,6 +36,9 @@ module Volador
         when :published then (callbacks || @listeners)&.published(event[1], event[2], event[3])
         when :drained then callbacks&.drained
         when :shutdown then callbacks&.shutdown
+        when :hand_over then callbacks&.hand_over
+        when :resumed then callbacks&.resumed
+        when :released then @callbacks.delete(id)&.released
         else @callbacks.delete(id)&.close
         end
       end

@@ -24,11 +24,14 @@ module Volador
       # @param connection [Native::Connection]
       # @param connections [Connections]
       # @param log [Log]
-      def initialize(transport, connection, connections, log)
+      # @param resumed [Boolean] the connection is open already and comes from another worker: the request that opened
+      #   it is replayed
+      def initialize(transport, connection, connections, log, resumed: false)
         @transport = transport
         @connection = connection
         @connections = connections
         @log = log
+        @resumed = resumed
         @state = :pending
       end
 
@@ -51,7 +54,7 @@ module Volador
         env["push.writer"] = writer
         @state = :opening
         handler = app.on_open(env)
-        @callbacks = Callbacks.new(handler, writer, @log) unless nil.equal?(handler)
+        @callbacks = Callbacks.new(handler, writer, @log, resumed: @resumed) unless nil.equal?(handler)
         @state = :open
         provisional_answer
       rescue Exception => e # rubocop:disable Lint/RescueException
@@ -101,9 +104,9 @@ module Volador
         interest
       end
 
-      # After it has been answered.
+      # After it has been answered. Whether a resumed connection has come to this worker is told by an event.
       def opened
-        @callbacks&.opened
+        @callbacks&.opened unless @resumed
       end
 
       # After another answer than an upgrade has been given: an opened handler learns that it is closed.
@@ -122,13 +125,14 @@ module Volador
 
       def draft_callbacks(env)
         handler = draft_handler(env)
-        Client.new(@connection, env, @transport, handler, @log).callbacks if handler
+        Client.new(@connection, env, @transport, handler, @log, resumed: @resumed).callbacks if handler
       end
 
       def upgrade_callbacks(env)
         return unless upgrade?(env)
 
-        UpgradeCallbacks.new(UpgradeCallbacks.handler(env["upgrade.websocket"]), Writer.new(@connection), @log)
+        handler = UpgradeCallbacks.handler(env["upgrade.websocket"])
+        UpgradeCallbacks.new(handler, Writer.new(@connection), @log, resumed: @resumed)
       end
 
       def upgrade?(env)
@@ -138,7 +142,8 @@ module Volador
       def fail_open(env, writer, error)
         @state = :failed
         @error = error
-        writer&.close
+        # A resumed connection is closed by the gateway, which tells the client why.
+        writer&.close unless @resumed
         path = "#{env['SCRIPT_NAME']}#{env['PATH_INFO']}"
         @log.error("on_open for #{path} raised, the connection is closed", error)
       end

@@ -62,7 +62,7 @@ module Volador
       # @return [Writer]
       attr_reader :writer
 
-      def initialize(handler, writer, log)
+      def initialize(handler, writer, log, resumed: false)
         super
         # on_open may still run in the thread of the request when the first message is dispatched to another.
         @gate = Mutex.new
@@ -75,7 +75,19 @@ module Volador
         failed(:on_open, e)
       end
 
+      # `on_resume`, or `on_open` where there is none.
+      def resumed
+        super
+        during { handler.respond_to?(:on_resume) ? handler.on_resume : (handler.on_open if handler.respond_to?(:on_open)) }
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        failed(:on_resume, e)
+      end
+
       def message(data)
+        during { super }
+      end
+
+      def hand_over
         during { super }
       end
 

@@ -35,6 +35,13 @@ module Volador
         raise ArgumentError, "a close code is 1000, or from 3000 to 4999, got #{code.inspect}"
       end
 
+      # The connection is to go on in another worker; from here on nothing is written to it here.
+      # @api private
+      # @param state [String, nil] what goes along
+      def hand_over(state)
+        @connection.hand_over(state)
+      end
+
       # Closes with 1011, "an unexpected condition": a callback has raised.
       # @api private
       # @return [nil]

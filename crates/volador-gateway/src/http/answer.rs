@@ -16,6 +16,7 @@ use super::{
     request, upload,
 };
 use crate::{
+    link::WorkerKey,
     log,
     push::{Takeover, handshake},
     shard::Shard,
@@ -62,7 +63,16 @@ async fn dispatch(
     let body = upload::collect(body, &shard.shared.config).await?;
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
-    request::send(&mut shard.outbox.batch(), ticket.id, &parts, &wish, origin, body);
+    if shard.shared.is_cluster {
+        let request = request::encode(request::Sealed, &parts, &wish, origin, body);
+        if let Some(exchange) = shard.streams.borrow_mut().exchange(ticket.id) {
+            exchange.keep(request);
+        }
+        shard.submit(ticket.id);
+    } else {
+        let mut batch = shard.workers.batch(WorkerKey::EMBEDDED);
+        request::encode(request::ToBatch(&mut batch, ticket.id), &parts, &wish, origin, body);
+    }
     count(&shard.counters.requests);
 
     let answer = poll_fn(|cx| match shard.streams.borrow_mut().exchange(ticket.id) {
@@ -157,9 +167,10 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// None when the queue is full.
     fn take(shard: &Rc<Shard>) -> Option<Self> {
+        let exchange = if shard.shared.is_cluster { Exchange::default() } else { Exchange::embedded() };
         shard.shared.claim().then(|| Self {
             shard: shard.clone(),
-            id: shard.streams.borrow_mut().insert(Exchange::default()),
+            id: shard.streams.borrow_mut().insert(exchange),
             waiting: true,
             open: true,
             handed_over: false,
@@ -169,6 +180,11 @@ impl Ticket {
     fn answered(&mut self) {
         self.waiting = false;
         self.shard.shared.release();
+    }
+
+    /// Who works on the request.
+    pub(super) fn worker(&self) -> Option<WorkerKey> {
+        self.shard.streams.borrow_mut().exchange(self.id).and_then(|exchange| exchange.worker())
     }
 
     /// Nothing more will come.
@@ -190,8 +206,10 @@ impl Drop for Ticket {
         if self.handed_over {
             return;
         }
-        if self.open {
-            self.shard.outbox.batch().cancel(self.id);
+        if self.open
+            && let Some(worker) = self.worker()
+        {
+            self.shard.workers.batch(worker).cancel(self.id);
         }
         self.shard.remove(self.id);
         self.shard.ended();

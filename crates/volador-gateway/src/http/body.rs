@@ -190,7 +190,9 @@ impl Stream {
     }
 
     fn credited(&self, bytes: Bytes) -> Bytes {
-        self.ticket.shard.outbox.batch().credit(self.ticket.id, bytes.len() as u32);
+        if let Some(worker) = self.ticket.worker() {
+            self.ticket.shard.workers.batch(worker).credit(self.ticket.id, bytes.len() as u32);
+        }
         bytes
     }
 }

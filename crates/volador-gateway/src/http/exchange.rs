@@ -2,12 +2,16 @@
 
 use std::{
     collections::VecDeque,
+    io,
     os::fd::OwnedFd,
+    rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use volador_proto::link::{Fields, Interest, Kind, Response, ToGateway};
+use volador_proto::link::{Batch, Fields, Interest, Kind, Response, SealedRequest, StreamId, ToGateway};
+
+use crate::{dispatch, link::WorkerKey};
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -15,7 +19,8 @@ pub(crate) enum Answer {
     Response(Response),
     Upgrade {
         fields: Fields,
-        interest: Interest,
+        /// None without a handler.
+        interest: Option<Interest>,
     },
     /// There will be none.
     Aborted,
@@ -60,18 +65,81 @@ pub(crate) struct Exchange {
     answer: Option<Answer>,
     /// Whether there was one, taken or not.
     answered: bool,
+    /// Whether nothing more will come.
+    complete: bool,
     parts: VecDeque<Part>,
     early: Early,
+    /// Who works on it; None while it waits for a worker.
+    worker: Option<WorkerKey>,
+    /// The request itself, in a cluster: another worker may have to be sent it.
+    kept: Option<Rc<SealedRequest>>,
     /// The task that waits for an answer or a part.
     waker: Option<Waker>,
 }
 
 impl Exchange {
+    /// Of the embedded worker, which is sent the request at once.
+    pub(crate) fn embedded() -> Self {
+        Self { worker: Some(WorkerKey::EMBEDDED), ..Self::default() }
+    }
+
+    /// Of a cluster.
+    pub(crate) fn keep(&mut self, request: SealedRequest) {
+        self.kept = Some(Rc::new(request));
+    }
+
+    /// Sends the request to a worker.
+    ///
+    /// # Errors
+    /// The system's, when the body's file can't be handed over.
+    pub(crate) fn send(&mut self, id: StreamId, worker: WorkerKey, batch: &mut Batch) -> io::Result<()> {
+        if let Some(request) = &self.kept {
+            batch.sealed_request(id, request)?;
+        }
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    /// Who works on it.
+    pub(crate) fn worker(&self) -> Option<WorkerKey> {
+        self.worker
+    }
+
+    /// Whether its worker has said all that there is to say, or has accepted a push connection.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Its worker is lost, which had begun it. It may have had its effect, so there is no silent second try: what is
+    /// unanswered is a 502, what is half answered is cut.
+    pub(crate) fn lose(&mut self) {
+        self.worker = None;
+        self.handle(ToGateway::Abort, 0);
+    }
+
+    /// Whether it waits for a worker.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.worker.is_none() && self.answer.is_none() && !self.answered && !self.complete
+    }
+
+    /// The worker has not begun it, and will not. False when another one has it, or it is answered.
+    pub(crate) fn take_back(&mut self, from: WorkerKey) -> bool {
+        if self.worker != Some(from) || self.answered || self.answer.is_some() {
+            return false;
+        }
+        self.worker = None;
+        // What a request says that has not begun can't have been said by it.
+        self.early = Early::default();
+        true
+    }
+
     /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered.
     pub(crate) fn handle(&mut self, frame: ToGateway, early_max: usize) {
+        self.complete |= dispatch::completes(&frame);
         match frame {
             ToGateway::Response(response) => {
                 self.answered = true;
+                self.kept = None;
                 self.answer = Some(Answer::Response(response));
             }
             ToGateway::Upgrade { fields, interest } => {
@@ -90,7 +158,12 @@ impl Exchange {
                 return;
             }
             // Of a push connection only, and of no stream.
-            ToGateway::Handled(_)
+            ToGateway::Hello(_)
+            | ToGateway::Returned
+            | ToGateway::HandedOver(_)
+            | ToGateway::Beat
+            | ToGateway::AskStats(_)
+            | ToGateway::Handled(_)
             | ToGateway::Subscribe(..)
             | ToGateway::Unsubscribe(..)
             | ToGateway::Listen(..)
@@ -127,8 +200,8 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// The request has become a push connection: what to send it first.
-    pub(crate) fn into_early(self) -> Early {
-        self.early
+    /// The request has become a push connection: who works on it, the request itself, and what to send first.
+    pub(crate) fn into_parts(self) -> (Option<WorkerKey>, Option<Rc<SealedRequest>>, Early) {
+        (self.worker, self.kept, self.early)
     }
 }

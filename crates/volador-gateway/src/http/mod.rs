@@ -26,4 +26,4 @@ mod upload;
 mod watched;
 
 pub(crate) use connection::{ConnectionState, serve};
-pub(crate) use exchange::{Early, Exchange};
+pub(crate) use exchange::Exchange;

@@ -1,9 +1,11 @@
 //! A request head in the form of the link: whom it is for, what it wants, and its fields as the Rack environment will
 //! have them.
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 use volador_proto::{
-    link::{Batch, RequestBody, RequestHead, StreamId, Transport},
+    link::{Batch, RequestBody, RequestHead, SealedRequest, StreamId, Transport},
     ws,
 };
 
@@ -111,15 +113,61 @@ pub(crate) struct Origin<'a> {
     pub(crate) local_name: (&'a str, &'a str),
 }
 
-/// Appends the request to the frames for the worker.
-pub(crate) fn send(
-    batch: &mut Batch,
-    stream: StreamId,
-    parts: &Parts,
-    wish: &Wish,
-    origin: Origin<'_>,
-    body: RequestBody,
-) {
+/// What takes a request in the form of the link.
+pub(crate) trait Form {
+    type Output;
+
+    fn take<'a>(
+        self,
+        head: &RequestHead<'_>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: RequestBody,
+    ) -> Self::Output;
+}
+
+/// Appended to the frames for a worker.
+#[derive(Debug)]
+pub(crate) struct ToBatch<'b>(pub(crate) &'b mut Batch, pub(crate) StreamId);
+
+impl Form for ToBatch<'_> {
+    type Output = ();
+
+    fn take<'a>(
+        self,
+        head: &RequestHead<'_>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: RequestBody,
+    ) {
+        self.0.request(self.1, head, fields, body);
+    }
+}
+
+/// Kept, to be sent to one worker or another, with the time at which it came in.
+#[derive(Debug)]
+pub(crate) struct Sealed;
+
+impl Form for Sealed {
+    type Output = SealedRequest;
+
+    fn take<'a>(
+        self,
+        head: &RequestHead<'_>,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        body: RequestBody,
+    ) -> SealedRequest {
+        // What monitoring tools read as the start of the time in the queue. A proxy in front may have set it before.
+        const NAME: &[u8] = b"x-request-start";
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let start = format!("t={}.{:06}", now.as_secs(), now.subsec_micros());
+        let mut is_set = false;
+        let fields: Vec<_> = fields.into_iter().inspect(|(name, _)| is_set |= *name == NAME).collect();
+        let ours = (!is_set).then_some((NAME, start.as_bytes()));
+        SealedRequest::new(head, fields.into_iter().chain(ours), body)
+    }
+}
+
+/// Gives the request a form.
+pub(crate) fn encode<F: Form>(form: F, parts: &Parts, wish: &Wish, origin: Origin<'_>, body: RequestBody) -> F::Output {
     // RFC 9112 §3.2.2: of a target in absolute form the authority counts, whatever Host says.
     let host = match parts.uri.authority() {
         Some(authority) => Some(authority.as_str().as_bytes()),
@@ -153,7 +201,7 @@ pub(crate) fn send(
     let headers = &parts.headers;
     if headers.len() == headers.keys_len() && parts.uri.authority().is_none() {
         let fields = headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
-        batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
+        form.take(&head, fields.filter(|(n, _)| is_shown(n)).chain(length), body)
     } else {
         let value = |name: &header::HeaderName| match host {
             // RFC 9112 §3.2.2: what Host says is replaced by the authority of the target.
@@ -162,7 +210,7 @@ pub(crate) fn send(
         };
         let fields: Vec<_> = headers.keys().map(|name| (name.as_str(), value(name))).collect();
         let fields = fields.iter().map(|(n, v)| (n.as_bytes(), &v[..]));
-        batch.request(stream, &head, fields.filter(|(n, _)| is_shown(n)).chain(length), body);
+        form.take(&head, fields.filter(|(n, _)| is_shown(n)).chain(length), body)
     }
 }
 

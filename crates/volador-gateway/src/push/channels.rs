@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use volador_proto::link::{ListenerId, Match, StreamId};
 
 use super::{engine::Engine, hub::Subscriber};
-use crate::{log, shard::Shard};
+use crate::{link::WorkerKey, log, shard::Shard};
 
 impl Engine {
     /// The stream gets what is published to these channels. It may be one that is not a push connection yet.
@@ -24,16 +24,18 @@ impl Engine {
     }
 
     /// The worker itself is told what is published to these channels.
-    pub(crate) fn listen(&self, shard: &Shard, listener: ListenerId, matching: Match, name: &[u8]) {
-        if let Err(error) = self.hub.borrow_mut().subscribe(Subscriber::Listener(listener), matching, name) {
-            log::warn(format_args!("dropped a subscription: {error}"));
+    pub(crate) fn listen(&self, shard: &Shard, worker: WorkerKey, listener: ListenerId, matching: Match, name: &[u8]) {
+        match self.hub.borrow_mut().subscribe(Subscriber::Listener(worker, listener), matching, name) {
+            Ok(()) => shard.workers.listens(worker, listener),
+            Err(error) => log::warn(format_args!("dropped a subscription: {error}")),
         }
         self.count_subscriptions(shard);
     }
 
     /// It no longer is.
-    pub(crate) fn unlisten(&self, shard: &Shard, listener: ListenerId) {
-        self.hub.borrow_mut().forget(Subscriber::Listener(listener));
+    pub(crate) fn unlisten(&self, shard: &Shard, worker: WorkerKey, listener: ListenerId) {
+        shard.workers.unlistens(worker, listener);
+        self.hub.borrow_mut().forget(Subscriber::Listener(worker, listener));
         self.count_subscriptions(shard);
     }
 

@@ -28,8 +28,9 @@ use volador_proto::{
 use super::{
     message::Message,
     queue::{SendQueue, Tag},
+    tenant::{Stage, Tenant},
 };
-use crate::{Config, SlowClient, socket::PushSocket, stats::Counters};
+use crate::{Config, SlowClient, link::WorkerKey, socket::PushSocket, stats::Counters};
 
 /// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
 /// caught up, so that TCP holds the client back.
@@ -78,6 +79,10 @@ pub(crate) struct PushConnection {
     pub(super) path_key: PathKey,
     /// What the worker wants to be told.
     pub(super) interest: Interest,
+    /// The worker that is told, and that has accepted the connection; None when it is lost.
+    pub(super) worker: Option<WorkerKey>,
+    /// In a cluster, when there is a handler.
+    pub(super) tenant: Option<Box<Tenant>>,
     phase: Phase,
     /// Signs of life that are overdue; see [`MISSED_MAX`].
     missed: u8,
@@ -111,6 +116,8 @@ impl PushConnection {
         deflate: Option<WindowBits>,
         path_key: PathKey,
         interest: Interest,
+        worker: Option<WorkerKey>,
+        tenant: Option<Box<Tenant>>,
     ) -> Self {
         Self {
             socket,
@@ -118,6 +125,8 @@ impl PushConnection {
             deflate,
             path_key,
             interest,
+            worker,
+            tenant,
             phase: Phase::Open,
             missed: 0,
             fresh: true,
@@ -145,8 +154,31 @@ impl PushConnection {
             && (self.unhandled >= UNHANDLED_MAX || (self.unhandled > 0 && self.unhandled_bytes >= UNHANDLED_BYTES_MAX))
     }
 
+    /// Whether this worker has been sent the request that opened the connection.
+    pub(super) fn is_replaying(&self, worker: WorkerKey) -> bool {
+        self.tenant.as_ref().is_some_and(|tenant| tenant.stage == Stage::Replaying(worker))
+    }
+
+    /// Whether what this worker says about the connection counts.
+    pub(super) fn listens_to(&self, worker: WorkerKey) -> bool {
+        self.worker == Some(worker) || self.is_replaying(worker)
+    }
+
+    /// Messages that no worker will say to have handled.
+    pub(super) fn forget_unhandled(&mut self, messages: u32) {
+        self.unhandled = self.unhandled.saturating_sub(messages);
+    }
+
+    /// Another worker has the connection, which has been told nothing of what waits for the client.
+    pub(super) fn untold(&mut self) {
+        self.told = 0;
+    }
+
     /// The worker has handled some messages.
     pub(super) fn handled(&mut self, messages: u32) -> Now {
+        if let Some(tenant) = &mut self.tenant {
+            tenant.handled(messages);
+        }
         self.unhandled = self.unhandled.saturating_sub(messages);
         if self.unhandled > 0 {
             return Now::Alive;
@@ -164,7 +196,7 @@ impl PushConnection {
         if self.transport == Transport::Sse {
             return Now::Alive; // an event stream has one direction: what the client says has no meaning
         }
-        let Self { decoder, phase, unhandled, unhandled_bytes, interest, .. } = self;
+        let Self { decoder, phase, unhandled, unhandled_bytes, interest, tenant, .. } = self;
         let open = *phase == Phase::Open;
         let mut replies = Vec::new();
         let mut peer_closed = None;
@@ -176,7 +208,10 @@ impl PushConnection {
                 ws::Event::Message(payload, data) if open => {
                     crate::stats::count(&reading.counters.messages);
                     if interest.messages {
-                        reading.worker.message(reading.id, payload, data);
+                        match tenant {
+                            Some(tenant) => tenant.message(reading.id, payload, data, reading.worker),
+                            None => reading.worker.message(reading.id, payload, data),
+                        }
                         *unhandled += 1;
                         *unhandled_bytes += data.len();
                     }

@@ -23,12 +23,14 @@ use volador_proto::{
 
 use super::{
     connection::{Now, PushConnection, Reading},
+    handover::Moves,
     hub::{Hub, Subscriber},
     message::{Deflaters, Message},
+    tenant::{Stage, Tenant},
 };
 use crate::{
     Config,
-    http::Early,
+    link::{State, WorkerKey},
     log,
     shard::Shard,
     socket::Socket,
@@ -67,8 +69,8 @@ pub(crate) struct Takeover {
     pub(crate) deflate: Option<Agreement>,
     /// What the client gets before anything else.
     pub(crate) head: Bytes,
-    /// What the worker wants to be told.
-    pub(crate) interest: Interest,
+    /// What the worker's handler wants to be told; None without a handler.
+    pub(crate) interest: Option<Interest>,
     /// The request's path, for broadcasts.
     pub(crate) path: Box<[u8]>,
 }
@@ -90,6 +92,8 @@ pub(crate) struct Engine {
     /// Connections that are closing, with their deadline, which only grows.
     pub(super) closing: RefCell<VecDeque<(Instant, StreamId)>>,
     pub(super) closing_wake: Notify,
+    /// Handlers on their way to another worker.
+    pub(super) moves: RefCell<Moves>,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -114,6 +118,7 @@ impl Engine {
             unread_wake: Notify::new(),
             closing: RefCell::default(),
             closing_wake: Notify::new(),
+            moves: RefCell::default(),
             targets: RefCell::default(),
         })
     }
@@ -121,6 +126,8 @@ impl Engine {
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
         let Takeover { id, transport, deflate, head, interest, path } = takeover;
+        let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
+        let (worker, request, early) = former.unwrap_or_default().into_parts();
         let registered = socket.into_push(shard.counters.clone()).and_then(|mut socket| {
             socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
             Ok(socket)
@@ -130,18 +137,22 @@ impl Engine {
             Err(error) => {
                 log::warn(format_args!("lost a push connection at its start: {error}"));
                 shard.remove(id);
-                shard.outbox.batch().closed(id, 1006);
+                if let Some(worker) = worker {
+                    shard.workers.batch(worker).closed(id, 1006);
+                }
                 return shard.ended();
             }
         };
         let path_key = self.hub.borrow_mut().join(&path, id.slot());
-        let connection =
-            PushConnection::new(socket, transport, deflate.map(Agreement::window_bits), path_key, interest);
-        let former = shard.streams.borrow_mut().replace(id, Stream::Push(Box::new(connection)));
-        let early = match former {
-            Some(Stream::Exchange(exchange)) => exchange.into_early(),
-            _ => Early::default(),
-        };
+        // Only a handler has to move when its worker ends.
+        let tenant = request.filter(|_| interest.is_some()).map(|request| Box::new(Tenant::new(request)));
+        if let (Some(_), Some(member)) = (&tenant, worker.and_then(|worker| shard.workers.member(worker))) {
+            member.handler_came();
+        }
+        let window = deflate.map(Agreement::window_bits);
+        let interest = interest.unwrap_or(Interest::NONE);
+        let connection = PushConnection::new(socket, transport, window, path_key, interest, worker, tenant);
+        shard.streams.borrow_mut().replace(id, Stream::Push(Box::new(connection)));
         count(match transport {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
@@ -161,11 +172,29 @@ impl Engine {
         } else if shard.draining.get() {
             self.shut_down(shard, id);
         }
+        if let Some(worker) = worker {
+            match shard.workers.member(worker) {
+                // It was lost, or told to retire, after it had answered.
+                None if !shard.workers.is_there(worker) => {
+                    self.lost_worker(shard, worker, id, || 1);
+                    self.move_on(shard);
+                }
+                Some(member) if member.state() == State::Retiring => self.rearrange(shard),
+                _ => {}
+            }
+        }
     }
 
     /// What the worker says about a push connection.
-    pub(crate) fn handle(&self, shard: &Shard, id: StreamId, frame: ToGateway) {
+    pub(crate) fn handle(&self, shard: &Shard, from: WorkerKey, id: StreamId, frame: ToGateway) {
+        if !shard.streams.borrow_mut().push(id).is_some_and(|connection| connection.listens_to(from)) {
+            return; // it has gone on elsewhere
+        }
         match frame {
+            ToGateway::HandedOver(state) => self.handed_over(shard, from, id, state),
+            ToGateway::Upgrade { interest, .. } => self.settle(shard, from, id, interest),
+            ToGateway::Response(_) | ToGateway::Abort => self.refuse(shard, from, id),
+            ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Write(kind, data) => self.write(shard, id, kind, &data),
             ToGateway::Close(code) => self.close(shard, id, code),
             ToGateway::Handled(messages) => {
@@ -182,8 +211,18 @@ impl Engine {
             }
             ToGateway::Subscribe(matching, name) => self.subscribe(shard, id, matching, &name),
             ToGateway::Unsubscribe(matching, name) => self.unsubscribe(shard, id, matching, &name),
-            // Of an exchange, which this stream no longer is.
-            _ => {}
+            // Of an exchange, which this stream no longer is, or of none.
+            ToGateway::Chunk(_)
+            | ToGateway::Spill(_)
+            | ToGateway::Spilled(_)
+            | ToGateway::End
+            | ToGateway::Listen(..)
+            | ToGateway::Unlisten(_)
+            | ToGateway::Publish { .. }
+            | ToGateway::Broadcast { .. }
+            | ToGateway::Hello(_)
+            | ToGateway::Beat
+            | ToGateway::AskStats(_) => {}
         }
     }
 
@@ -199,15 +238,15 @@ impl Engine {
         }
     }
 
-    fn shut_down(&self, shard: &Shard, id: StreamId) {
-        let asks = match shard.streams.borrow_mut().push(id) {
-            Some(connection) => connection.interest.shutdown && connection.is_open(),
+    pub(super) fn shut_down(&self, shard: &Shard, id: StreamId) {
+        let asked = match shard.streams.borrow_mut().push(id) {
+            // A handler that is on its way to another worker has no last words.
+            Some(connection) if connection.tenant.as_ref().is_some_and(|one| one.stage != Stage::Settled) => None,
+            Some(connection) => connection.worker.filter(|_| connection.interest.shutdown && connection.is_open()),
             None => return,
         };
-        if !asks {
-            return self.close(shard, id, 1001);
-        }
-        shard.outbox.batch().shutdown(id);
+        let Some(worker) = asked else { return self.close(shard, id, 1001) };
+        shard.workers.batch(worker).shutdown(id);
         self.expire_later(id);
     }
 
@@ -221,7 +260,7 @@ impl Engine {
         }
     }
 
-    fn close(&self, shard: &Shard, id: StreamId, code: u16) {
+    pub(super) fn close(&self, shard: &Shard, id: StreamId, code: u16) {
         self.with(shard, id, |connection| connection.close(code, ""));
     }
 
@@ -241,8 +280,10 @@ impl Engine {
 
     /// Tells the worker about a queue that has changed.
     pub(super) fn tell_backlog(&self, shard: &Shard, id: StreamId, connection: &mut PushConnection) {
-        if let Some(messages) = connection.backlog_news() {
-            let mut worker = shard.outbox.batch();
+        if let Some(messages) = connection.backlog_news()
+            && let Some(worker) = connection.worker
+        {
+            let mut worker = shard.workers.batch(worker);
             worker.backlog(id, messages);
             if messages == 0 && connection.interest.drained {
                 worker.drained(id);
@@ -274,18 +315,27 @@ impl Engine {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
         });
-        shard.outbox.batch().closed(id, code);
+        if let Some(worker) = connection.worker {
+            shard.workers.batch(worker).closed(id, code);
+        }
+        if let Some(tenant) = &connection.tenant {
+            if let Some(worker) = connection.worker {
+                self.handler_went(shard, worker);
+            }
+            self.move_ended(shard, id, tenant);
+        }
         shard.ended();
     }
 
     fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
         let config = &shard.shared.config;
         self.with(shard, id, |connection| {
+            let worker = connection.worker.unwrap_or(WorkerKey::NOBODY);
             connection.received(
                 bytes,
                 &mut Reading {
                     id,
-                    worker: &mut shard.outbox.batch(),
+                    worker: &mut shard.workers.batch(worker),
                     counters: &shard.counters,
                     inflater: &mut self.inflater.borrow_mut(),
                     message_max_bytes: config.message_max_bytes,
@@ -295,7 +345,7 @@ impl Engine {
         });
     }
 
-    fn read_later(&self, id: StreamId) {
+    pub(super) fn read_later(&self, id: StreamId) {
         self.unread.borrow_mut().push(id);
         self.unread_wake.notify_one();
     }

@@ -54,9 +54,9 @@ impl Engine {
         for target in targets.drain(..) {
             let slot = match target {
                 Subscriber::Stream(slot) => slot,
-                Subscriber::Listener(id) => {
+                Subscriber::Listener(worker, id) => {
                     let (payload, data) = message.payload();
-                    shard.outbox.batch().published(id, channel, payload, data);
+                    shard.workers.batch(worker).published(id, channel, payload, data);
                     continue;
                 }
             };

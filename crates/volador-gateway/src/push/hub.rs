@@ -6,28 +6,35 @@ use volador_hub::{
 };
 use volador_proto::link::{ListenerId, Match};
 
+use crate::link::WorkerKey;
+
 /// Who is subscribed to a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subscriber {
     /// The stream in this slot: a push connection, or one that is about to be.
     Stream(u32),
-    /// A subscription of the worker's own.
-    Listener(ListenerId),
+    /// A subscription of a worker's own.
+    Listener(WorkerKey, ListenerId),
 }
 
-/// A subscriber as the hub has it: eight bytes. Listeners have the highest bit, which their numbers never reach.
+/// A subscriber as the hub has it: eight bytes. Listeners have the highest bit, then their worker in 15 bits, then their
+/// number in 48, which a worker counts up from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key(u64);
 
 impl Key {
     const LISTENER: u64 = 1 << 63;
+    const WORKER_AT: u32 = 48;
 }
 
 impl From<Subscriber> for Key {
     fn from(subscriber: Subscriber) -> Self {
         match subscriber {
             Subscriber::Stream(slot) => Self(slot.into()),
-            Subscriber::Listener(ListenerId(id)) => Self(id | Self::LISTENER),
+            Subscriber::Listener(WorkerKey(worker), ListenerId(id)) => {
+                let number = id & ((1 << Self::WORKER_AT) - 1);
+                Self(Self::LISTENER | u64::from(worker) << Self::WORKER_AT | number)
+            }
         }
     }
 }
@@ -36,7 +43,10 @@ impl From<Key> for Subscriber {
     fn from(Key(bits): Key) -> Self {
         match bits & Key::LISTENER {
             0 => Self::Stream(bits as u32),
-            _ => Self::Listener(ListenerId(bits & !Key::LISTENER)),
+            _ => {
+                let worker = (bits & !Key::LISTENER) >> Key::WORKER_AT;
+                Self::Listener(WorkerKey(worker as u16), ListenerId(bits & ((1 << Key::WORKER_AT) - 1)))
+            }
         }
     }
 }
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn streams_and_listeners_are_told_apart() {
         let mut hub = Hub::default();
-        let (stream, listener) = (Subscriber::Stream(7), Subscriber::Listener(ListenerId(7)));
+        let (stream, listener) = (Subscriber::Stream(7), Subscriber::Listener(WorkerKey(3), ListenerId(7)));
         hub.subscribe(stream, Match::Exact, b"news").unwrap();
         hub.subscribe(listener, Match::Glob, b"n*").unwrap();
         let mut got = Vec::new();

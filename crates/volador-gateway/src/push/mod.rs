@@ -13,6 +13,8 @@
 //! | [`hub`]        | who receives what, by path and by channel                     |
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
 //! | [`queue`]      | what the socket has not taken yet                             |
+//! | [`tenant`]     | the handler of a connection, which may move                   |
+//! | [`handover`]   | how handlers move from worker to worker                       |
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
@@ -20,10 +22,12 @@ mod channels;
 mod connection;
 mod engine;
 mod fanout;
+mod handover;
 pub(crate) mod handshake;
 mod hub;
 mod message;
 mod queue;
+mod tenant;
 mod timers;
 
 pub(crate) use connection::PushConnection;

@@ -33,6 +33,9 @@ const HANDED_OVER: u8 = 20;
 const BEAT: u8 = 21;
 const ASK_STATS: u8 = 22;
 
+/// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
+const HANDLER: u8 = 8;
+
 /// What a worker tells the gateway, mostly about one stream.
 #[derive(Debug)]
 pub enum ToGateway {
@@ -53,8 +56,8 @@ pub enum ToGateway {
     Upgrade {
         /// Fields for the head that the client gets (cookies, for instance).
         fields: Fields,
-        /// What the worker wants to be told.
-        interest: Interest,
+        /// What the worker's handler wants to be told; None when there is no handler.
+        interest: Option<Interest>,
     },
     /// A message for a push connection, or for one that is about to become one.
     Write(Kind, Bytes),
@@ -123,7 +126,9 @@ impl ToGateway {
             ABORT => Self::Abort,
             UPGRADE => {
                 let mut reader = Reader::new(kind, payload);
-                Self::Upgrade { interest: Interest::from_byte(reader.u8()?), fields: Fields::decode(&mut reader)? }
+                let byte = reader.u8()?;
+                let interest = (byte & HANDLER != 0).then(|| Interest::from_byte(byte));
+                Self::Upgrade { interest, fields: Fields::decode(&mut reader)? }
             }
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
@@ -226,11 +231,11 @@ impl Batch {
     pub fn upgrade<'a>(
         &mut self,
         stream: StreamId,
-        interest: Interest,
+        interest: impl Into<Option<Interest>>,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) {
         self.frame(UPGRADE, stream, |out| {
-            out.put_u8(interest.to_byte());
+            out.put_u8(interest.into().map_or(0, |interest| interest.to_byte() | HANDLER));
             Fields::encode(fields, out);
         });
     }
@@ -352,6 +357,7 @@ mod tests {
         batch.abort(ID);
         batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
         batch.upgrade(ID, WHOLE, FIELDS);
+        batch.upgrade(ID, None, []);
         batch.write(ID, Payload::Binary, b"\0\xff");
         batch.close(ID, 1011);
         batch.handled(ID, 3);
@@ -386,7 +392,8 @@ mod tests {
             next(),
             ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })
         ));
-        assert!(matches!(next(), ToGateway::Upgrade { interest: WHOLE, fields } if pairs(&fields) == FIELDS));
+        assert!(matches!(next(), ToGateway::Upgrade { interest: Some(WHOLE), fields } if pairs(&fields) == FIELDS));
+        assert!(matches!(next(), ToGateway::Upgrade { interest: None, fields } if fields.is_empty()));
         assert!(matches!(next(), ToGateway::Write(Kind::Message(Payload::Binary), data) if data[..] == b"\0\xff"[..]));
         assert!(matches!(next(), ToGateway::Close(1011)));
         assert!(matches!(next(), ToGateway::Handled(3)));

@@ -121,9 +121,7 @@ impl ToWorker {
             HAND_OVER => Self::HandOver,
             RESUME => Self::Resume,
             RELEASE => Self::Release,
-            WELCOME => {
-                Self::Welcome { shards: Reader::new(kind, payload).u8()?, journal: frames.descriptor(kind)? }
-            }
+            WELCOME => Self::Welcome { shards: Reader::new(kind, payload).u8()?, journal: frames.descriptor(kind)? },
             STOP => Self::Stop,
             STATS => {
                 let mut reader = Reader::new(kind, payload);
@@ -395,7 +393,9 @@ mod tests {
     #[test]
     fn a_sealed_request_is_sent_as_often_as_wanted() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        for body in [RequestBody::None, RequestBody::Inline("body".into()), RequestBody::File { fd: file.into(), len: 9 }] {
+        for body in
+            [RequestBody::None, RequestBody::Inline("body".into()), RequestBody::File { fd: file.into(), len: 9 }]
+        {
             let sealed = SealedRequest::new(&head(b"/"), [(&b"a"[..], &b"b"[..])], body);
             for state in [None, Some(None), Some(Some(&b"state"[..]))] {
                 let mut batch = Batch::new();

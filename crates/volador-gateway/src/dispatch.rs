@@ -1,0 +1,185 @@
+//! [`Dispatch`]: which worker gets a request, and the requests that wait for one.
+//!
+//! ```text
+//!             a worker has room                    its worker completes, is lost, recalled
+//!   request ──────────────────▶ sent ─▶ answered   sent, not begun ──────────────────────┐
+//!      │ none has                ▲                                                       │
+//!      └──────▶ waiting ─────────┘ ◀──────────── (at the front) ─────────────────────────┘
+//! ```
+//!
+//! A worker is sent a few requests more than it has threads, so that it finds the next one at once when a thread is done:
+//! across processes a request on demand would cost a change of processes each. That must not keep a request waiting
+//! behind a slow one while another worker is free. So when one has a free thread and another more than it runs, what the
+//! other has not begun is recalled after a moment.
+//!
+//! Embedded there is nothing to choose: the one worker has the queue, and the requests go there at once.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use volador_proto::link::{StreamId, ToGateway};
+
+use crate::{
+    link::{Member, State, WorkerKey},
+    log,
+    shard::Shard,
+    stats::{add, count},
+    streams::Stream,
+};
+
+/// Requests that a worker is sent beyond its threads.
+const AHEAD: usize = 27;
+
+/// How long a request may wait in a worker while another one is free, before it is recalled.
+const RECALL_AFTER: Duration = Duration::from_millis(1);
+
+/// How soon the next look at the workers may follow on a recall.
+const RECALL_REST: Duration = Duration::from_millis(4);
+
+/// The requests of a shard that no worker has.
+#[derive(Debug, Default)]
+pub(crate) struct Dispatch {
+    /// With the time since when, the oldest first. Some may have ended meanwhile.
+    waiting: RefCell<VecDeque<(StreamId, Instant)>>,
+    /// There may be something to recall.
+    uneven: Notify,
+    looks: Cell<bool>,
+}
+
+impl Dispatch {
+    /// Requests that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+}
+
+impl Shard {
+    /// A request of a cluster, kept in its exchange, wants a worker.
+    pub(crate) fn submit(&self, id: StreamId) {
+        let now = Instant::now();
+        if self.dispatch.waiting() == 0 && self.assign(id, now) {
+            return;
+        }
+        self.shared.waiting.fetch_add(1, Relaxed);
+        self.dispatch.waiting.borrow_mut().push_back((id, now));
+    }
+
+    /// Gives the request to the least busy worker. False when none has room.
+    fn assign(&self, id: StreamId, since: Instant) -> bool {
+        let room = |member: &Member| member.threads() + AHEAD;
+        let Some((key, member)) = self.workers.least(Member::in_flight, room) else { return false };
+        let mut streams = self.streams.borrow_mut();
+        let Some(exchange) = streams.exchange(id) else { return true };
+        let waited = since.elapsed();
+        add(&self.counters.queue_waits, 1);
+        add(&self.counters.queue_wait_micros, waited.as_micros() as usize);
+        self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
+        match exchange.send(id, key, &mut self.workers.batch(key)) {
+            Ok(()) => member.sent(),
+            Err(error) => {
+                log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
+                exchange.handle(ToGateway::Abort, 0);
+            }
+        }
+        true
+    }
+
+    /// Gives waiting requests to workers that have room.
+    pub(crate) fn pump(&self) {
+        loop {
+            let first = self.dispatch.waiting.borrow().front().copied();
+            let Some((id, since)) = first else { break };
+            let is_wanted = self.streams.borrow_mut().exchange(id).is_some_and(|exchange| exchange.is_unsent());
+            if is_wanted && !self.assign(id, since) {
+                return;
+            }
+            self.dispatch.waiting.borrow_mut().pop_front();
+            self.shared.waiting.fetch_sub(1, Relaxed);
+        }
+        // Another shard's requests may have waited for this worker.
+        if self.shared.waiting.load(Relaxed) > 0 {
+            self.shared.inboxes.iter().for_each(|inbox| inbox.look());
+        }
+    }
+
+    /// The worker has completed a request, or given it back.
+    pub(crate) fn completed(&self, member: &Member) {
+        member.completed(self.shared.roster.now());
+        self.pump();
+        if member.is_idle() {
+            self.shared.roster.ring();
+        }
+        if self.dispatch.waiting() == 0 && member.in_flight() < member.threads() && !self.dispatch.looks.replace(true) {
+            self.dispatch.uneven.notify_one();
+        }
+    }
+
+    /// The request is not with that worker any more, and has not begun there.
+    pub(crate) fn take_back(&self, id: StreamId, from: WorkerKey) {
+        let is_wanted = match self.streams.borrow_mut().get(id) {
+            Some(Stream::Exchange(exchange)) => exchange.take_back(from),
+            _ => false,
+        };
+        if is_wanted {
+            count(&self.counters.redispatched);
+            self.shared.waiting.fetch_add(1, Relaxed);
+            self.dispatch.waiting.borrow_mut().push_front((id, Instant::now()));
+        }
+    }
+
+    /// The worker retires: what it has not begun goes to others.
+    pub(crate) fn recall_all(&self, key: WorkerKey) {
+        self.workers.batch(key).recall(u32::MAX);
+    }
+
+    /// Evens out what the workers have, for ever.
+    pub(crate) async fn recall_task(&self) {
+        loop {
+            self.dispatch.uneven.notified().await;
+            tokio::time::sleep(RECALL_AFTER).await;
+            let recalled = self.recall();
+            self.dispatch.looks.set(false);
+            if recalled {
+                tokio::time::sleep(RECALL_REST).await;
+            }
+        }
+    }
+
+    fn recall(&self) -> bool {
+        let (mut free, mut behind) = (0, Vec::new());
+        self.workers.each(|key, member| {
+            if member.state() == State::Serving {
+                let (has, threads) = (member.in_flight(), member.threads());
+                free += threads.saturating_sub(has);
+                if has > threads {
+                    behind.push((key, has - threads));
+                }
+            }
+        });
+        let mut recalled = false;
+        for (key, excess) in behind {
+            let wanted = excess.min(free);
+            if wanted > 0 {
+                self.workers.batch(key).recall(wanted as u32);
+                free -= wanted;
+                recalled = true;
+            }
+        }
+        recalled
+    }
+}
+
+/// Whether the frame is a worker's last one for a request: each request that it was sent has exactly one.
+pub(crate) fn completes(frame: &ToGateway) -> bool {
+    use volador_proto::link::ResponseBody;
+    match frame {
+        ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
+        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
+        _ => false,
+    }
+}

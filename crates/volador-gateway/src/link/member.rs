@@ -1,0 +1,111 @@
+//! [`Member`]: a worker as all shards see it.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use volador_proto::link::Hello;
+
+/// How a worker stands in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Not all of its links are up.
+    Joining,
+    /// It publishes and subscribes, and gets no requests: a console, the mold.
+    Guest,
+    /// Its generation does not get the requests yet.
+    Waiting,
+    /// It gets requests.
+    Serving,
+    /// It gets no new requests; its push connections are handed over.
+    Retiring,
+    /// Its links are gone.
+    Lost,
+}
+
+const STATES: [State; 6] = [State::Joining, State::Guest, State::Waiting, State::Serving, State::Retiring, State::Lost];
+
+/// A worker. Its figures are counts of all shards together; each is changed where its fact changes.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) hello: Hello,
+    /// The process, as the system says.
+    pub(crate) pid: u32,
+    state: AtomicU8,
+    /// Links that are up, one for each shard.
+    links: AtomicU32,
+    /// Requests that were sent to it and have no whole answer, those among them that it has not begun.
+    in_flight: AtomicUsize,
+    /// Push connections whose handler it has, or has to let go of yet.
+    handlers: AtomicUsize,
+    /// Milliseconds of the roster's clock at its last sign of life.
+    pub(crate) beat_at: AtomicU64,
+    /// The same, when it last completed something.
+    pub(crate) progress_at: AtomicU64,
+}
+
+impl Member {
+    pub(crate) fn new(hello: Hello, pid: u32, state: State, now: u64) -> Self {
+        Self {
+            hello,
+            pid,
+            state: AtomicU8::new(state as u8),
+            links: AtomicU32::new(0),
+            in_flight: AtomicUsize::new(0),
+            handlers: AtomicUsize::new(0),
+            beat_at: AtomicU64::new(now),
+            progress_at: AtomicU64::new(now),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        STATES[usize::from(self.state.load(Relaxed))]
+    }
+
+    /// The way is from left to right only, whoever says so first.
+    pub(crate) fn advance(&self, state: State) {
+        self.state.fetch_max(state as u8, Relaxed);
+    }
+
+    /// Requests that it runs at once.
+    pub(crate) fn threads(&self) -> usize {
+        self.hello.threads.into()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// A request is on its way to it.
+    pub(crate) fn sent(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// A request has its whole answer, or was given back.
+    pub(crate) fn completed(&self, now: u64) {
+        // Of a worker that sends more answers than it got requests nothing is believed; it must not wrap.
+        let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+        self.progress_at.store(now, Relaxed);
+    }
+
+    pub(crate) fn handlers(&self) -> usize {
+        self.handlers.load(Relaxed)
+    }
+
+    pub(crate) fn handler_came(&self) {
+        self.handlers.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn handler_went(&self) {
+        let _ = self.handlers.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+    }
+
+    /// One more link is up. How many there are.
+    pub(crate) fn link_came(&self) -> u32 {
+        self.links.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Retired, and with nothing left in hand.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state() == State::Retiring && self.in_flight() == 0 && self.handlers() == 0
+    }
+}

@@ -1,0 +1,120 @@
+//! [`LinkSocket`]: one link of one shard, to a worker in another process.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+};
+
+use tokio::{io::Interest, net::UnixStream, sync::Notify};
+use volador_link::{Incoming, Outgoing, Received};
+use volador_proto::link::{Batch, ToGateway};
+
+use super::{Journal, WorkerKey};
+use crate::{log, shard::Shard};
+
+/// The socket, and what it has not taken yet.
+#[derive(Debug)]
+pub(crate) struct LinkSocket {
+    stream: UnixStream,
+    outgoing: RefCell<Outgoing>,
+    /// There is something that the socket has not taken.
+    waits: Notify,
+    pub(crate) journal: Journal,
+    /// Nothing goes over it any more.
+    closed: Cell<bool>,
+}
+
+impl LinkSocket {
+    /// To be called in the shard's runtime.
+    pub(crate) fn new(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        Ok(Self {
+            stream: UnixStream::from_std(stream)?,
+            outgoing: RefCell::default(),
+            waits: Notify::new(),
+            journal: Journal::new()?,
+            closed: Cell::new(false),
+        })
+    }
+
+    /// Hands frames over, at once as far as the socket takes them.
+    pub(crate) fn deliver(&self, batch: Batch) {
+        if self.closed.get() {
+            return;
+        }
+        let mut outgoing = self.outgoing.borrow_mut();
+        let waits = !outgoing.is_empty();
+        outgoing.push(batch);
+        if waits {
+            return; // the writer is at it
+        }
+        match outgoing.send(&self.stream) {
+            Ok(true) => {}
+            Ok(false) => self.waits.notify_one(),
+            // The reader sees the end.
+            Err(_) => self.close(&mut outgoing),
+        }
+    }
+
+    fn close(&self, outgoing: &mut Outgoing) {
+        self.closed.set(true);
+        *outgoing = Outgoing::new();
+    }
+
+    /// Sends what the socket did not take at once, until the link ends.
+    pub(crate) async fn write_task(self: Rc<Self>) {
+        while !self.closed.get() {
+            self.waits.notified().await;
+            loop {
+                if self.stream.writable().await.is_err() {
+                    return;
+                }
+                let sent =
+                    self.stream.try_io(Interest::WRITABLE, || match self.outgoing.borrow_mut().send(&self.stream) {
+                        Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+                        other => other.map(drop),
+                    });
+                match sent {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => return self.close(&mut self.outgoing.borrow_mut()),
+                }
+            }
+        }
+    }
+
+    /// Does what the worker's frames say, until the link ends.
+    pub(crate) async fn read(&self, shard: &Rc<Shard>, key: WorkerKey) {
+        let mut incoming = Incoming::new();
+        loop {
+            if self.stream.readable().await.is_err() {
+                return;
+            }
+            match self.stream.try_io(Interest::READABLE, || incoming.receive(&self.stream, false)) {
+                Ok(Received::Some) => {}
+                Ok(Received::End) => return,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    continue;
+                }
+                Err(_) => return,
+            }
+            let taken = incoming.take(|frames| {
+                while let Some(frame) = ToGateway::next(frames) {
+                    let (id, frame) = frame?;
+                    shard.dispatch(key, id, frame);
+                }
+                Ok(())
+            });
+            if let Err(error) = taken {
+                return log::warn(format_args!("a worker's frames can't be read, its link is closed: {error}"));
+            }
+        }
+    }
+}
+
+impl Drop for LinkSocket {
+    fn drop(&mut self) {
+        // What the worker is told of last (to stop) may be all that is left: one more try, without waiting.
+        let _ = self.outgoing.borrow_mut().send(&self.stream);
+    }
+}

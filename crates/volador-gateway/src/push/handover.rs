@@ -1,0 +1,283 @@
+//! How handlers move from worker to worker: one at a time for each connection, and few at once for all of them, so that
+//! plain requests do not wait behind ten thousand replays. The stages of one handler are in [`super::tenant`].
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use volador_proto::link::{Interest, StreamId};
+
+use super::{
+    connection::PushConnection,
+    engine::Engine,
+    tenant::{Stage, Tenant},
+};
+use crate::{
+    link::{Member, State, WorkerKey},
+    log,
+    shard::Shard,
+    stats::{add, count},
+};
+
+/// Handlers that are asked at once what they leave. One that is slow to finish a callback holds one of these places.
+const LEAVING_MAX: usize = 64;
+
+/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run.
+const REPLAYING_MAX: usize = 8;
+
+/// RFC 6455 §7.4.1 and the registry: "Service Restart".
+const SERVICE_RESTART: u16 = 1012;
+
+/// Handlers that have to move.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// Those whose worker retires.
+    to_leave: VecDeque<StreamId>,
+    /// Those who are nowhere.
+    to_replay: VecDeque<StreamId>,
+    leaving: usize,
+    replaying: usize,
+}
+
+impl Engine {
+    /// The workers have changed: some may retire, some may have come.
+    pub(crate) fn rearrange(&self, shard: &Shard) {
+        let mut retiring = Vec::new();
+        shard.workers.each(|key, member| {
+            if member.state() == State::Retiring {
+                retiring.push(key);
+            }
+        });
+        if !retiring.is_empty() {
+            let mut streams = shard.streams.borrow_mut();
+            let mut moves = self.moves.borrow_mut();
+            moves.to_leave.clear();
+            for slot in 0..streams.slots() {
+                if let Some((id, connection)) = streams.push_in_slot(slot)
+                    && connection.tenant.as_ref().is_some_and(|tenant| tenant.stage == Stage::Settled)
+                    && connection.worker.is_some_and(|worker| retiring.contains(&worker))
+                {
+                    moves.to_leave.push_back(id);
+                }
+            }
+        }
+        self.move_on(shard);
+    }
+
+    /// Begins as many moves as may be under way.
+    pub(crate) fn move_on(&self, shard: &Shard) {
+        loop {
+            let id = {
+                let mut moves = self.moves.borrow_mut();
+                if moves.replaying >= REPLAYING_MAX {
+                    break;
+                }
+                moves.to_replay.pop_front()
+            };
+            let Some(id) = id else { break };
+            if !self.replay(shard, id) {
+                self.moves.borrow_mut().to_replay.push_front(id);
+                break;
+            }
+        }
+        loop {
+            let id = {
+                let mut moves = self.moves.borrow_mut();
+                if moves.leaving >= LEAVING_MAX {
+                    break;
+                }
+                moves.to_leave.pop_front()
+            };
+            let Some(id) = id else { break };
+            self.leave(shard, id);
+        }
+    }
+
+    /// Asks a handler what it leaves.
+    fn leave(&self, shard: &Shard, id: StreamId) {
+        let mut streams = shard.streams.borrow_mut();
+        let Some(connection) = streams.push(id) else { return };
+        let is_closing = connection.is_closing();
+        let (Some(tenant), Some(worker)) = (&mut connection.tenant, connection.worker) else { return };
+        // One that is about to end ends where it is.
+        if tenant.stage == Stage::Settled && !is_closing {
+            tenant.stage = Stage::Leaving;
+            self.moves.borrow_mut().leaving += 1;
+            shard.workers.batch(worker).hand_over(id);
+        }
+    }
+
+    /// Sends a request to a worker once more. False when no worker can be sent one now.
+    fn replay(&self, shard: &Shard, id: StreamId) -> bool {
+        let mut streams = shard.streams.borrow_mut();
+        let Some(tenant) = streams.push(id).and_then(|connection| connection.tenant.as_mut()) else { return true };
+        if tenant.stage != Stage::Waiting {
+            return true;
+        }
+        let load = |member: &Member| member.handlers() + member.in_flight();
+        let Some((key, member)) = shard.workers.least(load, |_| usize::MAX) else { return false };
+        let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref());
+        if let Err(error) = sent {
+            log::warn(format_args!("can't hand a push connection over, trying again: {error}"));
+            return false;
+        }
+        tenant.stage = Stage::Replaying(key);
+        member.sent();
+        self.moves.borrow_mut().replaying += 1;
+        true
+    }
+
+    /// The worker `from` has let go of the handler.
+    pub(super) fn handed_over(&self, shard: &Shard, from: WorkerKey, id: StreamId, state: Option<Bytes>) {
+        {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id).filter(|connection| connection.worker == Some(from)) else {
+                return;
+            };
+            let Some(tenant) = connection.tenant.as_mut().filter(|tenant| tenant.stage == Stage::Leaving) else {
+                return;
+            };
+            tenant.stage = Stage::Waiting;
+            // Its memory would be that of everything that came along.
+            tenant.state = state.map(|state| Bytes::copy_from_slice(&state));
+            let mut moves = self.moves.borrow_mut();
+            moves.leaving -= 1;
+            moves.to_replay.push_back(id);
+        }
+        self.move_on(shard);
+    }
+
+    /// The worker `new` accepts the connection.
+    pub(super) fn settle(&self, shard: &Shard, new: WorkerKey, id: StreamId, interest: Option<Interest>) {
+        let mut resumes = false;
+        let old = {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
+            let paused = connection.is_paused();
+            connection.interest = interest.unwrap_or(Interest::NONE);
+            let old = connection.worker.replace(new);
+            let mut batch = shard.workers.batch(new);
+            batch.resume(id);
+            if let Some(tenant) = &mut connection.tenant {
+                let dropped = tenant.settle(id, connection.interest.messages, &mut batch);
+                connection.forget_unhandled(dropped);
+            }
+            if interest.is_none() {
+                connection.tenant = None;
+            }
+            connection.untold();
+            resumes = paused && !connection.is_paused() || resumes;
+            old
+        };
+        count(&shard.counters.resumed);
+        if interest.is_some()
+            && let Some(member) = shard.workers.member(new)
+        {
+            member.handler_came();
+        }
+        if let Some(old) = old {
+            shard.workers.batch(old).release(id);
+            self.handler_went(shard, old);
+        }
+        self.moves.borrow_mut().replaying -= 1;
+        if resumes {
+            self.read_later(id);
+        }
+        if shard.draining.get() {
+            self.shut_down(shard, id);
+        }
+        self.move_on(shard);
+    }
+
+    /// The worker `new` does not accept the connection: it is closed, and the former handler is told so.
+    pub(super) fn refuse(&self, shard: &Shard, new: WorkerKey, id: StreamId) {
+        {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
+            if let Some(tenant) = &mut connection.tenant {
+                tenant.stage = Stage::Refused;
+            }
+        }
+        // The answer may be one that goes on.
+        shard.workers.batch(new).cancel(id);
+        self.moves.borrow_mut().replaying -= 1;
+        self.close(shard, id, SERVICE_RESTART);
+        self.move_on(shard);
+    }
+
+    /// The worker `new` gives the request back that it was sent.
+    pub(super) fn replay_returned(&self, shard: &Shard, new: WorkerKey, id: StreamId) {
+        {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
+            if let Some(tenant) = &mut connection.tenant {
+                tenant.stage = Stage::Waiting;
+            }
+            let mut moves = self.moves.borrow_mut();
+            moves.replaying -= 1;
+            moves.to_replay.push_back(id);
+        }
+        self.move_on(shard);
+    }
+
+    /// A connection that ends gives its place up.
+    pub(super) fn move_ended(&self, shard: &Shard, id: StreamId, tenant: &Tenant) {
+        match tenant.stage {
+            Stage::Leaving => self.moves.borrow_mut().leaving -= 1,
+            Stage::Replaying(new) => {
+                shard.workers.batch(new).cancel(id);
+                self.moves.borrow_mut().replaying -= 1;
+            }
+            Stage::Settled | Stage::Waiting | Stage::Refused => return,
+        }
+        self.move_on(shard);
+    }
+
+    /// A worker is lost that may have had the connection, or was about to get it.
+    pub(crate) fn lost_worker(&self, shard: &Shard, lost: WorkerKey, id: StreamId, begun: impl FnOnce() -> u32) {
+        let given_up = {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id) else { return };
+            let was_its = connection.worker == Some(lost);
+            if was_its {
+                connection.worker = None;
+            }
+            let PushConnection { tenant: Some(tenant), .. } = connection else { return };
+            let mut moves = self.moves.borrow_mut();
+            match tenant.stage {
+                Stage::Settled | Stage::Leaving if was_its => {
+                    if tenant.stage == Stage::Leaving {
+                        moves.leaving -= 1;
+                    }
+                    let messages = tenant.lost_worker(begun());
+                    add(&shard.counters.lost_messages, messages as usize);
+                    connection.forget_unhandled(messages);
+                    moves.to_replay.push_back(id);
+                    false
+                }
+                Stage::Replaying(new) if new == lost => {
+                    moves.replaying -= 1;
+                    let again = tenant.lost_candidate();
+                    if again {
+                        moves.to_replay.push_back(id);
+                    }
+                    !again
+                }
+                _ => false,
+            }
+        };
+        if given_up {
+            log::warn(format_args!("a push connection is closed: its handler's request ends one worker after another"));
+            self.close(shard, id, SERVICE_RESTART);
+        }
+    }
+
+    /// A worker has one handler less.
+    pub(super) fn handler_went(&self, shard: &Shard, worker: WorkerKey) {
+        if let Some(member) = shard.workers.member(worker) {
+            member.handler_went();
+            if member.is_idle() {
+                shard.shared.roster.ring();
+            }
+        }
+    }
+}

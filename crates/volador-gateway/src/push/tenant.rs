@@ -1,0 +1,211 @@
+//! [`Tenant`]: the handler of a push connection in a cluster, which may have to move to another worker.
+//!
+//! ```text
+//!              its worker retires           what it leaves is here
+//!   Settled ──────────────────▶ Leaving ───────────────────────────┐
+//!     ▲  │ its worker is lost                                      ▼
+//!     │  └───────────────────────────────────────────────────▶ Waiting ◀──┐ that worker is lost
+//!     │                                                            │      │
+//!     │ the worker accepts                   a worker has room     ▼      │
+//!     └───────────────────────────────────────────────────────── Replaying
+//!                                                                  │ the worker refuses
+//!                                                                  ▼
+//!                                                               Refused: closed with 1012
+//! ```
+//!
+//! Messages are sent to the worker of a settled handler, and kept until it has handled them. In all other stages they
+//! wait here; there are never more than the connection may have unhandled, since it is not read then.
+
+use std::{collections::VecDeque, rc::Rc};
+
+use bytes::Bytes;
+use volador_proto::link::{Batch, Payload, SealedRequest, StreamId};
+
+use crate::link::WorkerKey;
+
+/// Workers that may be lost over the replay of one request. It is most likely what kills them.
+const CRASHES_MAX: u8 = 3;
+
+/// Where the handler is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// In the connection's worker.
+    Settled,
+    /// There still; what it leaves for the next one is awaited.
+    Leaving,
+    /// Nowhere: a worker has to be found.
+    Waiting,
+    /// This worker has been sent the request that opened the connection.
+    Replaying(WorkerKey),
+    /// Nowhere for good.
+    Refused,
+}
+
+/// What a connection needs to move.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    /// What opened the connection.
+    pub(super) request: Rc<SealedRequest>,
+    pub(super) stage: Stage,
+    /// Messages that the worker was sent and has not handled, in order.
+    unacked: VecDeque<(Payload, Bytes)>,
+    /// Messages that no worker was sent, in order.
+    held: VecDeque<(Payload, Bytes)>,
+    /// Messages that the worker was sent.
+    sent: u32,
+    /// What the former handler left.
+    pub(super) state: Option<Bytes>,
+    /// Workers that were lost over a replay.
+    crashes: u8,
+}
+
+impl Tenant {
+    pub(super) fn new(request: Rc<SealedRequest>) -> Self {
+        Self {
+            request,
+            stage: Stage::Settled,
+            unacked: VecDeque::new(),
+            held: VecDeque::new(),
+            sent: 0,
+            state: None,
+            crashes: 0,
+        }
+    }
+
+    /// The client has sent a message. `worker` takes frames for the connection's worker.
+    pub(super) fn message(&mut self, id: StreamId, payload: Payload, data: &[u8], worker: &mut Batch) {
+        let kept = (payload, Bytes::copy_from_slice(data));
+        if self.stage == Stage::Settled {
+            worker.message(id, payload, data);
+            self.unacked.push_back(kept);
+            self.sent = self.sent.wrapping_add(1);
+        } else {
+            self.held.push_back(kept);
+        }
+    }
+
+    /// The worker has handled so many.
+    pub(super) fn handled(&mut self, messages: u32) {
+        self.unacked.drain(..(messages as usize).min(self.unacked.len()));
+        if self.unacked.is_empty() {
+            // Ten thousand quiet connections must not keep the memory of their liveliest moment.
+            self.unacked = VecDeque::new();
+        }
+    }
+
+    /// The worker is lost, which has begun so many jobs of this connection: one was the request, the others are messages.
+    /// What it had begun is not begun again; how many messages those are that it has not said to have handled.
+    pub(super) fn lost_worker(&mut self, begun: u32) -> u32 {
+        let handled = self.sent.wrapping_sub(self.unacked.len() as u32);
+        let begun = begun.saturating_sub(1).saturating_sub(handled);
+        let lost = (begun as usize).min(self.unacked.len());
+        self.unacked.drain(..lost);
+        while let Some(message) = self.unacked.pop_back() {
+            self.held.push_front(message);
+        }
+        self.stage = Stage::Waiting;
+        lost as u32
+    }
+
+    /// The worker that was sent the request is lost. Whether another one is to be tried.
+    pub(super) fn lost_candidate(&mut self) -> bool {
+        self.crashes += 1;
+        let again = self.crashes < CRASHES_MAX;
+        self.stage = if again { Stage::Waiting } else { Stage::Refused };
+        again
+    }
+
+    /// The worker that was sent the request accepts: it gets the messages that wait, if it wants messages. Returns how
+    /// many it does not get.
+    pub(super) fn settle(&mut self, id: StreamId, wants_messages: bool, worker: &mut Batch) -> u32 {
+        self.stage = Stage::Settled;
+        self.state = None;
+        self.sent = 0;
+        self.crashes = 0;
+        let held = std::mem::take(&mut self.held);
+        if !wants_messages {
+            return held.len() as u32;
+        }
+        for (payload, data) in held {
+            worker.message(id, payload, &data);
+            self.unacked.push_back((payload, data));
+            self.sent += 1;
+        }
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volador_proto::link::{RequestBody, RequestHead, ToWorker};
+
+    use super::*;
+
+    const ID: StreamId = StreamId::NONE;
+
+    fn tenant() -> Tenant {
+        let head = RequestHead {
+            transport: None,
+            tls: false,
+            http_10: false,
+            method: b"GET",
+            path: b"/",
+            query: b"",
+            remote_addr: b"",
+            server_name: b"",
+            server_port: b"",
+        };
+        Tenant::new(Rc::new(SealedRequest::new(&head, [], RequestBody::None)))
+    }
+
+    fn messages(batch: Batch) -> Vec<String> {
+        let mut frames = batch.into_frames();
+        std::iter::from_fn(|| ToWorker::next(&mut frames))
+            .map(|frame| match frame.unwrap() {
+                (_, ToWorker::Message(_, data)) => String::from_utf8(data.to_vec()).unwrap(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    /// Sends "0", "1" … to a settled worker, of which it handles some and has begun some more when it is lost.
+    fn resent(sent: u32, handled: u32, begun: u32) -> (u32, Vec<String>) {
+        let (mut tenant, mut batch) = (tenant(), Batch::new());
+        for n in 0..sent {
+            tenant.message(ID, Payload::Text, n.to_string().as_bytes(), &mut batch);
+        }
+        tenant.handled(handled);
+        let lost = tenant.lost_worker(begun);
+        tenant.message(ID, Payload::Text, b"later", &mut batch);
+        assert_eq!(tenant.stage, Stage::Waiting);
+        assert_eq!(messages(batch).len() as u32, sent);
+        tenant.stage = Stage::Replaying(WorkerKey(1));
+        let mut batch = Batch::new();
+        assert_eq!(tenant.settle(ID, true, &mut batch), 0);
+        (lost, messages(batch))
+    }
+
+    #[test]
+    fn a_message_that_was_begun_is_not_sent_again_and_the_others_are_in_order() {
+        for (sent, handled, begun, lost, again) in [
+            (0, 0, 1, 0, "later"),
+            (3, 0, 1, 0, "0 1 2 later"),
+            (3, 0, 2, 1, "1 2 later"),
+            (3, 1, 2, 0, "1 2 later"),
+            (3, 1, 3, 1, "2 later"),
+            (3, 3, 4, 0, "later"),
+            (3, 1, u32::MAX, 2, "later"),
+            (3, 0, 0, 0, "0 1 2 later"),
+        ] {
+            let (n, sent_again) = resent(sent, handled, begun);
+            assert_eq!((n, sent_again.join(" ").as_str()), (lost, again), "{sent} {handled} {begun}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_kills_workers_is_given_up() {
+        let mut tenant = tenant();
+        assert!(tenant.lost_candidate() && tenant.lost_candidate() && !tenant.lost_candidate());
+        assert_eq!(tenant.stage, Stage::Refused);
+    }
+}

@@ -1,0 +1,333 @@
+//! [`Remote`]: the gateway of another process, joined over Unix sockets.
+//!
+//! One link for each of the gateway's shards. Frames for the gateway are sent by the thread that hands them over, as far
+//! as the socket takes them; the rest is sent by the link's writer. A reader for each link hands what arrives to the
+//! worker.
+
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Signal, getpid, kill_process},
+};
+use volador_link::{Incoming, Outgoing, Received};
+use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker};
+
+use crate::{Worker, journal::Journal, outbox::Outlet};
+
+/// How long the gateway may take to welcome a worker.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a worker that has lost its gateway may take to end by itself. Then it is killed: it may hang in code that
+/// lets no other Ruby thread run.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the time with a gateway ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The gateway says so: nothing will come any more.
+    Stop,
+    /// The gateway is gone.
+    Lost,
+}
+
+/// The gateway, as a worker process or a guest sees it.
+#[derive(Debug)]
+pub struct Remote {
+    worker: Arc<Worker>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// By shard.
+    links: Vec<Link>,
+    end: Mutex<Option<End>>,
+    ended: Condvar,
+    /// This side ends it.
+    leaving: AtomicBool,
+    /// Nothing is sent any more.
+    closed: AtomicBool,
+    /// The question about figures that was asked last, and its answer.
+    figures: Mutex<(u32, Option<String>)>,
+    answered: Condvar,
+}
+
+#[derive(Debug)]
+struct Link {
+    socket: UnixStream,
+    outgoing: Mutex<Outgoing>,
+    /// There is something that the socket has not taken, or the link has ended.
+    waits: Condvar,
+}
+
+impl Remote {
+    /// Joins the gateway that listens on the socket `path`. Jobs come from then on. May wait for the gateway; to be called
+    /// once for a worker.
+    ///
+    /// # Errors
+    /// When nobody listens there, or it is no gateway of this release, or the system refuses a thread.
+    pub fn join(worker: Arc<Worker>, path: &Path, hello: Hello) -> io::Result<Self> {
+        let (first, shards) = Joining::new(path, Hello { shard: 0, ..hello })?;
+        let mut joining = vec![first];
+        for shard in 1..shards {
+            joining.push(Joining::new(path, Hello { shard, ..hello })?.0);
+        }
+        let mut journals = Vec::new();
+        let mut links = Vec::new();
+        let mut readers = Vec::new();
+        for Joining { socket, incoming, journal } in joining {
+            journals.push(journal);
+            readers.push((socket.try_clone()?, incoming));
+            links.push(Link { socket, outgoing: Mutex::default(), waits: Condvar::new() });
+        }
+        worker.keep_journal(Journal::new(journals));
+        let shared = Arc::new(Shared {
+            links,
+            end: Mutex::new(None),
+            ended: Condvar::new(),
+            leaving: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            figures: Mutex::default(),
+            answered: Condvar::new(),
+        });
+        for (shard, (socket, incoming)) in readers.into_iter().enumerate() {
+            let (reader, to) = (shared.clone(), worker.clone());
+            let is_guest = hello.threads == 0;
+            let read = move || reader.read(&socket, incoming, &to, is_guest);
+            thread::Builder::new().name(format!("volador-link-{shard}")).spawn(read)?;
+            let writer = shared.clone();
+            thread::Builder::new().name(format!("volador-send-{shard}")).spawn(move || writer.write(shard))?;
+        }
+        worker.join(shared.clone())?;
+        Ok(Self { worker, shared })
+    }
+
+    /// The worker is alive.
+    pub fn beat(&self) {
+        self.worker.report(0, Batch::beat);
+        self.worker.flush();
+    }
+
+    /// Waits for the end, `timeout` at most.
+    pub fn wait_end(&self, timeout: Duration) -> Option<End> {
+        let mut end = self.shared.end.lock();
+        if end.is_none() {
+            self.shared.ended.wait_for(&mut end, timeout);
+        }
+        *end
+    }
+
+    /// The gateway's figures: lines of a name and a value.
+    ///
+    /// # Errors
+    /// When the gateway does not answer in time, or is gone.
+    pub fn figures(&self, timeout: Duration) -> io::Result<String> {
+        let until = Instant::now() + timeout;
+        let mut figures = self.shared.figures.lock();
+        let token = figures.0.wrapping_add(1);
+        *figures = (token, None);
+        self.worker.report(0, |batch| batch.ask_stats(token));
+        self.worker.flush();
+        loop {
+            // Whoever asked later waits for a later number; any answer is new enough for those before.
+            if let Some(answer) = &figures.1 {
+                return Ok(answer.clone());
+            }
+            if self.shared.end.lock().is_some() {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            if self.shared.answered.wait_until(&mut figures, until).timed_out() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// Sends what is left, for `timeout` at most, and closes the links. The last call.
+    pub fn leave(&self, timeout: Duration) {
+        self.shared.leaving.store(true, Ordering::Release);
+        self.worker.flush();
+        let until = Instant::now() + timeout;
+        for link in &self.shared.links {
+            let mut outgoing = link.outgoing.lock();
+            while !outgoing.is_empty() && Instant::now() < until {
+                // The writer is at it.
+                link.waits.wait_for(&mut outgoing, Duration::from_millis(10));
+            }
+        }
+        self.shared.close();
+    }
+}
+
+/// A link on which the gateway has said hello.
+struct Joining {
+    socket: UnixStream,
+    incoming: Incoming,
+    journal: std::os::fd::OwnedFd,
+}
+
+impl Joining {
+    /// The link, and how many the gateway wants.
+    fn new(path: &Path, hello: Hello) -> io::Result<(Self, u8)> {
+        let socket = UnixStream::connect(path)?;
+        let (mut outgoing, mut batch) = (Outgoing::new(), Batch::new());
+        batch.hello(&hello);
+        outgoing.push(batch);
+        outgoing.send(&socket)?;
+        socket.set_read_timeout(Some(WELCOME_TIMEOUT))?;
+        let mut incoming = Incoming::new();
+        let welcome = loop {
+            if incoming.receive(&socket, true)? == Received::End {
+                return Err(io::Error::other("the gateway does not accept this worker"));
+            }
+            if let Some(welcome) = welcome(&mut incoming).map_err(io::Error::other)? {
+                break welcome;
+            }
+        };
+        socket.set_read_timeout(None)?;
+        let (shards, journal) = welcome;
+        Ok((Self { socket, incoming, journal }, shards))
+    }
+}
+
+/// The gateway sends nothing else before all links of the worker are there.
+fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, std::os::fd::OwnedFd)>, LinkError> {
+    let mut found = None;
+    incoming.take(|frames| {
+        if let Some(frame) = ToWorker::next(frames)
+            && let (_, ToWorker::Welcome { shards, journal }) = frame?
+        {
+            found = Some((shards, journal));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+impl Shared {
+    /// A reader: until the link ends.
+    fn read(&self, socket: &UnixStream, mut incoming: Incoming, worker: &Arc<Worker>, is_guest: bool) {
+        loop {
+            match incoming.receive(socket, true) {
+                Ok(Received::Some) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(Received::End) | Err(_) => break,
+            }
+            if let Err(error) = incoming.take(|frames| self.receive(frames, worker)) {
+                // Both sides are of one release: only a fault of ours gets here.
+                eprintln!("volador: the link is broken, please report it: {error}");
+                break;
+            }
+        }
+        self.lost(worker);
+        if !is_guest && !self.leaving.load(Ordering::Acquire) {
+            thread::sleep(END_TIMEOUT);
+            if !self.leaving.load(Ordering::Acquire) {
+                eprintln!("volador: this worker has lost its gateway and does not end: it is killed");
+                let _ = kill_process(getpid(), Signal::KILL);
+            }
+        }
+    }
+
+    /// Acts on what concerns the process; the rest is the worker's.
+    fn receive(&self, frames: &mut Frames, worker: &Worker) -> Result<(), LinkError> {
+        worker.receive(frames, |frame| match frame {
+            ToWorker::Stop => self.finish(End::Stop),
+            ToWorker::Stats { token, figures } => {
+                let mut waiting = self.figures.lock();
+                if waiting.0 == token {
+                    waiting.1 = Some(String::from_utf8_lossy(&figures).into_owned());
+                }
+                self.answered.notify_all();
+            }
+            _ => {}
+        })
+    }
+
+    fn finish(&self, end: End) {
+        self.end.lock().get_or_insert(end);
+        self.ended.notify_all();
+        // Whoever asks for figures has either seen the end, or waits by now.
+        drop(self.figures.lock());
+        self.answered.notify_all();
+    }
+
+    fn lost(&self, worker: &Worker) {
+        self.finish(End::Lost);
+        self.close();
+        worker.lost();
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for link in &self.links {
+            // The other thread of the link may be waiting for the socket: this ends its wait.
+            let _ = link.socket.shutdown(std::net::Shutdown::Both);
+            *link.outgoing.lock() = Outgoing::new();
+            link.waits.notify_all();
+        }
+        self.finish(End::Lost);
+    }
+
+    /// A writer: sends what the socket did not take at once.
+    fn write(&self, shard: usize) {
+        let Some(link) = self.links.get(shard) else { return };
+        loop {
+            {
+                let mut outgoing = link.outgoing.lock();
+                while outgoing.is_empty() {
+                    if self.closed.load(Ordering::Acquire) {
+                        return;
+                    }
+                    link.waits.wait(&mut outgoing);
+                }
+            }
+            let mut ready = [PollFd::new(&link.socket, PollFlags::OUT)];
+            // Interrupted, or the socket has failed: sending says what there is to say.
+            let _ = poll(&mut ready, None);
+            let mut outgoing = link.outgoing.lock();
+            if outgoing.send(&link.socket).is_err() {
+                // The reader sees the end.
+                *outgoing = Outgoing::new();
+            }
+            if outgoing.is_empty() {
+                link.waits.notify_all();
+            }
+        }
+    }
+}
+
+impl Outlet for Shared {
+    fn deliver(&self, shard: u8, batch: Batch) {
+        let Some(link) = self.links.get(usize::from(shard)) else { return };
+        let mut outgoing = link.outgoing.lock();
+        let waits = !outgoing.is_empty();
+        outgoing.push(batch);
+        if waits {
+            return; // the writer is at it
+        }
+        match outgoing.send(&link.socket) {
+            Ok(true) => {}
+            Ok(false) => {
+                link.waits.notify_all();
+            }
+            // The reader sees the end.
+            Err(_) => *outgoing = Outgoing::new(),
+        }
+    }
+
+    fn shards(&self) -> u8 {
+        self.links.len() as u8
+    }
+}
