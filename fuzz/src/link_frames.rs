@@ -41,7 +41,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut all = Batch::new();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (mut batch, id) = (Batch::new(), stream(text, n));
-        match kind % 9 {
+        match kind % 10 {
             0 => batch.response(id, 200, fields(text), ResponseBody::Complete(text.to_vec().into())),
             1 => batch.complete_response(id, 404, fields(text), text.chunks(3)),
             2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
@@ -50,6 +50,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             5 => batch.upgrade(id, interest(text), fields(text)),
             6 => batch.write(id, payload(text), text),
             7 => batch.handled(id, text.len() as u32),
+            9 => batch.timeout(id, text.len() as u32),
             _ => batch.broadcast(text, payload(text), text),
         }
         all.append(batch);
@@ -57,8 +58,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut frames = all.into_frames();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (id, frame) = ToGateway::next(&mut frames).expect("a frame").expect("a valid frame");
-        assert_eq!(id, if kind % 9 == 8 { StreamId::NONE } else { stream(text, n) });
-        match (kind % 9, frame) {
+        assert_eq!(id, if kind % 10 == 8 { StreamId::NONE } else { stream(text, n) });
+        match (kind % 10, frame) {
             (0 | 1, ToGateway::Response(Response { fields, body: ResponseBody::Complete(body), .. })) => {
                 same_fields(&fields, text);
                 assert_eq!(body, text);
@@ -74,6 +75,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             }
             (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text).into(), text)),
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
+            (9, ToGateway::Timeout(millis)) => assert_eq!(millis, text.len() as u32),
             (8, ToGateway::Broadcast { pattern, kind: got, data }) => {
                 assert_eq!((&pattern[..], got, &data[..]), (text, payload(text).into(), text));
             }

@@ -37,12 +37,13 @@ module Fakes
   class Connection
     include Channels
 
-    attr_reader :id, :sent, :code
+    attr_reader :id, :sent, :code, :timeout
 
     def initialize(id = 1)
       @id = id
       @sent = []
       @open = true
+      @timeout = 30.0
     end
 
     def subscribe(name, match)
@@ -57,6 +58,10 @@ module Fakes
 
     def pending
       @sent.size
+    end
+
+    def timeout_millis=(millis)
+      @timeout = millis.zero? ? 30.0 : millis / 1000.0 if open?
     end
 
     def write(string)

@@ -57,6 +57,36 @@ RSpec.describe Volador::Push::Client do
     expect(connection.code).to eq 1000
   end
 
+  describe "#timeout" do
+    it "is the server's until another is set, and again after 0" do
+      expect(client.timeout).to equal 30
+      [[5, 5], [1.5, 1.5], [Rational(1, 4), 0.25], [0, 30], [86_400, 86_400], [0.001, 0.001], [0.0, 30]].each do |given, seconds|
+        client.timeout = given
+        expect(client.timeout).to eql seconds
+      end
+    end
+
+    [nil, "5", :soon, [5], Complex(1, 1)].each do |object|
+      it "raises TypeError for #{object.inspect}" do
+        expect { client.timeout = object }.to raise_error(TypeError, /takes seconds, a number, got #{Regexp.escape(object.inspect)}/)
+      end
+    end
+
+    [-1, 0.0001, 86_401, Float::INFINITY, Float::NAN, 2**70].each do |number|
+      it "raises ArgumentError for #{number}" do
+        expect { client.timeout = number }.to raise_error(ArgumentError, /0\.001 to 86400 seconds.*got #{number.inspect}/)
+        expect(client.timeout).to eq 30
+      end
+    end
+
+    it "is kept, and can be set without effect, once the connection is closed" do
+      client.timeout = 5
+      client.close
+      client.timeout = 7
+      expect(client.timeout).to eq 5
+    end
+  end
+
   describe "callbacks" do
     it "get the client, and on_close comes once" do
       client

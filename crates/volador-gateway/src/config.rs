@@ -111,9 +111,9 @@ pub struct Config {
     pub slow_client: SlowClient,
     /// Channels, as globs, of which a client that does not keep up gets the newest message only.
     pub conflate: Vec<String>,
-    /// Time between WebSocket pings. A peer that answered none of two in a row is taken for dead.
+    /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that answered none of two in a row is taken for dead.
     pub ping_interval: Duration,
-    /// Time between SSE heartbeats, so that dead peers are noticed and proxies keep the connection.
+    /// Time between SSE heartbeats, likewise, so that dead peers are noticed and proxies keep the connection.
     pub heartbeat_interval: Duration,
     /// Origins (`https://example.com`, or `*` for all) whose pages may open WebSockets; None: the origin's host must be
     /// the host that the request is for. A request without Origin does not come from a page and is let through.

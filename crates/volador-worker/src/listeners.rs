@@ -145,6 +145,8 @@ impl Listeners {
 
 #[cfg(test)]
 mod tests {
+    use volador_proto::link::Transport;
+
     use super::*;
 
     #[test]
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn listener_is_removed_by_its_owner_only() {
         let mut listeners = Listeners::default();
-        let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1)));
+        let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1), Transport::Sse));
         let (own, of_worker) = (listeners.add_to(&push), listeners.add());
         assert_ne!(own, of_worker);
         assert!(!listeners.remove(own, None));
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn listeners_of_a_stream_end_together() {
         let mut listeners = Listeners::default();
-        let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1)));
+        let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1), Transport::Sse));
         let ids = vec![listeners.add_to(&push), listeners.add_to(&push)];
         assert_eq!(listeners.remove_all(push.id()), ids);
         assert_eq!(listeners.remove_all(push.id()), []);

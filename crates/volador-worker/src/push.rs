@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use volador_proto::link::{Interest, StreamId};
+use volador_proto::link::{Interest, StreamId, Transport};
 
 use crate::mailbox::{Event, Mailbox};
 
@@ -28,6 +28,7 @@ const SHUTDOWN: u8 = 8;
 #[derive(Debug)]
 pub struct PushStream {
     id: StreamId,
+    transport: Transport,
     /// ANSWERED, CLOSED, GONE and MOVED, in any combination. Bits are only ever added.
     state: AtomicU8,
     /// What the application wants to be told: HANDLER, with any of MESSAGES, DRAINED and SHUTDOWN, or nothing.
@@ -36,19 +37,23 @@ pub struct PushStream {
     backlog: AtomicU32,
     /// Jobs of this stream that have begun: the request, and messages.
     begun: AtomicU32,
+    /// Milliseconds between two pings or heartbeats; 0: as all others.
+    timeout: AtomicU32,
     mailbox: Mailbox,
 }
 
 impl PushStream {
     /// A push request that has just arrived. Its mailbox is held by the request: events wait until the application has
     /// answered and knows its handler.
-    pub(crate) fn new(id: StreamId) -> Self {
+    pub(crate) fn new(id: StreamId, transport: Transport) -> Self {
         Self {
             id,
+            transport,
             state: AtomicU8::new(0),
             wants: AtomicU8::new(0),
             backlog: AtomicU32::new(0),
             begun: AtomicU32::new(0),
+            timeout: AtomicU32::new(0),
             mailbox: Mailbox::new(true),
         }
     }
@@ -56,6 +61,11 @@ impl PushStream {
     /// Its name on the link.
     pub fn id(&self) -> StreamId {
         self.id
+    }
+
+    /// WebSocket or SSE.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// False once the connection has ended, or will as soon as what was written has been sent. True before the handshake
@@ -73,6 +83,15 @@ impl PushStream {
     /// So many messages wait for the client.
     pub(crate) fn set_backlog(&self, messages: u32) {
         self.backlog.store(messages, Ordering::Relaxed);
+    }
+
+    /// Milliseconds between two pings or heartbeats that were chosen for this connection.
+    pub(crate) fn timeout(&self) -> Option<u32> {
+        Some(self.timeout.load(Ordering::Relaxed)).filter(|millis| *millis > 0)
+    }
+
+    pub(crate) fn set_timeout(&self, millis: u32) {
+        self.timeout.store(millis, Ordering::Relaxed);
     }
 
     /// The handshake is accepted. `interest` is the handler's; without a handler nothing is told. Returns whether the end
@@ -146,26 +165,30 @@ mod tests {
 
     const MESSAGES: Option<Interest> = Some(Interest::MESSAGES);
 
+    fn stream() -> PushStream {
+        PushStream::new(StreamId::NONE, Transport::WebSocket)
+    }
+
     #[test]
     fn end_is_told_once_whether_it_comes_before_or_after_the_answer() {
-        let push = PushStream::new(StreamId::NONE);
+        let push = stream();
         assert!(push.is_open());
         assert_eq!((push.end(), push.open(MESSAGES)), (false, true));
         assert!(!push.is_open());
-        let push = PushStream::new(StreamId::NONE);
+        let push = stream();
         assert_eq!((push.open(MESSAGES), push.end(), push.end()), (false, true, false));
         assert!(!push.is_open());
     }
 
     #[test]
     fn end_is_not_told_without_a_handler() {
-        let push = PushStream::new(StreamId::NONE);
+        let push = stream();
         assert_eq!((push.end(), push.open(None)), (false, false));
     }
 
     #[test]
     fn own_close_before_the_answer_is_not_the_end() {
-        let push = PushStream::new(StreamId::NONE);
+        let push = stream();
         assert!(push.close());
         assert!(!push.close());
         assert!(!push.is_open());
@@ -175,7 +198,7 @@ mod tests {
     #[test]
     fn handler_is_told_what_it_wants_and_the_end() {
         let told = |interest| {
-            let push = PushStream::new(StreamId::NONE);
+            let push = stream();
             push.open(interest);
             let message = Event::Message(volador_proto::link::Payload::Text, "".into());
             [message, Event::Drained, Event::Shutdown, Event::Close(1000)].map(|event| push.wants(&event))
@@ -189,7 +212,7 @@ mod tests {
 
     #[test]
     fn pending_is_what_was_said_last_until_the_close() {
-        let push = PushStream::new(StreamId::NONE);
+        let push = stream();
         assert_eq!(push.pending(), Some(0));
         push.set_backlog(7);
         assert_eq!(push.pending(), Some(7));

@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     fn event() -> Job {
-        Job::Event(Recipient::Stream(Arc::new(PushStream::new(StreamId::NONE))))
+        Job::Event(Recipient::Stream(Arc::new(PushStream::new(StreamId::NONE, volador_proto::link::Transport::Sse))))
     }
 
     fn open() -> JobQueue {

@@ -9,10 +9,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
-use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, StreamId, ToWorker};
+use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, StreamId, ToWorker, Transport};
 
 use crate::{
     flush::Haste,
@@ -34,7 +35,7 @@ pub(crate) const NO_CLOSE: u16 = 1006;
 /// The shard that tells the worker what is published: every shard has all publications, and one telling is enough.
 const LISTENING_SHARD: u8 = 0;
 
-/// How a worker treats slow clients of streamed responses.
+/// How a worker treats slow clients of streamed responses, and what it should know of the gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes of one response that are on their way before the rest goes to a file. More costs memory per slow client,
@@ -45,6 +46,10 @@ pub struct Options {
     pub spool_max_bytes: u64,
     /// Where the files are made.
     pub tmpdir: PathBuf,
+    /// The gateway's time between two pings of a WebSocket that has no timeout of its own.
+    pub ping_interval: Duration,
+    /// The same between two heartbeats of SSE.
+    pub heartbeat_interval: Duration,
 }
 
 /// What the worker, its seats and its watcher share.
@@ -232,6 +237,23 @@ impl Worker {
         self.tell(push, |batch| batch.write(push.id(), kind, data))
     }
 
+    /// The time between two pings or heartbeats of this push connection.
+    pub fn timeout(&self, push: &PushStream) -> Duration {
+        match (push.timeout(), push.transport()) {
+            (Some(millis), _) => Duration::from_millis(millis.into()),
+            (None, Transport::WebSocket) => self.core.options.ping_interval,
+            (None, Transport::Sse) => self.core.options.heartbeat_interval,
+        }
+    }
+
+    /// A ping or a heartbeat goes to this push connection after so many milliseconds, each time; 0: as to all others.
+    /// Ignored once it is closed.
+    pub fn set_timeout(&self, push: &PushStream, millis: u32) {
+        if self.tell(push, |batch| batch.timeout(push.id(), millis)) {
+            push.set_timeout(millis);
+        }
+    }
+
     /// Tells the gateway something about a push connection that is open. Returns whether it is.
     fn tell(&self, push: &PushStream, write: impl FnOnce(&mut Batch)) -> bool {
         let open = push.is_open();
@@ -322,7 +344,7 @@ impl Core {
     }
 
     pub(crate) fn limits(&self) -> Limits<'_> {
-        let Options { window_bytes, spool_max_bytes, tmpdir } = &self.options;
+        let Options { window_bytes, spool_max_bytes, tmpdir, .. } = &self.options;
         Limits { window_bytes: *window_bytes, spool_max_bytes: *spool_max_bytes, tmpdir }
     }
 
@@ -350,8 +372,8 @@ impl Core {
     fn receive(&self, stream: StreamId, frame: ToWorker, jobs: &mut Vec<Job>) {
         match frame {
             ToWorker::Request(request) => {
-                let push = request.transport.map(|_| {
-                    let push = Arc::new(PushStream::new(stream));
+                let push = request.transport.map(|transport| {
+                    let push = Arc::new(PushStream::new(stream, transport));
                     self.streams.lock().insert(stream, push.clone());
                     push
                 });

@@ -113,6 +113,21 @@ impl Connection {
         Ok(this.ends.get(ruby)?.push.pending().map_or(-1, i64::from))
     }
 
+    /// Seconds between two pings or heartbeats.
+    fn timeout(ruby: &Ruby, this: &Self) -> Result<f64, Error> {
+        let Ends { worker, push } = this.ends.get(ruby)?;
+        Ok(worker.timeout(push).as_secs_f64())
+    }
+
+    /// 0: as all others.
+    fn set_timeout(ruby: &Ruby, this: &Self, millis: u32) -> Result<(), Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            worker.set_timeout(push, millis);
+            Ok(())
+        })
+    }
+
     fn close(ruby: &Ruby, this: &Self, code: u16) -> Result<(), Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
@@ -166,6 +181,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("listen", method!(Connection::listen, 2))?;
     class.define_method("unlisten", method!(Connection::unlisten, 1))?;
     class.define_method("pending", method!(Connection::pending, 0))?;
+    class.define_method("timeout", method!(Connection::timeout, 0))?;
+    class.define_method("timeout_millis=", method!(Connection::set_timeout, 1))?;
     class.define_method("close", method!(Connection::close, 1))?;
     class.define_method("hand_over", method!(Connection::hand_over, 1))?;
     class.define_method("open?", method!(Connection::is_open, 0))

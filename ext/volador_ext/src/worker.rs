@@ -65,6 +65,8 @@ impl Worker {
                 window_bytes,
                 spool_max_bytes: options.get("spool_max_bytes")?,
                 tmpdir: options.get::<PathBuf>("tmpdir")?,
+                ping_interval: options.duration("ping_interval")?,
+                heartbeat_interval: options.duration("heartbeat_interval")?,
             });
             let empty_input: Value = options.get("empty_input")?;
             Ok(ruby.obj_wrap(Self {

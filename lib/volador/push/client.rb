@@ -12,7 +12,9 @@ module Volador
     class Client
       #   id  of the native listener;  block  called with channel and message
       Listener = Struct.new(:id, :block)
-      private_constant :Listener
+      # Seconds that {#timeout=} takes beside 0.
+      TIMEOUTS = (0.001..86_400.0).freeze
+      private_constant :Listener, :TIMEOUTS
 
       # @return [Hash] the request's env, the very Hash that the application had
       attr_reader :env
@@ -71,6 +73,30 @@ module Volador
       # @return [Integer] messages that wait to be sent, as last told by the gateway; -1 once the connection is closed
       def pending
         @connection.open? ? @connection.pending : -1
+      end
+
+      # @return [Integer, Float] seconds between two looks after the peer: WebSocket pings, SSE comments. Until another is
+      #   set it is the server's `ping_interval` or `heartbeat_interval`
+      def timeout
+        seconds = @connection.timeout
+        whole = seconds.to_i
+        whole == seconds ? whole : seconds
+      end
+
+      # Looks after the peer of this connection that often from now on: a WebSocket that answers none of two pings in a row
+      # is dropped, and so is an event stream of which nothing is taken meanwhile. Ignored once the connection is closed.
+      # @param seconds [Numeric] 0.001 to 86400; 0: the server's own interval again
+      # @raise [TypeError] for what is no number
+      # @raise [ArgumentError] for a number out of that range
+      def timeout=(seconds)
+        unless seconds.is_a?(Numeric) && seconds.real?
+          raise TypeError, "timeout takes seconds, a number, got #{seconds.inspect}"
+        end
+        unless seconds.zero? || TIMEOUTS.cover?(seconds.to_f)
+          raise ArgumentError, "timeout takes 0.001 to 86400 seconds, or 0 for the server's own, got #{seconds.inspect}"
+        end
+
+        @connection.timeout_millis = (seconds * 1000).round
       end
 
       # @return [Object] whose callbacks are called

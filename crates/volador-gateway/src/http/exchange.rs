@@ -47,6 +47,8 @@ pub(crate) struct Early {
     pub(crate) overflowed: bool,
     /// The code by which the application closed it already.
     pub(crate) closed: Option<u16>,
+    /// Milliseconds of [`ToGateway::Timeout`]; 0: none.
+    pub(crate) timeout: u32,
 }
 
 impl Early {
@@ -155,6 +157,10 @@ impl Exchange {
             ToGateway::Write(kind, data) => return self.early.write(kind, data, early_max),
             ToGateway::Close(code) => {
                 self.early.closed.get_or_insert(code);
+                return;
+            }
+            ToGateway::Timeout(millis) => {
+                self.early.timeout = millis;
                 return;
             }
             // Of a push connection only, and of no stream.

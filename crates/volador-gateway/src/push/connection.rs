@@ -88,6 +88,8 @@ pub(crate) struct PushConnection {
     missed: u8,
     /// Whether there was no round of pings or heartbeats since the connection's start.
     fresh: bool,
+    /// Whether it has no part in those rounds, since its worker has chosen a time for it; see [`Timeouts`](super::timeouts).
+    pub(super) has_timeout: bool,
     decoder: ws::Decoder,
     /// None while the socket takes everything at once, which is nearly always.
     queue: Option<Box<SendQueue>>,
@@ -130,6 +132,7 @@ impl PushConnection {
             phase: Phase::Open,
             missed: 0,
             fresh: true,
+            has_timeout: false,
             decoder: ws::Decoder::new(),
             queue: None,
             unhandled: 0,
@@ -413,6 +416,12 @@ impl PushConnection {
             self.missed += 1;
         }
         if self.is_open() { self.send(bytes, max, counters) } else { Now::Alive }
+    }
+
+    /// Leaves the rounds of pings or heartbeats for a time of its own, or comes back to them.
+    pub(super) fn set_has_timeout(&mut self, has_timeout: bool) {
+        self.has_timeout = has_timeout;
+        self.fresh = !has_timeout;
     }
 
     /// The socket has ended, or failed: the code that the worker is told.

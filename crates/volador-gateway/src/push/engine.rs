@@ -27,6 +27,7 @@ use super::{
     hub::{Hub, Subscriber},
     message::{Deflaters, Message},
     tenant::{Stage, Tenant},
+    timeouts::Timeouts,
 };
 use crate::{
     Config,
@@ -94,6 +95,8 @@ pub(crate) struct Engine {
     pub(super) closing_wake: Notify,
     /// Handlers on their way to another worker.
     pub(super) moves: RefCell<Moves>,
+    pub(super) timeouts: RefCell<Timeouts>,
+    pub(super) timeouts_wake: Notify,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -119,6 +122,8 @@ impl Engine {
             closing: RefCell::default(),
             closing_wake: Notify::new(),
             moves: RefCell::default(),
+            timeouts: RefCell::default(),
+            timeouts_wake: Notify::new(),
             targets: RefCell::default(),
         })
     }
@@ -158,6 +163,9 @@ impl Engine {
             Transport::Sse => &shard.counters.sse_connections,
         });
         self.with(shard, id, |connection| connection.send(&head, usize::MAX, &shard.counters));
+        if early.timeout > 0 {
+            self.set_timeout(shard, id, early.timeout);
+        }
         for (kind, data) in early.messages {
             self.write(shard, id, kind, &data);
         }
@@ -197,6 +205,7 @@ impl Engine {
             ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Write(kind, data) => self.write(shard, id, kind, &data),
             ToGateway::Close(code) => self.close(shard, id, code),
+            ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
             ToGateway::Handled(messages) => {
                 let mut resumes = false;
                 self.with(shard, id, |connection| {
@@ -311,6 +320,9 @@ impl Engine {
         // The registration goes with the socket in any case; an error has nothing to add.
         let _ = connection.socket.deregister(self.selector.get_ref().0.borrow().registry());
         self.hub.borrow_mut().leave(connection.path_key);
+        if connection.has_timeout {
+            self.timeouts.borrow_mut().forget(id);
+        }
         uncount(match connection.transport {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,

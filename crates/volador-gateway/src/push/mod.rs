@@ -8,6 +8,7 @@
 //! |----------------|---------------------------------------------------------------|
 //! | [`engine`]     | all of a shard's: readiness, beginning and end                |
 //! | [`timers`]     | pings, heartbeats, deadlines of closing                       |
+//! | [`timeouts`]   | connections with a time between pings of their own            |
 //! | [`channels`]   | what the worker says about channels                           |
 //! | [`fanout`]     | one message for many                                          |
 //! | [`hub`]        | who receives what, by path and by channel                     |
@@ -28,6 +29,7 @@ mod hub;
 mod message;
 mod queue;
 mod tenant;
+mod timeouts;
 mod timers;
 
 pub(crate) use connection::PushConnection;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use volador_proto::{
     link::{StreamId, Transport},
     sse, ws,
@@ -30,6 +30,13 @@ impl Engine {
                 _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
                 _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
                 id = self.next_overdue() => self.with(shard, id, PushConnection::overdue),
+                id = self.next_timeout() => {
+                    let max = config.send_queue_max_bytes;
+                    self.with(shard, id, |connection| {
+                        let bytes = if connection.transport == Transport::Sse { &heartbeat } else { &ping };
+                        connection.beat(bytes, max, &shard.counters)
+                    });
+                }
             }
         }
     }
@@ -49,13 +56,47 @@ impl Engine {
         }
     }
 
+    /// The connection gets its ping or its heartbeat after so many milliseconds, from now on and each time; 0: with all
+    /// others again.
+    pub(super) fn set_timeout(&self, shard: &Shard, id: StreamId, millis: u32) {
+        let mut streams = shard.streams.borrow_mut();
+        let Some(connection) = streams.push(id) else { return };
+        connection.set_has_timeout(millis > 0);
+        let mut timeouts = self.timeouts.borrow_mut();
+        if millis == 0 {
+            return timeouts.forget(id);
+        }
+        if timeouts.set(id, Duration::from_millis(millis.into()), Instant::now()) {
+            self.timeouts_wake.notify_one();
+        }
+    }
+
+    /// Waits for the next connection whose own timeout is over. Without any it waits to be woken, and no timer runs.
+    async fn next_timeout(&self) -> StreamId {
+        loop {
+            let first = self.timeouts.borrow().first();
+            match first {
+                None => self.timeouts_wake.notified().await,
+                Some(at) => tokio::select! {
+                    () = sleep_until(at) => {}
+                    // Another one may be the first now.
+                    () = self.timeouts_wake.notified() => continue,
+                },
+            }
+            let due = self.timeouts.borrow_mut().next_due(Instant::now());
+            if let Some(id) = due {
+                return id;
+            }
+        }
+    }
+
     /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
     fn beat(&self, shard: &Shard, transport: Transport, step: &mut u32, bytes: &Bytes) {
         let slots = shard.streams.borrow().slots();
         let max = shard.shared.config.send_queue_max_bytes;
         for slot in (*step..slots).step_by(STEPS as usize) {
             let id = match shard.streams.borrow_mut().push_in_slot(slot) {
-                Some((id, connection)) if connection.transport == transport => id,
+                Some((id, connection)) if connection.transport == transport && !connection.has_timeout => id,
                 _ => continue,
             };
             self.with(shard, id, |connection| connection.beat(bytes, max, &shard.counters));

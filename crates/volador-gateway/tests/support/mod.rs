@@ -266,7 +266,7 @@ impl Client {
     }
 }
 
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < until, "{what}: not within {DEADLINE:?}");

@@ -26,7 +26,7 @@ const UNSUBSCRIBE: u8 = 13;
 const LISTEN: u8 = 14;
 const UNLISTEN: u8 = 15;
 const PUBLISH: u8 = 16;
-// 17 is free.
+const TIMEOUT: u8 = 17;
 const HELLO: u8 = 18;
 const RETURNED: u8 = 19;
 const HANDED_OVER: u8 = 20;
@@ -65,6 +65,9 @@ pub enum ToGateway {
     Close(u16),
     /// So many messages have been handled since the last of these: the gateway may send as many more.
     Handled(u32),
+    /// Milliseconds after which a ping or a heartbeat goes to this push connection, instead of the gateway's own interval,
+    /// which 0 brings back.
+    Timeout(u32),
     /// The push connection gets what is published to these channels.
     Subscribe(Match, Bytes),
     /// It no longer does.
@@ -136,6 +139,7 @@ impl ToGateway {
             }
             CLOSE => Self::Close(Reader::new(kind, payload).u16()?),
             HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),
+            TIMEOUT => Self::Timeout(Reader::new(kind, payload).u32()?),
             BROADCAST => {
                 let mut reader = Reader::new(kind, payload);
                 Self::Broadcast { kind: Kind::read(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
@@ -258,6 +262,11 @@ impl Batch {
         self.frame(HANDLED, stream, |out| out.put_u32_le(messages));
     }
 
+    /// Appends [`ToGateway::Timeout`].
+    pub fn timeout(&mut self, stream: StreamId, millis: u32) {
+        self.frame(TIMEOUT, stream, |out| out.put_u32_le(millis));
+    }
+
     /// Appends [`ToGateway::Subscribe`].
     pub fn subscribe(&mut self, stream: StreamId, matching: Match, name: &[u8]) {
         self.frame(SUBSCRIBE, stream, |out| matching.encode(name, out));
@@ -361,6 +370,7 @@ mod tests {
         batch.write(ID, Payload::Binary, b"\0\xff");
         batch.close(ID, 1011);
         batch.handled(ID, 3);
+        batch.timeout(ID, 1500);
         batch.broadcast(b"/rooms/*", Payload::Text, b"hi");
         batch.subscribe(ID, Match::Exact, b"news");
         batch.unsubscribe(ID, Match::Glob, b"n*");
@@ -397,6 +407,7 @@ mod tests {
         assert!(matches!(next(), ToGateway::Write(Kind::Message(Payload::Binary), data) if data[..] == b"\0\xff"[..]));
         assert!(matches!(next(), ToGateway::Close(1011)));
         assert!(matches!(next(), ToGateway::Handled(3)));
+        assert!(matches!(next(), ToGateway::Timeout(1500)));
         let ToGateway::Broadcast { pattern, kind: Kind::Message(Payload::Text), data } = next() else { panic!() };
         assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));
         assert!(matches!(next(), ToGateway::Subscribe(Match::Exact, name) if name == "news"));

@@ -55,7 +55,13 @@ impl Setup {
 }
 
 fn options() -> Options {
-    Options { window_bytes: 10, spool_max_bytes: 20, tmpdir: std::env::temp_dir() }
+    Options {
+        window_bytes: 10,
+        spool_max_bytes: 20,
+        tmpdir: std::env::temp_dir(),
+        ping_interval: Duration::from_secs(30),
+        heartbeat_interval: Duration::from_secs(15),
+    }
 }
 
 fn id(n: u32) -> StreamId {
@@ -494,6 +500,30 @@ fn pending_is_what_the_gateway_told_last() {
     assert_eq!(push.pending(), Some(12));
     s.deliver(|batch| batch.closed(id(1), 1000));
     assert_eq!(push.pending(), None);
+}
+
+#[test]
+fn timeout_is_the_gateways_until_one_is_set_and_goes_to_the_shard_of_the_connection() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| request(batch, id(2), Some(Transport::Sse)));
+    seat.take();
+    let sse = seat.push_stream().unwrap().clone();
+    let seconds = |push| s.worker.timeout(push).as_secs_f64();
+    assert_eq!([seconds(&push), seconds(&sse)], [30.0, 15.0]);
+    s.kept.frames();
+    s.worker.set_timeout(&push, 1500);
+    assert_eq!([seconds(&push), seconds(&sse)], [1.5, 15.0]);
+    assert!(
+        s.await_frames().iter().any(|frame| matches!(frame, (stream, ToGateway::Timeout(1500)) if *stream == id(1)))
+    );
+    s.worker.set_timeout(&push, 0);
+    assert_eq!(seconds(&push), 30.0);
+    s.worker.close(&push, 1000);
+    s.await_frames();
+    s.worker.set_timeout(&push, 7000);
+    assert_eq!((seconds(&push), s.kept.frames().len()), (30.0, 0), "it is closed");
 }
 
 #[test]
