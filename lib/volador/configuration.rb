@@ -64,6 +64,9 @@ module Volador
       deflate_min_bytes: Number.new(Integer, 0..MOST, 256, "bytes"),
       # What a push connection may have waiting to be sent; past it, slow_client says what happens.
       send_queue_max_bytes: Number.new(Integer, 1..(1024 * MIB), MIB, "bytes"),
+      # What may wait for the blocks of one client's subscriptions, or for one block of Volador.subscribe; past it the
+      # oldest messages are dropped.
+      block_queue_max_bytes: Number.new(Integer, 1..MOST, 16 * MIB, "bytes"),
       # A WebSocket ping goes out this often; two unanswered ones end the connection.
       ping_interval: Number.new(Float, 0.001..86_400.0, 30.0, "seconds"),
       # An SSE comment goes out this often, so that proxies keep the stream and a dead one is noticed.

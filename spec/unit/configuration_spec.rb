@@ -31,7 +31,7 @@ RSpec.describe Volador::Configuration do
       tmpdir: Dir.tmpdir, head_timeout: 15.0, body_min_rate: 500, keep_alive_timeout: 65.0, write_timeout: 60.0,
       spool_max_bytes: 2_147_483_648, response_window_bytes: 262_144, message_max_bytes: 1_048_576,
       deflate_level: 1, deflate_min_bytes: 256,
-      send_queue_max_bytes: 1_048_576, ping_interval: 30.0, heartbeat_interval: 15.0, allowed_origins: nil,
+      send_queue_max_bytes: 1_048_576, block_queue_max_bytes: 16_777_216, ping_interval: 30.0, heartbeat_interval: 15.0, allowed_origins: nil,
       drop_oldest: false, conflate: [], drain_timeout: 25.0
     )
   end

@@ -24,6 +24,7 @@
 //! | `flush`    | the policy: when an outbox is handed over                                 |
 //! | `watcher`  | the thread that sees to the two policies when everybody else is busy      |
 //! | `signal`   | how a waiting seat is woken                                               |
+//! | `log`      | lines for an operator                                                     |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
 //! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
@@ -35,6 +36,7 @@ mod error;
 mod flush;
 mod journal;
 mod listeners;
+mod log;
 mod mailbox;
 mod outbox;
 mod push;

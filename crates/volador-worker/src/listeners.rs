@@ -1,6 +1,9 @@
 //! [`Listeners`]: the worker's own subscriptions, and who is told what is published to them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use volador_proto::link::{ListenerId, Match, StreamId};
@@ -64,6 +67,8 @@ pub(crate) struct Listeners {
     recipients: HashMap<ListenerId, Recipient>,
     /// The listeners of each push connection that has any.
     of_streams: HashMap<StreamId, Vec<ListenerId>>,
+    /// Those of which publications were dropped.
+    behind: HashSet<ListenerId>,
     /// What the gateway is to be told once there is one.
     waiting: Vec<(ListenerId, Match, Bytes)>,
 }
@@ -100,6 +105,11 @@ impl Listeners {
         self.recipients.get(&id)
     }
 
+    /// A publication was dropped, as the listener's block is too slow. Returns whether that is news.
+    pub(crate) fn falls_behind(&mut self, id: ListenerId) -> bool {
+        self.recipients.contains_key(&id) && self.behind.insert(id)
+    }
+
     /// Ends a listener of this stream, or with None of the worker, and takes back what it has not been told yet. Returns
     /// whether there was one.
     pub(crate) fn remove(&mut self, id: ListenerId, stream: Option<StreamId>) -> bool {
@@ -109,6 +119,7 @@ impl Listeners {
         if let Some(recipient) = self.recipients.remove(&id) {
             recipient.mailbox().take_back(id);
         }
+        self.behind.remove(&id);
         if let Some(stream) = stream
             && let Some(ids) = self.of_streams.get_mut(&stream)
         {
@@ -127,6 +138,7 @@ impl Listeners {
         let ids = self.of_streams.remove(&stream).unwrap_or_default();
         for id in &ids {
             self.recipients.remove(id);
+            self.behind.remove(id);
         }
         ids
     }
@@ -134,7 +146,7 @@ impl Listeners {
     /// Whether nobody listens and nothing is kept.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.recipients.is_empty() && self.of_streams.is_empty() && self.waiting.is_empty()
+        self.recipients.is_empty() && self.of_streams.is_empty() && self.waiting.is_empty() && self.behind.is_empty()
     }
 
     fn next_id(&mut self) -> ListenerId {
@@ -169,6 +181,20 @@ mod tests {
         assert!(!listeners.remove(of_worker, Some(push.id())));
         assert!(listeners.remove(own, Some(push.id())) && listeners.remove(of_worker, None));
         assert!(!listeners.remove(of_worker, None));
+        assert!(listeners.is_empty());
+    }
+
+    #[test]
+    fn falling_behind_is_news_once_for_each_listener() {
+        let mut listeners = Listeners::default();
+        let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1), Transport::Sse));
+        let (own, of_worker) = (listeners.add_to(&push), listeners.add());
+        for id in [own, of_worker] {
+            assert_eq!([listeners.falls_behind(id), listeners.falls_behind(id)], [true, false]);
+        }
+        listeners.remove_all(push.id());
+        listeners.remove(of_worker, None);
+        assert!(!listeners.falls_behind(own), "it has ended");
         assert!(listeners.is_empty());
     }
 

@@ -46,8 +46,10 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 struct State {
     /// Not handled yet. The client's messages among them are bounded by the gateway, which stops to read when too many
-    /// are unanswered; publications are not.
+    /// are unanswered; publications by [`Mailbox::make_room`].
     events: VecDeque<Event>,
+    /// Sum of what the publications among them weigh; see [`weight`].
+    published_bytes: usize,
     held: bool,
     /// Nothing may follow any more.
     over: bool,
@@ -56,7 +58,7 @@ struct State {
 impl Mailbox {
     /// `held`: by the caller, who lets it go.
     pub(crate) fn new(held: bool) -> Self {
-        Self { state: Mutex::new(State { events: VecDeque::new(), held, over: false }) }
+        Self { state: Mutex::new(State { events: VecDeque::new(), published_bytes: 0, held, over: false }) }
     }
 
     /// Adds an event, which is dropped when there has been the last one. Returns whether the mailbox must be queued: the
@@ -68,13 +70,33 @@ impl Mailbox {
             return false;
         }
         state.over = matches!(event, Event::Close(_) | Event::Released);
+        state.published_bytes += weight(&event);
+        let event = if state.held { detached(event) } else { event };
         state.events.push_back(event);
         !std::mem::replace(&mut state.held, true)
     }
 
     /// The next event, for whoever holds the mailbox. None when what it was queued for has been taken back.
     pub(crate) fn next(&self) -> Option<Event> {
-        self.state.lock().events.pop_front()
+        let mut state = self.state.lock();
+        let event = state.events.pop_front()?;
+        state.published_bytes -= weight(&event);
+        Some(event)
+    }
+
+    /// Drops the oldest publications for as long as more than so many bytes of them wait, and returns them. The newest one
+    /// stays, however large it is. All other events do.
+    pub(crate) fn make_room(&self, max_bytes: usize) -> Vec<Event> {
+        let mut state = self.state.lock();
+        let mut dropped = Vec::new();
+        while state.published_bytes > max_bytes {
+            let mut published = (0..).zip(&state.events).filter(|(_, event)| is_published(event)).map(|(at, _)| at);
+            let (Some(oldest), Some(_newer)) = (published.next(), published.next()) else { break };
+            let Some(event) = state.events.remove(oldest) else { break };
+            state.published_bytes -= weight(&event);
+            dropped.push(event);
+        }
+        dropped
     }
 
     /// Lets the mailbox go, unless there are more events: then true, and the caller queues it again.
@@ -91,7 +113,9 @@ impl Mailbox {
     /// Takes back what a listener has not been told yet.
     pub(crate) fn take_back(&self, ended: ListenerId) {
         let is_its = |event: &Event| matches!(event, Event::Published { listener, .. } if *listener == ended);
-        self.state.lock().events.retain(|event| !is_its(event));
+        let mut state = self.state.lock();
+        state.events.retain(|event| !is_its(event));
+        state.published_bytes = state.events.iter().map(weight).sum();
     }
 
     /// Nothing is told any more, whatever was posted.
@@ -99,7 +123,28 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.over = true;
         state.events = VecDeque::new();
+        state.published_bytes = 0;
     }
+}
+
+fn is_published(event: &Event) -> bool {
+    matches!(event, Event::Published { .. })
+}
+
+/// About what a publication takes in memory while it waits. Other events weigh nothing here: they are bounded elsewhere.
+fn weight(event: &Event) -> usize {
+    match event {
+        Event::Published { channel, data, .. } => size_of::<Event>() + channel.len() + data.len(),
+        _ => 0,
+    }
+}
+
+/// A publication that has to wait gets memory of its own. It came in a batch, and would keep all of that.
+fn detached(event: Event) -> Event {
+    let Event::Published { listener, channel, payload, data } = event else { return event };
+    let both = Bytes::from([&channel[..], &data[..]].concat());
+    let (channel, data) = (both.slice(..channel.len()), both.slice(channel.len()..));
+    Event::Published { listener, channel, payload, data }
 }
 
 #[cfg(test)]
@@ -164,6 +209,76 @@ mod tests {
         }
         mailbox.take_back(ListenerId(1));
         assert_eq!((mailbox.next(), mailbox.next(), mailbox.next()), (Some(text("a")), Some(published(2)), None));
+    }
+
+    /// How many there are, and whether the sum is right.
+    fn waiting(mailbox: &Mailbox) -> usize {
+        let state = mailbox.state.lock();
+        assert_eq!(state.published_bytes, state.events.iter().map(weight).sum());
+        state.events.len()
+    }
+
+    #[test]
+    fn oldest_publications_make_room_and_all_other_events_stay() {
+        let mailbox = Mailbox::new(true);
+        let max = 3 * weight(&published(1));
+        let mut dropped = Vec::new();
+        mailbox.post(text("a"));
+        for n in 1..=10 {
+            mailbox.post(published(n));
+            if n == 5 {
+                mailbox.post(text("b"));
+                mailbox.post(Event::Drained);
+            }
+            dropped.extend(mailbox.make_room(max));
+            waiting(&mailbox);
+        }
+        mailbox.post(Event::Close(1000));
+        assert!(mailbox.make_room(max).is_empty());
+        assert_eq!(dropped, (1..=7).map(published).collect::<Vec<_>>());
+        let left: Vec<_> = std::iter::from_fn(|| mailbox.next()).collect();
+        let newest = (8..=10).map(published);
+        let expected = [text("a"), text("b"), Event::Drained].into_iter().chain(newest).chain([Event::Close(1000)]);
+        assert_eq!(left, expected.collect::<Vec<_>>());
+        assert_eq!(waiting(&mailbox), 0);
+    }
+
+    #[test]
+    fn newest_publication_stays_however_large_it_is() {
+        let mailbox = Mailbox::new(true);
+        mailbox.post(published(1));
+        assert_eq!(mailbox.make_room(0), []);
+        mailbox.post(published(2));
+        assert_eq!(mailbox.make_room(0), [published(1)]);
+        assert_eq!((mailbox.next(), waiting(&mailbox)), (Some(published(2)), 0));
+    }
+
+    #[test]
+    fn publication_that_waits_does_not_hold_the_batch_that_it_came_in() {
+        let batch = Bytes::from(vec![b'x'; 1 << 20]);
+        let mailbox = Mailbox::new(true);
+        let event = Event::Published {
+            listener: ListenerId(1),
+            channel: batch.slice(..4),
+            payload: Payload::Text,
+            data: batch.slice(4..6),
+        };
+        mailbox.post(event);
+        assert!(batch.is_unique(), "nobody else has a part of it");
+        let Some(Event::Published { channel, data, .. }) = mailbox.next() else { panic!() };
+        assert_eq!((&channel[..], &data[..]), (&b"xxxx"[..], &b"xx"[..]));
+    }
+
+    #[test]
+    fn what_is_taken_back_makes_room() {
+        let mailbox = Mailbox::new(true);
+        for n in [1, 2, 1, 2] {
+            mailbox.post(published(n));
+        }
+        mailbox.take_back(ListenerId(1));
+        assert_eq!(waiting(&mailbox), 2);
+        mailbox.shut();
+        assert_eq!(waiting(&mailbox), 0);
     }
 
     #[test]

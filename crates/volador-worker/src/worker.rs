@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -19,6 +19,7 @@ use crate::{
     flush::Haste,
     journal::Journal,
     listeners::{Listeners, Recipient},
+    log,
     mailbox::Event,
     outbox::{Outboxes, Outlet},
     push::PushStream,
@@ -35,7 +36,7 @@ pub(crate) const NO_CLOSE: u16 = 1006;
 /// The shard that tells the worker what is published: every shard has all publications, and one telling is enough.
 const LISTENING_SHARD: u8 = 0;
 
-/// How a worker treats slow clients of streamed responses, and what it should know of the gateway.
+/// How a worker treats slow clients of streamed responses and slow blocks, and what it should know of the gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes of one response that are on their way before the rest goes to a file. More costs memory per slow client,
@@ -46,6 +47,9 @@ pub struct Options {
     pub spool_max_bytes: u64,
     /// Where the files are made.
     pub tmpdir: PathBuf,
+    /// Bytes of publications that wait for the blocks of one push connection, or of one subscription of the process. Past
+    /// it the oldest are dropped: a block that is too slow must not take all memory.
+    pub block_queue_max_bytes: usize,
     /// The gateway's time between two pings of a WebSocket that has no timeout of its own.
     pub ping_interval: Duration,
     /// The same between two heartbeats of SSE.
@@ -65,6 +69,8 @@ pub(crate) struct Core {
     streams: Mutex<HashMap<StreamId, Arc<PushStream>>>,
     /// The worker's own subscriptions.
     listeners: Mutex<Listeners>,
+    /// Publications dropped at `block_queue_max_bytes`.
+    dropped_block: AtomicU64,
     /// Nothing can be published any more.
     stopped: AtomicBool,
     /// All seats; few.
@@ -88,6 +94,7 @@ impl Worker {
             journal: OnceLock::new(),
             streams: Mutex::default(),
             listeners: Mutex::default(),
+            dropped_block: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             seats: RwLock::default(),
             watcher: Watcher::default(),
@@ -326,6 +333,11 @@ impl Worker {
         self.core.queue.len()
     }
 
+    /// Publications that were dropped, as the block that should have been called was too slow.
+    pub fn dropped_block(&self) -> u64 {
+        self.core.dropped_block.load(Ordering::Relaxed)
+    }
+
     /// How long requests have waited for a seat.
     pub fn waits(&self) -> Waits {
         self.core.queue.waits()
@@ -391,7 +403,8 @@ impl Core {
                 let recipient = self.listeners.lock().get(listener).cloned();
                 // None: it has ended while the message was on its way.
                 if let Some(recipient) = recipient {
-                    Self::post_to(recipient, Event::Published { listener, channel, payload, data }, jobs);
+                    Self::post_to(&recipient, Event::Published { listener, channel, payload, data }, jobs);
+                    self.dropped(&recipient.mailbox().make_room(self.options.block_queue_max_bytes));
                 }
             }
             ToWorker::Closed { code } => self.end(stream, code, jobs),
@@ -431,13 +444,31 @@ impl Core {
         let push = self.streams.lock().get(&stream).cloned();
         // None: the stream was given up on this side while the message was on its way.
         if let Some(push) = push.filter(|push| push.wants(&event)) {
-            Self::post_to(Recipient::Stream(push), event, jobs);
+            Self::post_to(&Recipient::Stream(push), event, jobs);
         }
     }
 
-    fn post_to(recipient: Recipient, event: Event, jobs: &mut Vec<Job>) {
+    fn post_to(recipient: &Recipient, event: Event, jobs: &mut Vec<Job>) {
         if recipient.mailbox().post(event) {
-            jobs.push(Job::Event(recipient));
+            jobs.push(Job::Event(recipient.clone()));
+        }
+    }
+
+    /// Publications were dropped, of which every listener that is concerned is named in the log once.
+    fn dropped(&self, events: &[Event]) {
+        self.dropped_block.fetch_add(events.len() as u64, Ordering::Relaxed);
+        for event in events {
+            if let Event::Published { listener, channel, .. } = event
+                && self.listeners.lock().falls_behind(*listener)
+            {
+                log::warn(format_args!(
+                    "the block of a subscription is slower than what is published to \"{}\": more than {} bytes wait for it \
+                     (block_queue_max_bytes), so its oldest messages are dropped, and counted in \
+                     Volador.stats[:dropped_block]. Make the block quicker, or let it hand its work to a thread",
+                    channel.escape_ascii(),
+                    self.options.block_queue_max_bytes,
+                ));
+            }
         }
     }
 
@@ -445,7 +476,7 @@ impl Core {
     fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) {
         let push = self.streams.lock().remove(&stream);
         if let Some(push) = push.filter(|push| push.end()) {
-            Self::post_to(Recipient::Stream(push), Event::Close(code), jobs);
+            Self::post_to(&Recipient::Stream(push), Event::Close(code), jobs);
         }
         // Also those of a stream that was released: the end is told in any case.
         self.unlisten_all(stream);

@@ -65,6 +65,7 @@ impl Worker {
                 window_bytes,
                 spool_max_bytes: options.get("spool_max_bytes")?,
                 tmpdir: options.get::<PathBuf>("tmpdir")?,
+                block_queue_max_bytes: options.get("block_queue_max_bytes")?,
                 ping_interval: options.duration("ping_interval")?,
                 heartbeat_interval: options.duration("heartbeat_interval")?,
             });
@@ -244,6 +245,7 @@ impl Worker {
             hash.aset(ruby.to_symbol("queued"), worker.queued())?;
             hash.aset(ruby.to_symbol("queue_waits"), waits.requests)?;
             hash.aset(ruby.to_symbol("queue_wait_seconds"), waits.total.as_secs_f64())?;
+            hash.aset(ruby.to_symbol("dropped_block"), worker.dropped_block())?;
             hash.aset(ruby.to_symbol("queue_wait_seconds_max"), waits.longest.as_secs_f64())?;
             Ok(hash)
         })

@@ -59,6 +59,7 @@ fn options() -> Options {
         window_bytes: 10,
         spool_max_bytes: 20,
         tmpdir: std::env::temp_dir(),
+        block_queue_max_bytes: 10_000,
         ping_interval: Duration::from_secs(30),
         heartbeat_interval: Duration::from_secs(15),
     }
@@ -609,6 +610,43 @@ fn listener_of_the_worker_has_a_mailbox_of_its_own_until_it_ends() {
     assert_eq!(s.worker.queued(), 1);
     assert!(matches!(seat.take(), Taken::Empty));
     assert!(s.worker.core.listeners.lock().is_empty());
+}
+
+#[test]
+fn slow_block_loses_the_oldest_publications_and_nothing_else() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    let own = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+    let of_worker = s.worker.listen(Match::Exact, b"news");
+    // The seat keeps its request meanwhile, as one with a slow block keeps its event.
+    let text = |n| format!("{n:0>1000}");
+    for n in 0..100 {
+        s.deliver(|batch| {
+            published(batch, own, &text(n));
+            published(batch, of_worker, &text(n));
+            if n == 50 {
+                batch.message(id(1), Payload::Text, b"hello");
+            }
+        });
+    }
+    s.deliver(|batch| batch.closed(id(1), 1006));
+    let (mut told_own, mut told_of_worker, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    while let Taken::Event(_, event) = seat.take() {
+        match event {
+            Event::Published { listener, data, .. } if listener == own => told_own.push(data),
+            Event::Published { data, .. } => told_of_worker.push(data),
+            event => others.push(event),
+        }
+    }
+    assert_eq!(others, [Event::Message(Payload::Text, "hello".into()), Event::Close(1006)]);
+    for told in [&told_own, &told_of_worker] {
+        let newest: Vec<_> = (100 - told.len()..100).map(text).collect();
+        assert_eq!(told, &newest);
+    }
+    // 1,000 bytes and what an event takes, ten times at most.
+    assert!((5..10).contains(&told_own.len()) && (5..=10).contains(&told_of_worker.len()), "{}", told_own.len());
+    assert_eq!(s.worker.dropped_block(), (200 - told_own.len() - told_of_worker.len()) as u64);
 }
 
 #[test]
