@@ -10,7 +10,7 @@
 //!    │ the peer broke the protocol
 //!    └─▶ Failing ── what came before is handled: close frame ──▶ Failed ── all sent: FIN ──▶ Failed
 //!
-//!   Closing, Failing, Failed ── deadline, or the socket's end ──▶ ended
+//!   Closing, Ending, Failed ── deadline without progress, or the socket's end ──▶ ended
 //! ```
 
 use std::io;
@@ -90,6 +90,8 @@ pub(crate) struct PushConnection {
     fresh: bool,
     /// Whether it has no part in those rounds, since its worker has chosen a time for it; see [`Timeouts`](super::timeouts).
     pub(super) has_timeout: bool,
+    /// Whether the socket has taken bytes of the queue since nothing may be written any more, or since that was asked last.
+    progress: bool,
     decoder: ws::Decoder,
     /// None while the socket takes everything at once, which is nearly always.
     queue: Option<Box<SendQueue>>,
@@ -133,6 +135,7 @@ impl PushConnection {
             missed: 0,
             fresh: true,
             has_timeout: false,
+            progress: false,
             decoder: ws::Decoder::new(),
             queue: None,
             unhandled: 0,
@@ -335,6 +338,7 @@ impl PushConnection {
 
     /// The socket takes bytes again.
     pub(super) fn writable(&mut self) -> Now {
+        let progress = !self.is_open(); // else the worker can add to it without end
         while let Some(queue) = &mut self.queue {
             let Some(first) = queue.first() else {
                 self.queue = None;
@@ -344,6 +348,7 @@ impl PushConnection {
                 Ok(0) => return Now::Alive,
                 Ok(written) => {
                     queue.advance(written);
+                    self.progress = progress;
                     if self.transport == Transport::Sse {
                         self.missed = 0; // an SSE peer has no other sign of life
                     }
@@ -385,6 +390,11 @@ impl PushConnection {
             self.socket.shutdown_write();
         }
         now
+    }
+
+    /// Whether the time to close begins anew: the client takes what waits for it, only slowly.
+    pub(super) fn takes_more(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
     }
 
     /// The time to close is over.

@@ -48,7 +48,7 @@ const READS_IN_A_ROW: usize = 4;
 /// Readiness events taken at once, before other tasks have their turn.
 const EVENTS: usize = 512;
 
-/// How long a peer has for its part of the closing handshake, and for taking what was still queued.
+/// How long a peer has for its part of the closing handshake. As long as it takes what was still queued, it begins anew.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The system's event queue for push sockets, inside of the event loop's own.
@@ -310,7 +310,7 @@ impl Engine {
     }
 
     /// From now on the connection has its time to come to its end.
-    fn expire_later(&self, id: StreamId) {
+    pub(super) fn expire_later(&self, id: StreamId) {
         self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id));
         self.closing_wake.notify_one();
     }

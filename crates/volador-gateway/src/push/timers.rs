@@ -29,7 +29,7 @@ impl Engine {
             tokio::select! {
                 _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
                 _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
-                id = self.next_overdue() => self.with(shard, id, PushConnection::overdue),
+                id = self.next_overdue() => self.overdue(shard, id),
                 id = self.next_timeout() => {
                     let max = config.send_queue_max_bytes;
                     self.with(shard, id, |connection| {
@@ -88,6 +88,14 @@ impl Engine {
                 return id;
             }
         }
+    }
+
+    /// A connection had its time to close.
+    fn overdue(&self, shard: &Shard, id: StreamId) {
+        if shard.streams.borrow_mut().push(id).is_some_and(PushConnection::takes_more) {
+            return self.expire_later(id);
+        }
+        self.with(shard, id, PushConnection::overdue);
     }
 
     /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.

@@ -1,0 +1,88 @@
+//! The end of push connections whose client is slow, over real sockets.
+
+mod support;
+
+use std::{
+    io::Read,
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{Client, DEADLINE, Server, config};
+use volador_gateway::Config;
+use volador_proto::link::{Interest, Payload, ToWorker};
+
+const CLOSE: u8 = 0x88;
+
+/// More than the system's buffers take of one connection at once.
+const MESSAGES: usize = 40;
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// Writes much to each push connection and closes it at once. Tells the code of each end.
+fn farewell() -> (Server, std::sync::mpsc::Receiver<u16>) {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let server =
+        Server::start(Config { send_queue_max_bytes: 1 << 30, ..config() }, move |id, frame, answers| match frame {
+            ToWorker::Request(_) => {
+                answers.upgrade(id, Interest::MESSAGES, []);
+                for _ in 0..MESSAGES {
+                    answers.write(id, Payload::Text, &[b'x'; MESSAGE_BYTES]);
+                }
+                answers.close(id, 1000);
+            }
+            ToWorker::Closed { code } => codes.send(code).unwrap(),
+            _ => {}
+        });
+    (server, ended)
+}
+
+#[test]
+fn a_close_takes_effect_once_everything_is_sent_however_long_a_client_takes_that_goes_on_reading() {
+    let (server, ended) = farewell();
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let start = Instant::now();
+    for n in 0..MESSAGES {
+        // Together longer than the time that a peer has who takes nothing.
+        if n % 5 == 0 {
+            thread::sleep(Duration::from_millis(700));
+        }
+        assert_eq!(client.frame().1.len(), MESSAGE_BYTES, "message {n} after {:?}", start.elapsed());
+    }
+    assert_eq!(client.frame(), (CLOSE, 1000u16.to_be_bytes().to_vec()));
+    client.send_frame(8, &1000u16.to_be_bytes());
+    assert_eq!(client.rest(), "");
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+}
+
+#[test]
+fn an_event_stream_ends_once_everything_is_sent_likewise() {
+    let (server, ended) = farewell();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    client.head();
+    let len = MESSAGES * ("data: ".len() + MESSAGE_BYTES + "\n\n".len());
+    let mut got = client.buf.len();
+    for pause in 1..=8 {
+        thread::sleep(Duration::from_millis(700));
+        while got < len * pause / 8 {
+            got += read(&mut client).unwrap();
+        }
+    }
+    assert_eq!((got, read(&mut client).unwrap()), (len, 0));
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+}
+
+#[test]
+fn a_closing_client_that_takes_nothing_is_cut_off() {
+    let (server, ended) = farewell();
+    let mut client = server.connect();
+    client.open_websocket("/");
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+    assert!((0..10_000).any(|_| read(&mut client).is_none_or(|n| n == 0)), "it does not end");
+}
+
+/// One more read, of which only the length is of interest; None for a reset.
+fn read(client: &mut Client) -> Option<usize> {
+    client.socket.read(&mut [0; 1 << 16]).ok()
+}
