@@ -83,6 +83,14 @@ RSpec.describe "The rack.upgrade draft" do
       def on_open(client) = client.write("instance of #{self.class} #{client.handler.equal?(self)}")
     end
 
+    class HelloAndBye
+      def on_open(client) = client.write("hello") && client.close
+    end
+
+    class Resuming
+      def on_open(client) = client.write("after #{client.env['HTTP_LAST_EVENT_ID'].dup.force_encoding('UTF-8').inspect}")
+    end
+
     class UnsentBody
       def each = yield("unsent")
 
@@ -94,7 +102,7 @@ RSpec.describe "The rack.upgrade draft" do
       HANDLERS = {
         "slow" => -> { Slow.new("slow") }, "console" => -> { Console.new }, "swap" => -> { Swap.new("first") },
         "module" => -> { Modular }, "class" => -> { OfItsOwn }, "instance" => -> { PerConnection },
-        "bare" => -> { Object.new }
+        "bare" => -> { Object.new }, "hello-and-bye" => -> { HelloAndBye.new }, "resuming" => -> { Resuming.new }
       }.freeze
 
       def call(env)
@@ -215,6 +223,32 @@ RSpec.describe "The rack.upgrade draft" do
 
         expect(server.get("/says").status).to eq(200)
       end
+    end
+  end
+
+  it "sends an event stream to HTTP/1.0, and ends it with the connection" do
+    server.connect do |socket|
+      socket.send_request("GET", "/hello-and-bye", { "Accept" => "text/event-stream" }, version: "HTTP/1.0")
+      head = socket.read_head
+      expect([head.status, head["content-type"], head["connection"], head["transfer-encoding"]])
+        .to eq([200, "text/event-stream", "close", nil])
+      expect(socket.read_to_end).to eq("data: hello\n\n")
+    end
+  end
+
+  it "is no matter of HEAD: the request is plain, and its answer has no body" do
+    [{ "Accept" => "text/event-stream" }, {}].each do |headers|
+      server.connect do |socket|
+        # The app answers so where it is not asked for a transport.
+        expect(socket.request("HEAD", "/echo", headers)).to have_attributes(status: 404)
+        expect(socket.request("GET", "/says").body).to eq("nil")
+      end
+    end
+  end
+
+  it "shows a stream that comes back its Last-Event-ID" do
+    EventStreamClient.open(server.port, "/resuming", headers: { "Last-Event-ID" => "häh 7" }) do |stream|
+      expect(stream.read_data).to eq('after "häh 7"')
     end
   end
 

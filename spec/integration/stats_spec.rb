@@ -92,6 +92,34 @@ RSpec.describe "Volador.stats" do
     await_stats(server, closed_protocol: 1, closed_dead: 1, closed_slow: 0, websocket_connections: 0)
   end
 
+  it "counts every break of the protocol, and every handshake that breaks it", :aggregate_failures do
+    server = start_configured(application)
+    breaks = {
+      1002 => [->(client) { client.send_frame(:text, "x", mask: false) }, ->(client) { client.send_frame(:text, "x", rsv: 2) },
+               ->(client) { client.send_frame(0x3, "x") }, ->(client) { client.send_frame(0xB, "x") },
+               ->(client) { client.send_frame(:ping, "x", fin: false) }, ->(client) { client.send_frame(:ping, "x" * 126) },
+               ->(client) { client.send_frame(:continuation, "x") }, ->(client) { client.send_frame(:close, "x") },
+               ->(client) { client.send_frame(:close, [1005].pack("n")) },
+               ->(client) { client.send_frame(:text, "x", fin: false).send_frame(:text, "y") }],
+      1007 => [->(client) { client.send_text("\xC3\x28") }, ->(client) { client.send_frame(:close, [1000].pack("n") + "\xFF".b) }],
+      1009 => [->(client) { client.send_text("x" * 1_048_577) }]
+    }
+    breaks.each do |code, ways|
+      ways.each do |way|
+        WebSocketClient.open(server.port, "/") do |client|
+          client.read_message
+          way.call(client)
+          expect(client.read_close).to eq(code)
+        end
+      end
+    end
+    await_stats(server, closed_protocol: breaks.values.sum(&:size), websocket_connections: 0)
+
+    { "Sec-WebSocket-Version" => ["8", 426], "Sec-WebSocket-Key" => ["short", 400], "Origin" => ["http://a.example", 403] }
+      .each { |name, (value, status)| expect(WebSocketClient.refusal(server.port, "/", headers: { name => value }).status).to eq(status) }
+    expect(stats_of(server)).to include(refused_bad: 3)
+  end
+
   it "is the sum over the servers of a process, and empty when none runs" do
     program = start_ruby(<<~'RUBY')
       require "net/http"
