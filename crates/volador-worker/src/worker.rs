@@ -420,7 +420,7 @@ impl Core {
             ToWorker::Release => {
                 let push = self.streams.lock().remove(&stream);
                 if let Some(push) = push.filter(|push| push.end()) {
-                    Self::post_to(Recipient::Stream(push), Event::Released, jobs);
+                    Self::post_to(&Recipient::Stream(push), Event::Released, jobs);
                 }
                 self.unlisten_all(stream);
             }
