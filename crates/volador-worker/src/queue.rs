@@ -370,9 +370,9 @@ mod tests {
     }
 
     fn within_deadline(what: &str, mut fact: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while !fact() {
-            assert!(Instant::now() < deadline, "not within 5 s: {what}");
+            assert!(Instant::now() < deadline, "not within 20 s: {what}");
             std::thread::yield_now();
         }
     }

@@ -18,7 +18,7 @@ use volador_gateway::{Config, Gateway, GatewayHandle, SlowClient, WorkerLink};
 use volador_proto::link::{Batch, Request, RequestBody, StreamId, ToWorker};
 
 /// How long anything in a test may take before it has failed.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn config() -> Config {
     Config {

@@ -10,7 +10,7 @@ use volador_proto::link::{Interest, Payload, RequestBody, RequestHead, ToGateway
 use super::*;
 use crate::{error::WriteError, outbox::tests::Kept, seat::Taken};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Setup {
     worker: Worker,
