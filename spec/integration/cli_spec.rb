@@ -60,9 +60,7 @@ RSpec.describe "The command volador" do
   end
 
   it "listens on the port of the variable PORT" do
-    port = TCPServer.open("127.0.0.1", 0) { |probe| probe.addr[1] }
-
-    expect(start(telling, env: { "PORT" => port.to_s }).port).to eq(port)
+    ReservedPort.open { |port| expect(start(telling, env: { "PORT" => port.to_s }).port).to eq(port) }
   end
 
   it "listens on each -b" do
@@ -112,15 +110,16 @@ RSpec.describe "The command volador" do
   end
 
   it "prints nothing but faults with -q" do
-    port = TCPServer.open("127.0.0.1", 0) { |probe| probe.addr[1] }
-    server = keep(ServerProcess.volador(telling, "-q", bind: "tcp://127.0.0.1:#{port}"))
-    Deadline.until("an answer") do
-      RawSocket.open(port: port) { |socket| socket.request("GET", "/") }
-    rescue Errno::ECONNREFUSED
-      nil
-    end
+    ReservedPort.open do |port|
+      server = keep(ServerProcess.volador(telling, "-q", bind: "tcp://127.0.0.1:#{port}"))
+      Deadline.until("an answer") do
+        RawSocket.open(port: port) { |socket| socket.request("GET", "/") }
+      rescue Errno::ECONNREFUSED
+        nil
+      end
 
-    expect(server.stop.exitstatus).to eq(0)
-    expect(server.output.lines.grep_v(/warning:/)).to be_empty
+      expect(server.stop.exitstatus).to eq(0)
+      expect(server.output.lines.grep_v(/warning:/)).to be_empty
+    end
   end
 end

@@ -20,10 +20,11 @@ RSpec.describe "Volador.run" do
   end
 
   it "serves on the port that it is told" do
-    port = TCPServer.open("127.0.0.1", 0) { |probe| probe.addr[1] }
-    server = run_program("Volador.run(->(_env) { [200, {}, ['hi']] }, port: #{port})")
+    ReservedPort.open do |port|
+      server = run_program("Volador.run(->(_env) { [200, {}, ['hi']] }, port: #{port})")
 
-    expect(server.port).to eq(port)
+      expect(server.port).to eq(port)
+    end
   end
 
   it "yields the server once it listens, which tells its address and stops it" do
