@@ -5,13 +5,13 @@ require_relative "integration_helper"
 RSpec.describe "HTTP/1.1" do
   # Prints every path that reaches it, so that what must not reach it can be shown.
   application = <<~RUBY
-    GATES = Hash.new { |gates, name| gates[name] = Thread::Queue.new }
+    GATE = Thread::Queue.new
     lambda do |env|
       warn "seen \#{env['PATH_INFO']}"
       case env["PATH_INFO"]
       when "/echo" then [200, {}, [env["rack.input"].read]]
-      when "/wait" then GATES[env["QUERY_STRING"]].pop && [200, {}, ["waited"]]
-      when "/go" then GATES[env["QUERY_STRING"]].push(true) && [200, {}, ["gone"]]
+      when "/wait" then GATE.pop && [200, {}, ["waited"]]
+      when "/go" then GATE.push(true) && [200, {}, ["gone"]]
       when "/large" then [200, {}, Enumerator.new { |yielder| 320.times { yielder << "x" * 65_536 } }]
       when "/stream" then [200, {}, Enumerator.new { |yielder| yielder << "one" << "two" }]
       when "/close" then [200, { "connection" => "close" }, ["bye"]]
@@ -108,9 +108,9 @@ RSpec.describe "HTTP/1.1" do
 
     it "is answered in order when the first takes longest" do
       connected do |socket|
-        socket.send_request("GET", "/wait?pipelined")
+        socket.send_request("GET", "/wait")
         socket.send_request("GET", "/second")
-        connected { |other| other.request("GET", "/go?pipelined") }
+        connected { |other| other.request("GET", "/go") }
 
         expect([socket.read_response.body, socket.read_response.body]).to eq(["waited", "at /second"])
       end
@@ -440,7 +440,7 @@ RSpec.describe "HTTP/1.1" do
 
   describe "a slow client" do
     it "whose head does not come is answered with 408" do
-      server = start_configured(application, head_timeout: 0.3)
+      server = start_configured(application, head_timeout: 1.5)
       server.connect do |socket|
         expect(socket.send_bytes("GET / HTTP/1.1\r\nHost:").read_response.status).to eq(408)
         expect(socket).to be_ended
@@ -448,7 +448,7 @@ RSpec.describe "HTTP/1.1" do
     end
 
     it "whose second head does not come is answered with 408" do
-      server = start_configured(application, head_timeout: 0.3)
+      server = start_configured(application, head_timeout: 1.5)
       server.connect do |socket|
         socket.request("GET", "/")
 
@@ -457,7 +457,7 @@ RSpec.describe "HTTP/1.1" do
     end
 
     it "whose body does not come is answered with 408" do
-      server = start_configured(application, body_min_rate: 100_000, head_timeout: 0.3)
+      server = start_configured(application, body_min_rate: 100_000, head_timeout: 1.5)
       server.connect do |socket|
         socket.send_request("POST", "/never", { "Content-Length" => "100000" })
         socket.send_bytes("x")
@@ -521,10 +521,13 @@ RSpec.describe "HTTP/1.1" do
   end
 
   describe "the queue in front of the Ruby threads" do
-    standing = <<~RUBY
+    standing = QueueWatch::SOURCE + <<~RUBY
       lambda do |env|
         warn "seen \#{env['PATH_INFO']}"
-        File.read("gate") if env["PATH_INFO"] == "/first"
+        if env["PATH_INFO"] == "/first"
+          WATCH_QUEUE.call
+          File.read("gate")
+        end
         [200, {}, [env["PATH_INFO"]]]
       end
     RUBY
@@ -535,7 +538,7 @@ RSpec.describe "HTTP/1.1" do
       first = server.connect.send_request("GET", "/first")
       server.wait_for_output(%r{^seen /first$})
       waiting = Array.new(2) { |index| server.connect.send_request("GET", "/#{index}") }
-      expect(waiting).to all(be_silent)
+      QueueWatch.await(server, 2)
       refusals = Array.new(3) { server.get("/refused") }
 
       expect(refusals.map(&:status)).to all(eq(503))
@@ -549,10 +552,13 @@ RSpec.describe "HTTP/1.1" do
       gate = Gate.new(server)
       first = server.connect.send_request("GET", "/first")
       server.wait_for_output(%r{^seen /first$})
-      waiting = Array.new(5) { |index| server.connect.send_request("GET", "/#{index}") }
+      waiting = Array.new(5) do |index|
+        server.connect.send_request("GET", "/#{index}").tap { QueueWatch.await(server, index + 1) }
+      end
       gate.open
 
       expect([first, *waiting].map { |socket| socket.read_response.body }).to eq(%w[/first /0 /1 /2 /3 /4])
+      server.wait_for_output(%r{^seen /4$})
       expect(server.output.scan(%r{^seen (/\d)$}).flatten).to eq(%w[/0 /1 /2 /3 /4])
     end
   end

@@ -20,6 +20,7 @@ RSpec.describe "A server's life" do
         warn "seen \#{env['PATH_INFO']}"
         case env["PATH_INFO"]
         when "/stand"
+          WATCH_QUEUE.call
           File.read("gate")
           [200, {}, ["stood"]]
         when "/stream"
@@ -36,6 +37,7 @@ RSpec.describe "A server's life" do
       end
     end
   RUBY
+  standing = "#{QueueWatch::SOURCE}\n#{standing}"
   config = "#{standing}\nrun App.new"
 
   def refused?(server)
@@ -113,7 +115,7 @@ RSpec.describe "A server's life" do
         first = server.connect.send_request("GET", "/stand")
         server.wait_for_output(%r{^seen /stand$})
         waiting = server.connect.send_request("GET", "/waiting")
-        expect(waiting).to be_silent
+        QueueWatch.await(server, 1)
         server.signal(name)
         Deadline.until("the port to be closed") { refused?(server) }
         gate.open
@@ -158,7 +160,7 @@ RSpec.describe "A server's life" do
           Deadline.until("the port to be closed") { refused?(server) }
           server.signal(name)
 
-          server.wait(seconds: 5)
+          server.wait(seconds: 15) # the drain timeout is 25 s
           socket.read_to_end
         end
       end
@@ -171,7 +173,7 @@ RSpec.describe "A server's life" do
     server.wait_for_output(%r{^seen /forever$})
     server.signal(:TERM)
 
-    server.wait(seconds: 5)
+    server.wait
     expect(server.output).to match(/drain timeout/)
     socket.close
   end

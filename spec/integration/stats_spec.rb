@@ -21,19 +21,24 @@ RSpec.describe "Volador.stats" do
         end
         case env["PATH_INFO"]
         when "/slow"
+          WATCH_QUEUE.call
           warn "slow"
-          sleep 0.3
+          File.read("gate")
         when "/publish" then Volador.publish("news", "x" * 100)
         end
         [200, {}, [JSON.generate(Volador.stats)]]
       end
     end.new
   RUBY
-  application = "require('json') && #{application}"
+  application = "require('json')\n#{QueueWatch::SOURCE}\n#{application}"
 
   # @return [Hash{Symbol => Integer, Float}]
   def stats_of(server)
     JSON.parse(server.get("/").body, symbolize_names: true)
+  end
+
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
   # Waits until these figures are such.
@@ -72,24 +77,35 @@ RSpec.describe "Volador.stats" do
 
   it "tells how long requests wait for a thread", :aggregate_failures do
     server = start_configured(application, threads: 1)
+    gate = Gate.new(server)
     slow = Thread.new { server.get("/slow") }
     server.wait_for_output(/^slow$/)
-    stats = stats_of(server) # waits for the other one to end
+    asked = now
+    waiting = Thread.new { stats_of(server) }
+    QueueWatch.await(server, 1)
+    queued = now
+    sleep 0.1
+    waited = now - queued
+    gate.open
+    stats = waiting.value
     slow.join
     expect(stats[:queue_waits]).to eq(2)
-    expect(stats[:queue_wait_seconds_max]).to be_between(0.1, 5)
+    expect(stats[:queue_wait_seconds_max]).to be_between(waited, now - asked)
     expect(stats[:queue_wait_seconds]).to be >= stats[:queue_wait_seconds_max]
   end
 
   it "counts why connections were closed", :aggregate_failures do
-    server = start_configured(application, ping_interval: 0.2, message_max_bytes: 100)
+    server = start_configured(application, message_max_bytes: 100)
     WebSocketClient.open(server.port, "/") do |client|
       client.read_message
       client.send_text("x" * 101)
       expect(client.read_close).to eq(1009)
     end
+    await_stats(server, closed_protocol: 1, closed_dead: 0, closed_slow: 0, websocket_connections: 0)
+
+    server = start_configured(application, ping_interval: 0.2)
     WebSocketClient.open(server.port, "/") { |silent| silent.socket.read_to_end }
-    await_stats(server, closed_protocol: 1, closed_dead: 1, closed_slow: 0, websocket_connections: 0)
+    await_stats(server, closed_protocol: 0, closed_dead: 1, closed_slow: 0, websocket_connections: 0)
   end
 
   it "counts every break of the protocol, and every handshake that breaks it", :aggregate_failures do
