@@ -299,6 +299,7 @@ RSpec.describe "Applications written for Iodine" do
       PushClient.open(transport, server.port) { |client| 2.times { expect(client.read).to match(/\Atick \d+\z/) } }
     end
     %w[after deferred].each { |line| server.wait_for_output(/^#{line}$/) }
+    server.wait_for_output(/(^twice$.*?){2}/m)
     expect(server.stop.exitstatus).to eq 0
     expect(server.output.scan(/^twice$/).size).to eq 2
     expect(server.output.scan(/^(?:state .*|running .*|after start)$/))

@@ -91,10 +91,10 @@ RSpec.describe "The rack.upgrade draft" do
       def on_open(client) = client.write("after #{client.env['HTTP_LAST_EVENT_ID'].dup.force_encoding('UTF-8').inspect}")
     end
 
-    class UnsentBody
+    UnsentBody = Struct.new(:name) do
       def each = yield("unsent")
 
-      def close = $stderr.write("body closed\n")
+      def close = $stderr.write("body #{name} closed\n")
     end
 
     class App
@@ -114,7 +114,7 @@ RSpec.describe "The rack.upgrade draft" do
           return [402, PLAIN.merge("x-price" => "7"), ["pay first"]]
         when "body"
           env["rack.upgrade"] = Recorder.new("body")
-          return [200, PLAIN.dup, UnsentBody.new]
+          return [200, PLAIN.dup, UnsentBody.new(env["QUERY_STRING"])]
         when "zero"
           env["rack.upgrade"] = Recorder.new("zero")
           return [0, {}, []]
@@ -183,9 +183,8 @@ RSpec.describe "The rack.upgrade draft" do
       end
 
       it "closes the body and does not send it" do
-        before = server.output.scan("body closed").size
-        push(transport, "/body") { |client| expect(client.read).to eq("open") }
-        server.wait_for_output(/(body closed.*?){#{before + 1}}/m)
+        push(transport, "/body?#{transport}") { |client| expect(client.read).to eq("open") }
+        server.wait_for_output(/^body #{transport} closed$/)
       end
 
       it "refuses with a status of 300 and above, which is sent as it is" do
@@ -349,10 +348,10 @@ RSpec.describe "The rack.upgrade draft" do
       server = start_configured(<<~'APP', send_queue_max_bytes: 64 * 1024 * 1024)
         class Heap
           def on_message(client, _data)
-            # More than the sockets take at once.
-            20.times { client.write("x" * 900_000) }
+            # More than the sockets take, in one piece: of several the first ones may be through before the others.
+            client.write("x" * 18_000_000)
             # The gateway tells a moment later.
-            100.times { client.pending.positive? ? break : sleep(0.02) }
+            sleep 0.01 until client.pending.positive?
             $stderr.write("pending: #{client.pending.positive?}\n")
           end
 
@@ -368,7 +367,7 @@ RSpec.describe "The rack.upgrade draft" do
         client.send_text("go")
         server.wait_for_output(/^pending: true$/)
         expect(server.output).not_to include("drained: ")
-        20.times { expect(client.read_message.size).to eq(900_000) }
+        expect(client.read_message.size).to eq(18_000_000)
         server.wait_for_output(/^drained: 0$/)
       end
     end
@@ -437,7 +436,8 @@ RSpec.describe "The rack.upgrade draft" do
     expect(client.read_close).to eq(1001)
     expect(silent.read_close).to eq(1001)
     expect(Array.new(100) { stream.read_data }.last).to eq("last 99")
-    [client, silent].each { |one| one.send_frame(:close, [1001].pack("n")) }
+    # Not by a close frame: on a busy machine the server may have waited long enough for it, and be gone.
+    [client, silent].each(&:close_socket)
     expect(server.wait).to be_success
     expect(server.output.scan(/^(?:shutdown|closed|silently).*$/).sort)
       .to eq(["closed", "closed", "shutdown true", "shutdown true", "silently closed"])

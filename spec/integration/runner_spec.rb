@@ -112,6 +112,7 @@ RSpec.describe "Volador.run" do
         end
       end
       Thread.new { Volador.run(App.new, port: 0) }
+      sleep 0.01 until File.exist?("gate")
       File.read("gate")
       Volador.broadcast("/news", "from the main thread")
       sleep

@@ -146,8 +146,8 @@ RSpec.describe "Application threads" do
           sleep 10
         when "/raise-rescued"
           thread = Thread.current
-          Thread.new { thread.raise(ArgumentError, "from outside") }
           begin
+            Thread.new { thread.raise(ArgumentError, "from outside") }
             sleep 10
           rescue ArgumentError => e
             [200, {}, [e.message]]
