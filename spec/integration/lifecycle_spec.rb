@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "pty"
 require_relative "integration_helper"
 
 RSpec.describe "A server's life" do
@@ -317,58 +316,6 @@ RSpec.describe "A server's life" do
 
         WebSocketClient.open(nil, "/w", path: path) { |client| expect(client.read_message).to eq("open") }
       end
-    end
-  end
-
-  describe "in a terminal" do
-    def read_until(terminal, pattern, seen = +"")
-      deadline = Deadline.new(20, "#{pattern.inspect} in the terminal")
-      until seen.match?(pattern)
-        terminal.wait_readable(deadline.left!) || deadline.miss!(seen)
-        seen << terminal.readpartial(4096)
-      end
-      seen.slice!(0, seen.length)
-    end
-
-    it "stops by Ctrl-C and lets binding.irb talk to the terminal" do
-      directory = Dir.mktmpdir("volador-spec")
-      File.write(File.join(directory, "config.ru"), <<~RUBY)
-        run(lambda do |_env|
-          answer = 0
-          binding.irb
-          [200, {}, ["answer \#{answer}"]]
-        end)
-      RUBY
-      command = [ServerProcess.ruby, "-I#{File.join(ServerProcess::ROOT, 'lib')}",
-                 File.join(ServerProcess::ROOT, "exe/volador"), "-p", "0", "config.ru"]
-      # Line by line: an editor of lines would ask the terminal for its cursor.
-      File.write(File.join(directory, "irbrc"), "IRB.conf.update(USE_MULTILINE: false, USE_SINGLELINE: false, USE_COLORIZE: false)\n")
-      environment = { "IRBRC" => File.join(directory, "irbrc"), "HOME" => directory, "RACK_ENV" => nil, "PORT" => nil }
-      PTY.spawn(environment, *command, chdir: directory) do |terminal, keyboard, pid|
-        port = read_until(terminal, /listening on \S+:\d+ /)[/:(\d+) /, 1].to_i
-        RawSocket.open(port: port) do |socket|
-          socket.send_request("GET", "/")
-          read_until(terminal, /irb.*> /)
-          keyboard.write("answer = 6 * 7\n")
-          read_until(terminal, /=> .*> /m)
-          keyboard.write("answer + 1\n")
-          read_until(terminal, /=> 43/)
-          keyboard.write("exit\n")
-          expect(socket.read_response.body).to eq("answer 42")
-        end
-        keyboard.write("\x03")
-        status = Deadline.until("the end by Ctrl-C") { Process.wait2(pid, Process::WNOHANG) }
-        expect(status.last.exitstatus).to eq(0)
-      ensure
-        begin
-          Process.kill(:KILL, pid)
-          Process.wait(pid)
-        rescue Errno::ESRCH, Errno::ECHILD
-          nil # ended, as it should
-        end
-      end
-    ensure
-      FileUtils.remove_entry(directory)
     end
   end
 end
