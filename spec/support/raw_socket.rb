@@ -47,11 +47,14 @@ class RawSocket
   end
 
   attr_reader :io
+  # @return [Integer] bytes that have been read from the system so far
+  attr_reader :received_bytes
 
   def initialize(io, deadline: Deadline::DEFAULT_SECONDS)
     @io = io
     @seconds = deadline
     @buffer = String.new(encoding: Encoding::BINARY)
+    @received_bytes = 0
     @ended = false
   end
 
@@ -208,6 +211,7 @@ class RawSocket
         return false
       else
         @buffer << bytes
+        @received_bytes += bytes.bytesize
         return true
       end
     end
