@@ -88,7 +88,7 @@ module Bench
     end
 
     def echo
-      products = prepare_push
+      products = prepare_push(PUSH_SERVERS.select(&:echoes?))
       PushRate.new(mode: "echo", products: products, connections: possible(@options[:connections]),
                    **@options.slice(:rounds, :seconds)).run
     end
@@ -99,8 +99,8 @@ module Bench
                transports: @options[:transport]).run
     end
 
-    def prepare_push
-      products = installed(PUSH_SERVERS)
+    def prepare_push(servers = PUSH_SERVERS)
+      products = installed(servers)
       PushLoad.build
       # Inherited by the servers and the load generator.
       Process.setrlimit(:NOFILE, Process.getrlimit(:NOFILE).last)

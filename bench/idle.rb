@@ -33,14 +33,17 @@ module Bench
 
     # @return [String] the table, Markdown
     def run
-      rows = @transports.product(KINDS.to_a).flat_map { |transport, (kind, path)| rows(transport, kind, path) }
+      rows = @transports.product(KINDS.to_a).flat_map do |transport, (kind, path)|
+        products = @products.select { |product| product.transports.include?(transport) }
+        products = products.select(&:echoes?) if path == "/echo"
+        rows(products, transport, kind, path)
+      end
       Table.new(HEADINGS, rows).to_s
     end
 
     private
 
-    def rows(transport, kind, path)
-      products = @products.select { |product| product.transports.include?(transport) }
+    def rows(products, transport, kind, path)
       contest = Contest.new(products: products, rounds: @rounds)
       contest.run do |product, round|
         turn = Server.run(product, app: product.push_app, core: Machine::SERVER_CORE) do |server|

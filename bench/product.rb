@@ -50,8 +50,18 @@ module Bench
     # @return [String] for the table
     def label = "#{name} #{version} (#{@setting})"
 
+    # @return [Boolean] whether an application of its own can answer to messages
+    def echoes? = true
+
+    # How a publication is asked for.
+    # @return [Symbol] :query when the application has the message, :body when the request brings it
+    def publication = :query
+
+    # @param port [Integer] of 127.0.0.1
+    # @param app [String] path of the application
+    # @param folder [String] an empty folder that is removed when the server has ended
     # @return [Array<String>]
-    def command(port:, app:)
+    def command(port:, app:, **)
       [RbConfig.ruby, specification.bin_file(@executable), *@arguments.call(port: port, app: app)]
     end
 
@@ -83,7 +93,7 @@ module Bench
 
     def advice = "it is not built here: run `rake compile`"
 
-    def command(port:, app:)
+    def command(port:, app:, **)
       [RbConfig.ruby, "-I#{ROOT}/lib", "#{ROOT}/exe/volador", *@arguments.call(port: port, app: app)]
     end
   end

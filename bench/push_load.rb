@@ -44,12 +44,15 @@ module Bench
       # @param transport [Symbol] :websocket or :sse
       # @param connections [Integer]
       # @param burst [Integer] publications at once
+      # @param publication [Symbol] how they are asked for, :query or :body
       # @yieldparam load [PushLoad] all of its connections are open
       # @return what the block returns
       # @raise [Load::Failed]
-      def open(mode, server:, core:, path:, connections:, transport: :websocket, burst: 1)
+      def open(mode, server:, core:, path:, connections:, transport: :websocket, burst: 1,
+               publication: :query)
         load = new("taskset", "-c", core.to_s, PROGRAM, mode, "--address", server.address, "--path", path,
-                   "--connections", connections.to_s, "--transport", transport.to_s, "--burst", burst.to_s)
+                   "--connections", connections.to_s, "--transport", transport.to_s, "--burst", burst.to_s,
+                   "--publication", publication.to_s)
         load.await
         yield load
       ensure

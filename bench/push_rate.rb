@@ -53,13 +53,13 @@ module Bench
     private
 
     def take_turn(product, round)
-      turn = Server.run(product, app: product.push_app, core: Machine::SERVER_CORE) { |server| measure(server) }
+      turn = Server.run(product, app: product.push_app, core: Machine::SERVER_CORE) { |server| measure(product, server) }
       @progress.puts format("%s  %-8s %9.0f %s/CPU s", round, product.name, turn.rate, @noun)
       turn
     end
 
-    def measure(server)
-      PushLoad.open(@mode, server: server, **@load) do |load|
+    def measure(product, server)
+      PushLoad.open(@mode, server: server, publication: product.publication, **@load) do |load|
         load.run(WARM_UP)
         cpu_before = server.processes.cpu_seconds
         outcome = load.run(@seconds)

@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
+require "fileutils"
 require "net/http"
 require "socket"
-require "tempfile"
+require "tmpdir"
 require_relative "process_tree"
 
 module Bench
@@ -45,12 +46,15 @@ module Bench
       @port = free_port
       @address = "127.0.0.1:#{@port}"
       @url = "http://#{@address}/"
-      @log = Tempfile.new("volador-bench")
+      @folder = Dir.mktmpdir("volador-bench")
+      @log = File.join(@folder, "log")
+      working_folder = File.join(@folder, "server")
+      Dir.mkdir(working_folder)
       # A process group of its own, so that children which outlive the server can be ended with it. In the folder of
       # the application: no server finds a configuration of its own there.
       @pid = Process.spawn({ "RACK_ENV" => "production", "WEB_CONCURRENCY" => nil, "RAILS_MAX_THREADS" => nil },
-                           "taskset", "-c", core.to_s, *product.command(port: @port, app: app),
-                           %i[out err] => @log.path, in: File::NULL, pgroup: true, chdir: File.dirname(app))
+                           "taskset", "-c", core.to_s, *product.command(port: @port, app: app, folder: working_folder),
+                           %i[out err] => @log, in: File::NULL, pgroup: true, chdir: File.dirname(app))
       @processes = ProcessTree.new(@pid)
     end
 
@@ -77,7 +81,7 @@ module Bench
       end
       Process.wait(@pid) unless @ended
       @ended = true
-      @log.close!
+      FileUtils.rm_rf(@folder)
     end
 
     private
@@ -96,7 +100,7 @@ module Bench
     end
 
     def fail!(what)
-      last_words = File.readlines(@log.path).last(20).join
+      last_words = File.readlines(@log).last(20).join
       raise Failed, "#{@product.name} #{what}. --only leaves it out. Its last words:\n#{last_words}"
     end
 

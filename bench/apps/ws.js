@@ -4,7 +4,9 @@
 const http = require("node:http");
 const { WebSocket, WebSocketServer } = require("ws");
 
-const MESSAGE = "x".repeat(64);
+// A string would be encoded anew for each socket.
+const MESSAGE = Buffer.from("x".repeat(64));
+const TEXT = { binary: false };
 const subscribers = new Set();
 const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 
@@ -12,7 +14,7 @@ const server = http.createServer((request, response) => {
   const count = Number(/\?count=(\d+)/.exec(request.url)?.[1] ?? 0);
   for (let i = 0; i < count; i++) {
     for (const socket of subscribers) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(MESSAGE);
+      if (socket.readyState === WebSocket.OPEN) socket.send(MESSAGE, TEXT);
     }
   }
   response.end("Hello, world!\n");

@@ -56,7 +56,7 @@ impl Load {
         };
         load.open_connections()?;
         if load.options.mode == Mode::Fanout {
-            let mut publisher = Publisher::open(load.options.address, load.options.burst)?;
+            let mut publisher = Publisher::open(&load.options, &message(&load.options))?;
             load.register(publisher.socket(), PUBLISHER)?;
             load.publisher = Some(publisher);
         }
@@ -92,13 +92,13 @@ impl Load {
     }
 
     fn fanout(&mut self, end: Instant) -> Result<Outcome, String> {
-        let expected = vec![FILL; self.options.payload];
+        let expected = message(&self.options);
         let mut outcome = Outcome::default();
         while Instant::now() < end {
             let sent = Instant::now();
             let mut due = self.connections.len() * self.options.burst;
             self.publisher.as_mut().ok_or("there is no publisher")?.publish()?;
-            while due > 0 || self.publisher.as_ref().is_some_and(|publisher| !publisher.answered) {
+            while due > 0 || self.publisher.as_ref().is_some_and(|publisher| publisher.unanswered > 0) {
                 self.turn(sent + LATE, |_, _, data| {
                     due = due.checked_sub(1).filter(|_| data == expected).ok_or_else(|| unexpected(data))?;
                     outcome.arrived(sent.elapsed());
@@ -114,7 +114,7 @@ impl Load {
     }
 
     fn echo(&mut self, end: Instant) -> Result<Outcome, String> {
-        let message = vec![FILL; self.options.payload];
+        let message = message(&self.options);
         let frame = client_frame(0x81, &message);
         let mut outcome = Outcome::default();
         let mut sent = vec![Instant::now(); self.connections.len()];
@@ -205,6 +205,11 @@ impl Load {
         }
         Ok(())
     }
+}
+
+/// What is sent, and what has to arrive.
+fn message(options: &Options) -> Vec<u8> {
+    vec![FILL; options.payload]
 }
 
 fn unexpected(data: &[u8]) -> String {

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 /// How it is called; printed with every error about it.
 pub const USAGE: &str = "Usage: volador-load fanout|echo|idle --address 127.0.0.1:PORT --path PATH --connections N
-                    [--transport websocket|sse] [--payload BYTES] [--burst N] [--lifetime SECONDS]
+                    [--transport websocket|sse] [--payload BYTES] [--burst N] [--publication query|body]
+                    [--lifetime SECONDS]
 
 Opens N connections and prints \"ready\". Then it does what its standard input (a pipe) says, line by line, and ends
 with it:
 
-  run SECONDS   fanout: asks for publications by POST /publish?count=BURST, each when all of the last one has arrived
+  run SECONDS   fanout: asks for publications by POST /publish?count=BURST, each when all of the last one has arrived;
+                with --publication body by BURST times POST /publish, with the message as the body
                 echo:   every connection sends a message, and the next one when its echo has come
                 Prints the outcome as one line of JSON; times in microseconds.
 
@@ -36,6 +38,15 @@ pub enum Transport {
     Sse,
 }
 
+/// How a publication is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Publication {
+    /// One request names their number; the application has the message.
+    Query,
+    /// A request for each, and the message is its body: for servers without an application.
+    Body,
+}
+
 /// The command line, checked.
 pub struct Options {
     /// What is done.
@@ -52,6 +63,8 @@ pub struct Options {
     pub payload: usize,
     /// Publications that one request of `fanout` asks for.
     pub burst: usize,
+    /// How `fanout` asks for them.
+    pub publication: Publication,
     /// After this everything ends, whatever it waits for.
     pub lifetime: Duration,
 }
@@ -67,6 +80,7 @@ impl Options {
         };
         let (mut address, mut path, mut connections) = (None, None, None);
         let (mut transport, mut payload, mut burst, mut lifetime) = (Transport::WebSocket, 64, 1, 900);
+        let mut publication = Publication::Query;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
@@ -77,6 +91,8 @@ impl Options {
                 "--transport" if value == "sse" => transport = Transport::Sse,
                 "--payload" => payload = number(&name, &value, 1..=125)?,
                 "--burst" => burst = number(&name, &value, 1..=10_000)?,
+                "--publication" if value == "query" => publication = Publication::Query,
+                "--publication" if value == "body" => publication = Publication::Body,
                 "--lifetime" => lifetime = number(&name, &value, 1..=86_400)?,
                 _ => return Err(format!("{name} {value} is not known")),
             }
@@ -92,6 +108,7 @@ impl Options {
             transport,
             payload,
             burst,
+            publication,
             lifetime: Duration::from_secs(lifetime as u64),
         })
     }
