@@ -8,6 +8,7 @@ require_relative "machine"
 require_relative "push_peers"
 require_relative "push_rate"
 require_relative "servers"
+require_relative "slow"
 
 module Bench
   # The command line of bin/bench.
@@ -19,6 +20,7 @@ module Bench
       "memory" => { requests: 2_000_000, connections: 64 },
       "fanout" => { rounds: 5, seconds: 3, connections: [1000, 10_000], transport: %i[websocket sse], burst: 1 },
       "echo" => { rounds: 7, seconds: 4, connections: 100 },
+      "slow" => { rounds: 7, seconds: 4, connections: 1000 },
       "idle" => { rounds: 3, connections: 15_000, transport: %i[websocket sse] }
     }.freeze
     ALL_SERVERS = (SERVERS + PUSH_SERVERS).uniq.freeze
@@ -93,6 +95,13 @@ module Bench
                    **@options.slice(:rounds, :seconds)).run
     end
 
+    def slow
+      @only ||= ["volador"]
+      abort "bin/bench: the scenario slow is Volador's alone" if @only != ["volador"]
+      product = prepare_push.first
+      Slow.new(product: product, **@options.merge(connections: possible(@options[:connections]))).run
+    end
+
     def idle
       products = prepare_push
       Idle.new(products: products, rounds: @options[:rounds], connections: possible(@options[:connections]),
@@ -137,6 +146,7 @@ module Bench
                  bin/bench fanout [--rounds N] [--seconds N] [--connections N] [--burst N]
                                   [--transport NAME] [--only NAME,...]
                  bin/bench echo [--rounds N] [--seconds N] [--connections N] [--only NAME,...]
+                 bin/bench slow [--rounds N] [--seconds N] [--connections N]
                  bin/bench idle [--rounds N] [--connections N] [--transport NAME] [--only NAME,...]
                  bin/bench --list
 
@@ -144,6 +154,7 @@ module Bench
           memory  resident memory of Volador in eight steps of a great number of requests
           fanout  deliveries per CPU second, of publications to 1000 and to 10000 subscribers
           echo    messages per CPU second, through the application, over 100 WebSockets
+          slow    how late messages arrive, with idle application threads and with all of them asleep
           idle    resident memory for each of 15000 connections that only wait
 
           The server runs on core #{Machine::SERVER_CORE}, the load generator on core #{Machine::LOAD_CORE}: wrk, and for push bench/load.

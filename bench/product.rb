@@ -76,12 +76,21 @@ module Bench
 
   # Volador, as it stands in this checkout.
   class Checkout < Product
+    THREADS = 5
+    private_constant :THREADS
+
     def initialize
-      super(name: "volador", gem: "volador", executable: "volador", setting: "5 threads", push_app: "push.ru",
+      super(name: "volador", gem: "volador", executable: "volador", setting: "#{THREADS} threads", push_app: "push.ru",
             arguments: lambda { |port:, app:|
-              ["-b", "tcp://127.0.0.1:#{port}", "-t", "5", "-e", "production", "--quiet", app]
+              ["-b", "tcp://127.0.0.1:#{port}", "-t", THREADS.to_s, "-e", "production", "--quiet", app]
             })
     end
+
+    # @return [Integer] application threads
+    def threads = THREADS
+
+    # @return [String] path of the application with slow requests
+    def slow_app = File.join(File.dirname(push_app), "slow.ru")
 
     def version
       File.read(File.join(ROOT, "lib/volador/version.rb"))[/VERSION = "(.+)"/, 1] if found?

@@ -1,7 +1,8 @@
 //! All connections on one thread: the loop, and the runs.
 
+use crate::clock;
 use crate::connection::{Connection, send};
-use crate::options::{Mode, Options};
+use crate::options::{FILL, Mode, Options};
 use crate::outcome::Outcome;
 use crate::publisher::Publisher;
 use crate::wire::client_frame;
@@ -18,8 +19,6 @@ const OPENING_MAX: usize = 64;
 const OPENING_DEADLINE: Duration = Duration::from_secs(120);
 /// For what is still under way when a run is over.
 const LATE: Duration = Duration::from_secs(10);
-/// The byte that messages consist of.
-const FILL: u8 = b'x';
 
 /// The connections and what is needed to serve them.
 pub struct Load {
@@ -86,6 +85,7 @@ impl Load {
         let outcome = match self.options.mode {
             Mode::Fanout => self.fanout(started + duration)?,
             Mode::Echo => self.echo(started + duration)?,
+            Mode::Timed => self.timed(duration)?,
             Mode::Idle => return Err("idle has nothing to run".into()),
         };
         Ok(outcome.json(started.elapsed().as_secs_f64()))
@@ -138,6 +138,30 @@ impl Load {
             })?;
         }
         outcome.missing = due as u64;
+        Ok(outcome)
+    }
+
+    /// Counts the messages that were sent within the time, however late they come: each connection gets its messages in
+    /// order, and is done with the first one that was sent later.
+    fn timed(&mut self, duration: Duration) -> Result<Outcome, String> {
+        let start = clock::now();
+        let end = start + duration;
+        let mut outcome = Outcome::default();
+        let mut done = vec![false; self.connections.len()];
+        let mut waiting = done.len();
+        let deadline = Instant::now() + duration + LATE;
+        while waiting > 0 && !self.over && Instant::now() < deadline {
+            self.turn(deadline, |index, _, data| {
+                let sent = clock::sent(data).ok_or_else(|| unexpected(data))?;
+                if sent >= end {
+                    waiting -= usize::from(!std::mem::replace(&mut done[index], true));
+                } else if sent >= start {
+                    outcome.arrived(clock::now().saturating_sub(sent));
+                }
+                Ok(())
+            })?;
+        }
+        outcome.missing = waiting as u64;
         Ok(outcome)
     }
 

@@ -1,6 +1,7 @@
 //! The load generator for push: opens many WebSockets or server-sent event streams on one thread and counts what
 //! arrives. `bin/bench` runs it beside the server, on a core of its own.
 
+mod clock;
 mod connection;
 mod load;
 mod options;

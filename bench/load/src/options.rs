@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// How it is called; printed with every error about it.
-pub const USAGE: &str = "Usage: volador-load fanout|echo|idle --address 127.0.0.1:PORT --path PATH --connections N
+pub const USAGE: &str = "Usage: volador-load fanout|echo|timed|idle --address 127.0.0.1:PORT --path PATH --connections N
                     [--transport websocket|sse] [--payload BYTES] [--burst N] [--publication query|body]
                     [--lifetime SECONDS]
 
@@ -14,9 +14,13 @@ with it:
   run SECONDS   fanout: asks for publications by POST /publish?count=BURST, each when all of the last one has arrived;
                 with --publication body by BURST times POST /publish, with the message as the body
                 echo:   every connection sends a message, and the next one when its echo has come
+                timed:  takes what comes, each message beginning with the nanoseconds of CLOCK_MONOTONIC when it was sent
                 Prints the outcome as one line of JSON; times in microseconds.
 
 idle only holds its connections. Everything ends after LIFETIME (900 seconds).";
+
+/// The byte that messages are filled with.
+pub const FILL: u8 = b'x';
 
 /// What is done with the connections.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Mode {
     Fanout,
     /// Every connection gets back what it sends.
     Echo,
+    /// The server publishes by itself, and every message says when.
+    Timed,
     /// Nothing.
     Idle,
 }
@@ -75,6 +81,7 @@ impl Options {
         let mode = match arguments.next().as_deref() {
             Some("fanout") => Mode::Fanout,
             Some("echo") => Mode::Echo,
+            Some("timed") => Mode::Timed,
             Some("idle") => Mode::Idle,
             other => return Err(format!("no such mode: {}", other.unwrap_or("(none)"))),
         };
