@@ -221,7 +221,7 @@ impl Shard {
         match order {
             Order::Rearrange => {
                 self.workers.each(|key, member| {
-                    if member.state() == State::Retiring {
+                    if member.state() == State::Retiring && member.in_flight() > 0 {
                         self.recall_all(key);
                     }
                 });

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, missing_debug_implementations)] // each test file uses a part
 
+pub mod cluster;
+
 use std::{
     fmt,
     io::{ErrorKind, Read, Write},
@@ -113,12 +115,16 @@ impl Server {
     }
 
     pub fn connect(&self) -> Client {
-        let address = self.gateway.addresses()[0].strip_prefix("tcp://").unwrap();
-        let socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        socket.set_write_timeout(Some(DEADLINE)).unwrap();
-        Client { socket, buf: Vec::new() }
+        connect(&self.gateway)
     }
+}
+
+pub fn connect(gateway: &Gateway) -> Client {
+    let address = gateway.addresses()[0].strip_prefix("tcp://").unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
+    Client { socket, buf: Vec::new() }
 }
 
 pub struct Client {

@@ -40,6 +40,19 @@ impl Setup {
         push
     }
 
+    /// The next push connection that is let go of, with what its handler leaves.
+    fn await_handed_over(&self) -> (StreamId, Option<bytes::Bytes>) {
+        loop {
+            let mut left = self.await_frames().into_iter().filter_map(|(id, frame)| match frame {
+                ToGateway::HandedOver(state) => Some((id, state)),
+                _ => None,
+            });
+            if let Some(left) = left.next() {
+                return left;
+            }
+        }
+    }
+
     /// Frames that arrive within the deadline.
     fn await_frames(&self) -> Vec<(StreamId, ToGateway)> {
         let deadline = Instant::now() + DEADLINE;
@@ -742,4 +755,87 @@ fn events_with_fields_are_written_published_and_broadcast() {
     } else {
         None
     }));
+}
+
+#[test]
+fn requests_that_no_seat_has_begun_are_given_back_the_latest_first() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=4).for_each(|n| request(batch, id(n), (n == 4).then_some(Transport::Sse))));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    s.deliver(|batch| batch.recall(2));
+    let returned: Vec<_> = s.kept.frames().into_iter().map(|(id, frame)| (id, format!("{frame:?}"))).collect();
+    assert_eq!(returned, [(id(4), "Returned".to_owned()), (id(3), "Returned".to_owned())]);
+    assert!(s.worker.core.streams.lock().is_empty());
+    s.deliver(|batch| {
+        request(batch, id(5), None);
+        batch.recall(u32::MAX);
+    });
+    assert_eq!(s.kept.frames().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(5), id(2)]);
+    // The one that has begun is not.
+    seat.respond(200, [], []);
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn a_cancelled_request_is_given_back_unless_a_seat_has_it() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    s.deliver(|batch| (1..=2).for_each(|n| batch.cancel(id(n))));
+    assert!(matches!(&s.kept.frames()[..], [(given_back, ToGateway::Returned)] if *given_back == id(2)));
+}
+
+#[test]
+fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_here() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| {
+        batch.message(id(1), Payload::Text, b"before");
+        batch.hand_over(id(1));
+    });
+    assert!(is_event(seat.take(), 1, "before"));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    assert!(s.worker.listen_for(&push, Match::Exact, b"news").is_some());
+    s.worker.hand_over(&push, Some(b"state"));
+    assert!(!push.is_open() && !s.worker.write(&push, Payload::Text, b"late"));
+    assert!(s.worker.listen_for(&push, Match::Exact, b"more").is_none());
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert_eq!(s.await_handed_over(), (id(1), Some("state".into())));
+    s.deliver(|batch| batch.release(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Released)));
+    assert!(s.worker.core.streams.lock().is_empty() && s.worker.core.listeners.lock().is_empty());
+    s.deliver(|batch| batch.closed(id(1), 1000));
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn a_handler_whose_connection_ends_on_the_way_is_told_the_end() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.hand_over(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    s.worker.hand_over(&push, None);
+    s.deliver(|batch| batch.closed(id(1), 1012));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1012))));
+    // One that the worker does not know any more has nothing to leave.
+    assert_eq!(s.await_handed_over(), (id(1), None));
+    s.deliver(|batch| batch.hand_over(id(9)));
+    assert_eq!(s.await_handed_over(), (id(9), None));
+}
+
+#[test]
+fn all_push_connections_end_with_a_gateway_that_is_lost() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let pushes = [s.upgraded(&mut seat, 1), s.upgraded(&mut seat, 2)];
+    assert!(matches!(seat.take(), Taken::Empty));
+    s.worker.lost();
+    assert!(pushes.iter().all(|push| !push.is_open()));
+    for _ in 0..2 {
+        assert!(matches!(seat.take(), Taken::Event(_, Event::Close(NO_CLOSE))));
+    }
 }

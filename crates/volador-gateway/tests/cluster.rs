@@ -1,0 +1,233 @@
+//! A cluster over real sockets: who gets the requests, and what becomes of them when a worker is lost.
+
+mod support;
+
+use support::{
+    cluster::{Cluster, Worker},
+    config, eventually,
+};
+use volador_gateway::Config;
+use volador_proto::link::ToWorker;
+
+/// One generation of workers with one thread each, which serves.
+fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
+    let cluster = Cluster::start(config);
+    let mut number = 0;
+    let workers = [(); N].map(|()| {
+        number += 1;
+        cluster.worker(number, 1, 1)
+    });
+    cluster.gateway.promote(1);
+    (cluster, workers)
+}
+
+#[test]
+fn a_request_waits_for_the_first_generation_and_says_since_when() {
+    let cluster = Cluster::start(config());
+    let mut client = cluster.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut worker = cluster.worker(1, 1, 1);
+    assert_eq!(cluster.state(1, 1), "waiting");
+    assert!(worker.is_quiet());
+    cluster.gateway.promote(1);
+    let (id, request) = worker.request();
+    let start = request.fields.iter().find(|(name, _)| *name == b"x-request-start").expect("the time").1;
+    let start = std::str::from_utf8(start).unwrap().strip_prefix("t=").unwrap().parse::<f64>().unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((now - start).abs() < 10.0, "{start} is not about {now}");
+    worker.answer(id, "late");
+    assert_eq!(client.reply().body, "late");
+    assert_eq!((cluster.stat("queue_waits"), cluster.stat("queued"), cluster.stat("workers")), (1, 0, 1));
+    assert!(cluster.stat("queue_wait_micros_max") > 0);
+}
+
+#[test]
+fn the_start_that_a_proxy_in_front_has_set_is_kept() {
+    let (cluster, [mut worker]) = serving(config());
+    let mut client = cluster.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\nX-Request-Start: t=1\r\n\r\n");
+    let (_, request) = worker.request();
+    let starts: Vec<_> = request.fields.iter().filter(|(name, _)| *name == b"x-request-start").collect();
+    assert_eq!(starts, [(&b"x-request-start"[..], &b"t=1"[..])]);
+}
+
+#[test]
+fn requests_go_to_the_least_busy_worker() {
+    let (cluster, [mut one, mut two]) = serving(config());
+    let mut clients: Vec<_> = (0..4).map(|_| cluster.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let ids = [&mut one, &mut two].map(|worker| [worker.request().0, worker.request().0]);
+    assert!(one.is_quiet() && two.is_quiet());
+    for (worker, ids) in [&mut one, &mut two].into_iter().zip(ids) {
+        ids.into_iter().for_each(|id| worker.answer(id, "done"));
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.reply().body, "done"));
+}
+
+#[test]
+fn a_request_behind_a_slow_one_is_recalled_for_a_worker_that_is_free() {
+    let (cluster, [mut slow, mut quick]) = serving(config());
+    let mut clients: Vec<_> = (0..4).map(|_| cluster.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    // Both have two, and one thread each. The slow one has begun its first, and will not come to the second.
+    let (begun, _) = slow.request();
+    let (behind, _) = slow.unbegun_request();
+    for _ in 0..2 {
+        let (id, _) = quick.request();
+        quick.answer(id, "quick");
+    }
+    assert!(matches!(slow.next(), (_, ToWorker::Recall(1))));
+    slow.send(|batch| batch.returned(behind));
+    let (id, _) = quick.request();
+    assert_eq!(id, behind);
+    quick.answer(id, "quick");
+    slow.answer(begun, "slow");
+    let mut bodies: Vec<_> = clients.iter_mut().map(|client| client.reply().body).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["quick", "quick", "quick", "slow"]);
+    assert_eq!(cluster.stat("redispatched"), 1);
+}
+
+#[test]
+fn a_full_queue_is_answered_503_and_counts_the_threads_of_all_workers() {
+    let (cluster, [_one, _two]) = serving(Config { queue_max: 1, ..config() });
+    let mut clients: Vec<_> = (0..3).map(|_| cluster.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    eventually("all three are in", || cluster.stat("requests") == 3);
+    let mut client = cluster.connect();
+    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status, 503);
+}
+
+#[test]
+fn a_lost_worker_costs_what_it_had_begun_and_nothing_else() {
+    let (cluster, [mut lost, mut other]) = serving(config());
+    let mut clients: Vec<_> = (0..4).map(|_| cluster.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send(format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    let (_, first) = lost.request();
+    let (_, second) = lost.unbegun_request();
+    let path = |path: &[u8]| std::str::from_utf8(path).unwrap()[1..].parse::<usize>().unwrap();
+    let (begun, unbegun) = (path(&first.path), path(&second.path));
+    drop(lost);
+    assert_eq!(clients[begun].reply().status, 502);
+    for _ in 0..3 {
+        let (id, request) = other.request();
+        other.answer(id, std::str::from_utf8(&request.path).unwrap());
+    }
+    assert_eq!(clients[unbegun].reply().body, format!("/{unbegun}"));
+    eventually("the worker is gone", || cluster.state(1, 1) == "gone" || cluster.state(2, 1) == "gone");
+    assert_eq!((cluster.stat("lost_requests"), cluster.stat("redispatched"), cluster.stat("workers")), (1, 1, 1));
+}
+
+#[test]
+fn a_streamed_answer_of_a_lost_worker_is_cut() {
+    let (cluster, [mut worker]) = serving(config());
+    let mut client = cluster.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (id, _) = worker.request();
+    worker.send(|batch| {
+        batch.response(id, 200, [], volador_proto::link::ResponseBody::Stream);
+        batch.chunk(id, b"half");
+    });
+    client.take_until("half\r\n");
+    drop(worker);
+    // No last chunk: the client can tell.
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_request_body_in_a_file_goes_to_another_worker_whole() {
+    let (cluster, [mut lost]) = serving(Config { body_memory_bytes: 16, ..config() });
+    let mut client = cluster.connect();
+    let body = "0123456789".repeat(100);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    lost.unbegun_request();
+    drop(lost);
+    let mut other = cluster.worker(2, 1, 1);
+    let (id, request) = other.request();
+    assert_eq!(support::body_of(&request), body.as_bytes());
+    other.answer(id, "ok");
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
+fn a_generation_that_is_promoted_gets_the_requests_and_the_old_one_is_idle_when_it_has_answered() {
+    let (cluster, [mut old]) = serving(config());
+    let mut clients: Vec<_> = (0..2).map(|_| cluster.connect()).collect();
+    clients[0].send("GET /old HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (id, _) = old.request();
+    let mut new = cluster.worker(1, 2, 1);
+    cluster.gateway.promote(2);
+    assert!(matches!(old.next(), (_, ToWorker::Recall(u32::MAX))));
+    clients[1].send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (new_id, request) = new.request();
+    assert_eq!(&request.path[..], b"/new");
+    new.answer(new_id, "new");
+    assert_eq!(clients[1].reply().body, "new");
+    assert_eq!(cluster.state(1, 1), "retiring");
+    old.answer(id, "old");
+    assert_eq!(clients[0].reply().body, "old");
+    eventually("the old one is idle", || cluster.state(1, 1) == "idle");
+    let pid = std::process::id();
+    cluster.gateway.dismiss(pid);
+    assert!(matches!(old.next(), (_, ToWorker::Stop)));
+}
+
+#[test]
+fn a_guest_gets_no_requests_and_is_told_figures_and_publications() {
+    use volador_proto::link::{ListenerId, Match, Payload};
+    let (cluster, [mut worker]) = serving(config());
+    let mut guest = cluster.worker(0, 0, 0);
+    assert_eq!(cluster.state(0, 0), "guest");
+    guest.send(|batch| {
+        batch.listen(ListenerId(1), Match::Exact, b"news");
+        batch.ask_stats(7);
+    });
+    let (_, ToWorker::Stats { token: 7, figures }) = guest.next() else { panic!("no figures") };
+    let figures = String::from_utf8(figures.to_vec()).unwrap();
+    assert!(figures.contains("workers 1\n") && figures.contains("subscriptions 1\n"), "{figures}");
+    // Listeners of two workers with the same number are two.
+    worker.send(|batch| {
+        batch.listen(ListenerId(1), Match::Exact, b"news");
+        batch.publish(b"news", Payload::Text, b"hello");
+    });
+    for one in [&mut guest, &mut worker] {
+        let (_, ToWorker::Published { listener: ListenerId(1), data, .. }) = one.next() else { panic!("nothing") };
+        assert_eq!(data, "hello");
+    }
+    drop(guest);
+    eventually("its subscription ends with it", || cluster.stat("subscriptions") == 1);
+}
+
+#[test]
+fn a_worker_that_beats_is_not_quiet_and_one_that_completes_is_not_stuck() {
+    let (cluster, [mut worker]) = serving(config());
+    let report = || cluster.gateway.workers().remove(0);
+    eventually("a while without a beat", || report().quiet.as_millis() > 50);
+    worker.send(volador_proto::link::Batch::beat);
+    eventually("the beat counts", || report().quiet.as_millis() < 50);
+    let mut client = cluster.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (id, _) = worker.request();
+    eventually("all threads are taken", || report().stuck.as_millis() > 20);
+    worker.answer(id, "");
+    client.reply();
+    assert!(report().stuck.is_zero());
+}
+
+#[test]
+fn who_does_not_say_who_it_is_does_not_join() {
+    let (cluster, [_worker]) = serving(config());
+    let mut stranger = cluster.stranger();
+    std::io::Write::write_all(&mut stranger, b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stranger, &mut rest).unwrap();
+    assert_eq!((rest.len(), cluster.gateway.workers().len()), (0, 1));
+}

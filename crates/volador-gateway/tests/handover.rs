@@ -1,0 +1,285 @@
+//! Push connections of a cluster: their handlers move from worker to worker, and nothing is lost or doubled.
+
+mod support;
+
+use support::{
+    Client,
+    cluster::{Cluster, Worker},
+    config, eventually,
+};
+use volador_proto::link::{Batch, Interest, Match, Payload, Resumed, StreamId, ToWorker};
+
+const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+
+/// A worker that serves, and a WebSocket with a handler in it.
+fn opened(interest: Option<Interest>) -> (Cluster, Worker, Client, StreamId) {
+    let cluster = Cluster::start(config());
+    let mut worker = cluster.worker(1, 1, 1);
+    cluster.gateway.promote(1);
+    let mut client = cluster.connect();
+    client.send(
+        "GET /ws?a=b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nCookie: c=1\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    let (id, _) = worker.request();
+    worker.send(|batch| batch.upgrade(id, interest, []));
+    assert_eq!(client.head().status, 101);
+    (cluster, worker, client, id)
+}
+
+/// A worker of the second generation, which serves.
+fn deployed(cluster: &Cluster) -> Worker {
+    let worker = cluster.worker(1, 2, 1);
+    cluster.gateway.promote(2);
+    worker
+}
+
+fn asked_to_hand_over(old: &mut Worker, id: StreamId) {
+    assert!(matches!(old.next(), (asked, ToWorker::HandOver) if asked == id));
+}
+
+/// The replayed request, with what the former handler left.
+fn replayed(new: &mut Worker, id: StreamId, state: Option<&str>) {
+    let (replayed, request) = new.request();
+    assert_eq!(replayed, id);
+    assert_eq!(request.resumed, Some(Resumed { state: state.map(|state| state.to_owned().into()) }));
+    assert_eq!((&request.path[..], &request.query[..]), (&b"/ws"[..], &b"a=b"[..]));
+    assert!(request.fields.iter().any(|field| field == (b"cookie", b"c=1")));
+}
+
+fn accept(new: &mut Worker, id: StreamId) {
+    new.send(|batch| batch.upgrade(id, Interest::MESSAGES, []));
+    assert!(matches!(new.next(), (resumed, ToWorker::Resume) if resumed == id));
+}
+
+fn is_released(old: &mut Worker, id: StreamId) {
+    assert!(matches!(old.next(), (released, ToWorker::Release) if released == id));
+}
+
+#[test]
+fn a_handler_moves_with_its_state_and_messages_wait_in_order() {
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+    client.send_frame(1, b"0");
+    assert_eq!(old.message(), "0");
+    let mut new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    client.send_frame(1, b"1");
+    // What came before is handled first, and may be answered.
+    old.begin(id, 2);
+    old.send(|batch| {
+        batch.write(id, Payload::Text, b"echo 0");
+        batch.handled(id, 1);
+        batch.handed_over(id, Some(b"state"));
+    });
+    assert_eq!(client.frame(), (TEXT, b"echo 0".to_vec()));
+    replayed(&mut new, id, Some("state"));
+    client.send_frame(1, b"2");
+    new.send(|batch| batch.write(id, Payload::Text, b"hello again"));
+    assert_eq!(client.frame(), (TEXT, b"hello again".to_vec()));
+    accept(&mut new, id);
+    is_released(&mut old, id);
+    client.send_frame(1, b"3");
+    for n in ["1", "2", "3"] {
+        assert_eq!(new.message(), n);
+    }
+    // The old one has nothing to say any more.
+    old.send(|batch| batch.write(id, Payload::Text, b"ghost"));
+    new.send(|batch| batch.write(id, Payload::Text, b"real"));
+    assert_eq!(client.frame(), (TEXT, b"real".to_vec()));
+    eventually("the old worker is idle", || cluster.state(1, 1) == "idle");
+    assert_eq!((cluster.stat("resumed"), cluster.stat("handlers"), cluster.stat("websocket_connections")), (1, 1, 1));
+    drop(client);
+    assert!(matches!(new.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    assert!(old.is_quiet());
+    eventually("nobody has a handler", || cluster.stat("handlers") == 0);
+}
+
+#[test]
+fn a_connection_without_handler_stays_and_keeps_its_subscriptions() {
+    let (cluster, mut old, mut client, id) = opened(None);
+    old.send(|batch| batch.subscribe(id, Match::Exact, b"news"));
+    let mut new = deployed(&cluster);
+    eventually("the old worker is idle", || cluster.state(1, 1) == "idle");
+    drop(old);
+    eventually("the old worker is gone", || cluster.state(1, 1) == "gone");
+    new.send(|batch| {
+        batch.publish(b"news", Payload::Text, b"hello");
+        batch.broadcast(b"/ws", Payload::Text, b"all");
+    });
+    assert_eq!(client.frame(), (TEXT, b"hello".to_vec()));
+    assert_eq!(client.frame(), (TEXT, b"all".to_vec()));
+    assert!(new.is_quiet());
+}
+
+#[test]
+fn new_code_that_refuses_closes_with_1012_and_the_old_handler_learns_it() {
+    let refusals: [fn(&mut Batch, StreamId); 3] = [
+        |batch, id| batch.complete_response(id, 403, [], [&b"no"[..]]),
+        |batch, id| batch.abort(id),
+        |batch, id| {
+            batch.response(id, 500, [], volador_proto::link::ResponseBody::Stream);
+            batch.end(id);
+        },
+    ];
+    for refusal in refusals {
+        let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+        let mut new = deployed(&cluster);
+        asked_to_hand_over(&mut old, id);
+        old.send(|batch| batch.handed_over(id, None));
+        replayed(&mut new, id, None);
+        new.send(|batch| refusal(batch, id));
+        assert_eq!(client.frame(), (CLOSE, 1012u16.to_be_bytes().to_vec()));
+        client.send_frame(8, &1012u16.to_be_bytes());
+        assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1012 }) if closed == id));
+        eventually("nothing is left", || cluster.state(1, 1) == "idle" && cluster.stat("websocket_connections") == 0);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_on_the_way_is_told_to_the_old_handler_alone() {
+    // Before the handler is asked, after, and while the request is replayed.
+    for stage in 0..3 {
+        let (cluster, mut old, client, id) = opened(Some(Interest::MESSAGES));
+        let mut new = deployed(&cluster);
+        asked_to_hand_over(&mut old, id);
+        if stage > 0 {
+            old.send(|batch| batch.handed_over(id, None));
+            replayed(&mut new, id, None);
+        }
+        drop(client);
+        assert!(matches!(old.next(), (closed, ToWorker::Closed { .. }) if closed == id), "stage {stage}");
+        if stage == 0 {
+            old.send(|batch| batch.handed_over(id, None));
+            assert!(new.is_quiet());
+        } else {
+            assert!(matches!(new.next(), (cancelled, ToWorker::Cancel) if cancelled == id));
+            // Its answer comes too late: the handler that it has made is told so, and has never been opened.
+            new.send(|batch| batch.upgrade(id, Interest::MESSAGES, []));
+            assert!(matches!(new.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+        }
+        eventually("nothing is left", || cluster.state(1, 1) == "idle" && cluster.stat("handlers") == 0);
+    }
+}
+
+#[test]
+fn a_lost_worker_gives_its_handlers_to_another_and_what_it_had_begun_is_not_run_again() {
+    let (cluster, mut lost, mut client, id) = opened(Some(Interest::MESSAGES));
+    let mut other = cluster.worker(2, 1, 1);
+    for n in [b"0", b"1", b"2", b"3"] {
+        client.send_frame(1, n);
+    }
+    for n in ["0", "1", "2", "3"] {
+        assert_eq!(lost.message(), n);
+    }
+    lost.begin(id, 3);
+    lost.send(|batch| batch.handled(id, 1));
+    eventually("all four have arrived", || cluster.stat("messages") == 4);
+    drop(lost);
+    replayed(&mut other, id, None);
+    client.send_frame(1, b"4");
+    accept(&mut other, id);
+    for n in ["2", "3", "4"] {
+        assert_eq!(other.message(), n);
+    }
+    assert_eq!((cluster.stat("lost_messages"), cluster.stat("resumed")), (1, 1));
+    drop(client);
+    assert!(matches!(other.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+}
+
+#[test]
+fn a_worker_that_is_lost_during_a_deploy_leaves_its_handlers_to_the_new_one() {
+    // Asked, and after it has let go.
+    for has_let_go in [false, true] {
+        let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+        let mut new = deployed(&cluster);
+        asked_to_hand_over(&mut old, id);
+        if has_let_go {
+            old.send(|batch| batch.handed_over(id, Some(b"kept")));
+            replayed(&mut new, id, Some("kept"));
+            drop(old);
+            eventually("it is gone", || cluster.state(1, 1) == "gone");
+        } else {
+            drop(old);
+            replayed(&mut new, id, None);
+        }
+        accept(&mut new, id);
+        client.send_frame(1, b"hi");
+        assert_eq!(new.message(), "hi");
+    }
+}
+
+#[test]
+fn a_new_worker_that_is_lost_over_the_replay_is_followed_by_the_next_with_the_same_state() {
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+    let mut lost = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    old.send(|batch| batch.handed_over(id, Some(b"state")));
+    replayed(&mut lost, id, Some("state"));
+    client.send_frame(1, b"held");
+    drop(lost);
+    let mut next = cluster.worker(2, 2, 1);
+    replayed(&mut next, id, Some("state"));
+    accept(&mut next, id);
+    is_released(&mut old, id);
+    assert_eq!(next.message(), "held");
+}
+
+#[test]
+fn a_request_that_ends_three_workers_is_given_up() {
+    let (cluster, lost, mut client, id) = opened(Some(Interest::MESSAGES));
+    drop(lost);
+    for number in 2..5 {
+        let mut next = cluster.worker(number, 1, 1);
+        replayed(&mut next, id, None);
+    }
+    assert_eq!(client.frame(), (CLOSE, 1012u16.to_be_bytes().to_vec()));
+}
+
+#[test]
+fn a_handler_that_only_wants_the_end_moves_too_and_an_app_may_have_none_any_more() {
+    let (cluster, mut old, client, id) = opened(Some(Interest::NONE));
+    let mut new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    old.send(|batch| batch.handed_over(id, None));
+    replayed(&mut new, id, None);
+    new.send(|batch| batch.upgrade(id, None, []));
+    assert!(matches!(new.next(), (resumed, ToWorker::Resume) if resumed == id));
+    is_released(&mut old, id);
+    eventually("nobody has a handler", || cluster.stat("handlers") == 0 && cluster.state(1, 1) == "idle");
+    drop(client);
+}
+
+#[test]
+fn messages_past_the_bound_wait_in_the_socket_while_a_handler_moves() {
+    // Of a KiB each, so that one read of the gateway brings only some.
+    const COUNT: u32 = 500;
+    let text = |n: u32| format!("{n:01024}");
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+    let mut new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    for n in 0..COUNT {
+        client.send_frame(1, text(n).as_bytes());
+    }
+    eventually("some have arrived", || cluster.stat("messages") > 0);
+    assert!(old.is_quiet());
+    assert!(cluster.stat("messages") < 200, "{} messages are held", cluster.stat("messages"));
+    old.send(|batch| batch.handed_over(id, None));
+    replayed(&mut new, id, None);
+    accept(&mut new, id);
+    for n in 0..COUNT {
+        assert_eq!(new.message(), text(n));
+        new.send(|batch| batch.handled(id, 1));
+    }
+}
+
+#[test]
+fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::ALL));
+    let _new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    cluster.gateway.drain();
+    assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+    client.send_frame(8, &1001u16.to_be_bytes());
+    assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1001 }) if closed == id));
+}

@@ -1,0 +1,158 @@
+//! A gateway of a cluster, and workers that the test plays itself over real links.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::fd::OwnedFd,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use volador_gateway::{Config, Gateway};
+use volador_link::{Incoming, Outgoing, Received};
+use volador_proto::link::{Batch, Hello, Request, StreamId, ToWorker};
+
+use super::{Client, DEADLINE, connect, eventually};
+
+pub struct Cluster {
+    pub gateway: Gateway,
+    folder: PathBuf,
+}
+
+impl Cluster {
+    pub fn start(config: Config) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("volador-cluster-{}-{n}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut gateway = Gateway::bind_cluster(config).unwrap();
+        gateway.start_cluster(&folder.join("link.sock")).unwrap();
+        Self { gateway, folder }
+    }
+
+    pub fn connect(&self) -> Client {
+        connect(&self.gateway)
+    }
+
+    /// A worker that has joined. All workers of a test are of one process, so the roster tells them by their numbers.
+    pub fn worker(&self, number: u32, generation: u32, threads: u16) -> Worker {
+        let socket = UnixStream::connect(self.folder.join("link.sock")).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut worker = Worker { socket, incoming: Incoming::new(), frames: Vec::new(), journal: None, threads };
+        worker.send(|batch| batch.hello(&Hello { shard: 0, number, generation, threads }));
+        let (_, welcome) = worker.next();
+        let ToWorker::Welcome { shards: 1, journal } = welcome else { panic!("{welcome:?}") };
+        worker.journal = Some(journal);
+        eventually("the worker has joined", || {
+            self.gateway.workers().iter().any(|report| report.number == number && report.generation == generation)
+        });
+        worker
+    }
+
+    /// A connection to the workers' socket.
+    pub fn stranger(&self) -> UnixStream {
+        UnixStream::connect(self.folder.join("link.sock")).unwrap()
+    }
+
+    pub fn state(&self, number: u32, generation: u32) -> &'static str {
+        let workers = self.gateway.workers();
+        let report = workers.iter().find(|one| one.number == number && one.generation == generation);
+        report.map_or("gone", |report| report.state)
+    }
+
+    pub fn stat(&self, name: &str) -> u64 {
+        self.gateway.cluster_stats().into_iter().collect::<HashMap<_, _>>()[name]
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.gateway.stop();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Dropping it is its crash.
+pub struct Worker {
+    socket: UnixStream,
+    incoming: Incoming,
+    /// Received and not looked at, the last one first.
+    frames: Vec<(StreamId, ToWorker)>,
+    journal: Option<OwnedFd>,
+    pub threads: u16,
+}
+
+impl Worker {
+    pub fn send(&mut self, write: impl FnOnce(&mut Batch)) {
+        let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
+        write(&mut batch);
+        outgoing.push(batch);
+        while !outgoing.send(&self.socket).unwrap() {}
+    }
+
+    /// Notes that so many jobs of the stream have begun.
+    pub fn begin(&mut self, id: StreamId, jobs: u32) {
+        let note = u64::from(id.generation()) << 32 | u64::from(jobs);
+        rustix::io::pwrite(self.journal.as_ref().unwrap(), &note.to_le_bytes(), u64::from(id.slot()) * 8).unwrap();
+    }
+
+    pub fn next(&mut self) -> (StreamId, ToWorker) {
+        loop {
+            if let Some(frame) = self.frames.pop() {
+                return frame;
+            }
+            assert_eq!(self.incoming.receive(&self.socket, true).expect("a frame in time"), Received::Some);
+            self.take();
+        }
+    }
+
+    fn take(&mut self) {
+        let frames = &mut self.frames;
+        self.incoming
+            .take(|batch| {
+                while let Some(frame) = ToWorker::next(batch) {
+                    frames.insert(0, frame?);
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    /// Whether nothing comes for a moment.
+    pub fn is_quiet(&mut self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(60))).unwrap();
+        if self.frames.is_empty() && self.incoming.receive(&self.socket, true).is_ok() {
+            self.take();
+        }
+        self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.frames.is_empty()
+    }
+
+    /// The next frame, which is a request, begun.
+    pub fn request(&mut self) -> (StreamId, Request) {
+        let (id, request) = self.unbegun_request();
+        self.begin(id, 1);
+        (id, request)
+    }
+
+    pub fn unbegun_request(&mut self) -> (StreamId, Request) {
+        match self.next() {
+            (id, ToWorker::Request(request)) => (id, *request),
+            other => panic!("not a request: {other:?}"),
+        }
+    }
+
+    pub fn answer(&mut self, id: StreamId, body: &str) {
+        self.send(|batch| batch.complete_response(id, 200, [], [body.as_bytes()]));
+    }
+
+    /// The next frame, which is a message.
+    pub fn message(&mut self) -> String {
+        match self.next() {
+            (_, ToWorker::Message(_, data)) => String::from_utf8(data.to_vec()).unwrap(),
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+}
