@@ -3,7 +3,6 @@
 require "json"
 require "timeout"
 require_relative "load"
-require_relative "process_tree"
 require_relative "product"
 
 module Bench
@@ -16,7 +15,7 @@ module Bench
     # - `missing`: Integer, those that had not arrived ten seconds after they were due
     # - `seconds`: Float
     # - `p50`, `p99`: Float, milliseconds from the request to publish, or from the message, to the arrival
-    # - `busy`: Float, the share of its core that the load generator itself used
+    # - `busy`: Float, the share of the time that the load generator did not wait
     Outcome = Struct.new(:messages, :missing, :seconds, :p50, :p99, :busy, keyword_init: true)
 
     MANIFEST = File.expand_path("load/Cargo.toml", __dir__)
@@ -63,7 +62,6 @@ module Bench
     # @param command [Array<String>]
     def initialize(*command)
       @io = IO.popen(command, "r+")
-      @processes = ProcessTree.new(@io.pid)
     end
 
     # Returns once all connections are open.
@@ -76,11 +74,9 @@ module Bench
     # @return [Outcome]
     # @raise [Load::Failed]
     def run(seconds)
-      busy_before = @processes.cpu_seconds
       @io.puts("run #{seconds}")
       fields = JSON.parse(line(seconds + RUN_DEADLINE), symbolize_names: true)
-      busy = (@processes.cpu_seconds - busy_before) / fields.fetch(:seconds)
-      Outcome.new(**fields, p50: fields.fetch(:p50) / 1e3, p99: fields.fetch(:p99) / 1e3, busy: busy)
+      Outcome.new(**fields, p50: fields.fetch(:p50) / 1e3, p99: fields.fetch(:p99) / 1e3)
     rescue Errno::EPIPE
       failed!
     end
