@@ -25,7 +25,6 @@ module Bench
     # @param app [String] path of the rackup file
     # @param progress [IO] told of each turn
     def initialize(products:, app:, rounds:, seconds:, connections:, progress: $stderr)
-      @products = products
       @app = app
       @contest = Contest.new(products: products, rounds: rounds)
       @seconds = seconds
@@ -36,7 +35,8 @@ module Bench
     # @return [String] the table, Markdown, and remarks on what limits its worth
     def run
       @contest.run { |product, round| take_turn(product, round) }
-      [Table.new(HEADINGS, @products.map { |product| row(product) }), "", *remarks, @contest.stolen].join("\n")
+      rows = @contest.finishers.map { |product| row(product) }
+      [Table.new(HEADINGS, rows), "", *remarks, @contest.remarks].join("\n")
     end
 
     private

@@ -1,32 +1,40 @@
 # frozen_string_literal: true
 
 require_relative "figures"
+require_relative "load"
 require_relative "machine"
+require_relative "server"
 
 module Bench
   # Servers that take turns, in rounds.
   #
   # On a shared machine the same server differs by tens of percents from one minute to the next. So the servers take
   # turns in short rounds, and the ratio is taken within a round, where they met the same weather. The order rotates, so
-  # that none is always the one after the busiest.
+  # that none is always the one after the busiest. A peer that fails once is out, so that the others go on.
   class Contest
     # @param products [Array<Product>] all of them installed
     # @param rounds [Integer]
-    def initialize(products:, rounds:)
+    # @param progress [IO] told of each peer that fails
+    def initialize(products:, rounds:, progress: $stderr)
       @products = products
       @rounds = rounds
+      @progress = progress
       @turns = products.to_h { |product| [product.name, []] }
+      @failed = []
     end
 
     # Takes all turns.
     # @yieldparam product [Product]
     # @yieldparam round [String] for the progress, as in "round 2/7"
     # @yieldreturn [Object] what was found
+    # @raise [Server::Failed, Load::Failed] when Volador fails
     def run
       stolen_before, ticks_before = Machine.stolen
       @rounds.times do |round|
         @products.rotate(round).each do |product|
-          @turns.fetch(product.name) << yield(product, "round #{round + 1}/#{@rounds}")
+          @turns[product.name]&.push(yield(product, "round #{round + 1}/#{@rounds}"))
+        rescue Server::Failed, Load::Failed => e
+          drop(product, e)
         end
       end
       stolen, ticks = Machine.stolen
@@ -35,6 +43,9 @@ module Bench
 
     # @return [Hash{String => Array}] what was found, by the server's name
     attr_reader :turns
+
+    # @return [Array<Product>] those that have not failed
+    def finishers = @products.select { |product| @turns.key?(product.name) }
 
     # @param name [String] of a server
     # @yieldparam turn [Object]
@@ -53,6 +64,21 @@ module Bench
     end
 
     # @return [String] Markdown; after {#run}
-    def stolen = format("- CPU time taken by the machine's host meanwhile: %.1f %%", @stolen)
+    def remarks
+      [*losses, format("- CPU time taken by the machine's host meanwhile: %.1f %%", @stolen)].join("\n")
+    end
+
+    # @return [Array<String>] Markdown: who has failed
+    def losses = @failed.map { |name| "- #{name} failed, and is left out" }
+
+    private
+
+    def drop(product, error)
+      raise error if product.name == "volador" || @turns.size == 1
+
+      @progress.puts "#{product.name} is left out from here on: #{error.message}"
+      @turns.delete(product.name)
+      @failed << product.name
+    end
   end
 end

@@ -28,6 +28,7 @@ module Bench
       @rounds = rounds
       @connections = connections
       @transports = transports
+      @losses = []
       @progress = progress
     end
 
@@ -38,7 +39,7 @@ module Bench
         products = products.select(&:echoes?) if path == "/echo"
         rows(products, transport, kind, path)
       end
-      Table.new(HEADINGS, rows).to_s
+      [Table.new(HEADINGS, rows), *@losses].join("\n")
     end
 
     private
@@ -52,7 +53,8 @@ module Bench
         @progress.puts format("%s  %-8s %s %s: %.2f KiB", round, product.name, transport, kind, turn.each)
         turn
       end
-      products.map { |product| row(contest, product, "#{product.name}, #{transport} #{kind}") }
+      @losses.concat(contest.losses.map { |loss| "#{loss}: #{transport} #{kind}" })
+      contest.finishers.map { |product| row(contest, product, "#{product.name}, #{transport} #{kind}") }
     end
 
     def measure(server, path, transport)

@@ -35,8 +35,8 @@ module Bench
                    progress: $stderr)
       @mode = mode
       @noun = mode == "fanout" ? "deliveries" : "messages"
-      @products = products.select { |product| product.transports.include?(transport) }
-      @contest = Contest.new(products: @products, rounds: rounds)
+      @contest = Contest.new(products: products.select { |product| product.transports.include?(transport) },
+                             rounds: rounds)
       @seconds = seconds
       @load = { core: Machine::LOAD_CORE, path: "/#{mode}", connections: connections, transport: transport,
                 burst: burst }
@@ -47,13 +47,16 @@ module Bench
     def run
       @contest.run { |product, round| take_turn(product, round) }
       headings = HEADINGS.map { |heading| heading.sub("%s", @noun) }
-      [Table.new(headings, @products.map { |product| row(product) }), "", *remarks, @contest.stolen].join("\n")
+      [Table.new(headings, @contest.finishers.map { |product| row(product) }), "", *remarks,
+       @contest.remarks].join("\n")
     end
 
     private
 
     def take_turn(product, round)
-      turn = Server.run(product, app: product.push_app, core: Machine::SERVER_CORE) { |server| measure(product, server) }
+      turn = Server.run(product, app: product.push_app, core: Machine::SERVER_CORE) do |server|
+        measure(product, server)
+      end
       @progress.puts format("%s  %-8s %9.0f %s/CPU s", round, product.name, turn.rate, @noun)
       turn
     end

@@ -53,7 +53,8 @@ module Bench
         PushLoad.open("timed", server: server, core: Machine::LOAD_CORE, path: "/timed",
                                connections: @connections) do |load|
           load.run(WARM_UP)
-          KINDS.keys.rotate(round).to_h { |kind| [kind, take_turn(kind, server, load, "round #{round + 1}/#{@rounds}")] }
+          label = "round #{round + 1}/#{@rounds}"
+          KINDS.keys.rotate(round).to_h { |kind| [kind, take_turn(kind, server, load, label)] }
         end
       end
     end
@@ -87,7 +88,8 @@ module Bench
     end
 
     def ratio(rounds, part)
-      median, extremes = range(rounds.map { |turns| KINDS.keys.reverse.map { |kind| turns[kind].outcome[part] }.inject(:/) })
+      ratios = rounds.map { |turns| turns.fetch(:asleep).outcome[part] / turns.fetch(:idle).outcome[part] }
+      median, extremes = range(ratios)
       "- #{part} asleep / idle, median of the ratios within a round: #{median} (#{extremes})"
     end
 
@@ -98,7 +100,7 @@ module Bench
       slept = rounds.map { |round| round.fetch(:asleep).slept }
       [format("- The threads slept %.0f-%.0f %% of the time", *slept.minmax.map { |share| share * 100 }),
        ("- They were not asleep all the time, so the figures mean little" if slept.min < ASLEEP),
-       ("- In #{late} turns not all messages were sent or arrived, so the figures mean little" if late.positive?)].compact
+       ("- #{late} turns without all of their messages, so the figures mean little" if late.positive?)].compact
     end
   end
 end

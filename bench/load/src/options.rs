@@ -14,7 +14,7 @@ with it:
   run SECONDS   fanout: asks for publications by POST /publish?count=BURST, each when all of the last one has arrived;
                 with --publication body by BURST times POST /publish, with the message as the body
                 echo:   every connection sends a message, and the next one when its echo has come
-                timed:  takes what comes, each message beginning with the nanoseconds of CLOCK_MONOTONIC when it was sent
+                timed:  takes what comes; each message begins with the CLOCK_MONOTONIC nanoseconds when it was sent
                 Prints the outcome as one line of JSON; times in microseconds.
 
 idle only holds its connections. Everything ends after LIFETIME (900 seconds).";
