@@ -5,11 +5,13 @@ require "open3"
 require_relative "product"
 
 module Bench
-  # A server of Debian's that publishes what it is sent by HTTP. It is found when dpkg knows its package as installed.
+  # A server of Debian's, in which no application sees what is pushed. It is found when dpkg knows its package as
+  # installed.
   class DebianProduct < Product
     # @param package [String]
-    def initialize(name:, package:, setting:, push_app:)
-      super(name: name, gem: nil, executable: nil, arguments: nil, setting: setting, push_app: push_app)
+    def initialize(name:, package:, setting:, push_app:, transports: %i[websocket sse])
+      super(name: name, gem: nil, executable: nil, arguments: nil, setting: setting, push_app: push_app,
+            transports: transports)
       @package = package
     end
 
@@ -28,7 +30,7 @@ module Bench
 
     def advice = "its Debian package `#{@package}` is not installed (bin/setup peers installs it)"
 
-    # There is no application in it.
+    # No application sees the messages.
     def echoes? = false
   end
 
@@ -46,5 +48,16 @@ module Bench
       # Debian has nginx where only root's PATH leads.
       ["/usr/sbin/nginx", "-e", "stderr", "-p", folder, "-c", configuration]
     end
+  end
+
+  # Pushpin, which stands before an application: that one starts it. WebSocket only: of a thousand event streams that
+  # get a message at once Debian's Pushpin cancels some ("received message out of sequence").
+  class Pushpin < DebianProduct
+    def initialize
+      super(name: "pushpin", package: "pushpin", setting: "its default threads", push_app: "pushpin.rb",
+            transports: %i[websocket])
+    end
+
+    def command(port:, app:, folder:) = [RbConfig.ruby, app, port.to_s, folder]
   end
 end

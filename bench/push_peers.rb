@@ -17,6 +17,7 @@ module Bench
       package: "the package `ws` (NODE_PATH names a folder of packages)",
       probe: ["-e", "require('ws'); console.log(require('ws/package.json').version)"]
     ),
-    Nchan.new
+    Nchan.new,
+    Pushpin.new
   ].freeze
 end
