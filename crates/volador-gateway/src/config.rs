@@ -1,6 +1,6 @@
 //! [`Config`]: what the gateway does and how much it takes.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use crate::GatewayError;
 
@@ -69,8 +69,10 @@ pub enum SlowClient {
 /// Limits and timeouts of the gateway. What is not said to be otherwise holds for each connection.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; at least one.
+    /// Where to listen.
     pub bind: Vec<BindAddress>,
+    /// Sockets that this process was started with and that listen already, TCP or Unix.
+    pub inherited: Vec<Arc<OwnedFd>>,
     /// Gateway threads, 1 or more.
     pub shards: u8,
     /// Requests that the worker runs at once: its application threads.

@@ -181,7 +181,9 @@ impl Gateway {
             Filter::glob(pattern.as_bytes())
                 .map_err(|source| GatewayError::BadPattern { pattern: pattern.clone(), source })?;
         }
-        let listeners = config.bind.iter().map(Listener::bind).collect::<Result<Vec<_>, _>>()?;
+        let inherited = config.inherited.iter().map(|socket| Listener::inherit(socket));
+        let bound = config.bind.iter().map(Listener::bind);
+        let listeners = inherited.chain(bound).collect::<Result<Vec<_>, _>>()?;
         let shards = usize::from(config.shards.max(1));
         Ok(Self {
             addresses: listeners.iter().map(Listener::address).collect(),

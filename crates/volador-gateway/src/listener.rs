@@ -2,9 +2,14 @@
 
 use std::{
     fs, io, net,
-    os::unix::{fs::FileTypeExt, net as unix},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::FileTypeExt, net as unix},
+    },
     path::{Path, PathBuf},
 };
+
+use rustix::net::AddressFamily;
 
 use crate::{BindAddress, GatewayError, socket::Socket};
 
@@ -15,7 +20,8 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(net::TcpListener),
-    Unix(unix::UnixListener, SocketFile),
+    /// The socket file is ours, unless the socket was inherited.
+    Unix(unix::UnixListener, Option<SocketFile>),
 }
 
 /// A socket file that goes when its listener goes.
@@ -34,9 +40,25 @@ impl Listener {
     pub(crate) fn bind(address: &BindAddress) -> Result<Self, GatewayError> {
         let listener = match address {
             BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(Self::Tcp),
-            BindAddress::Unix(path) => bind_unix(path).map(|(l, file)| Self::Unix(l, file)),
+            BindAddress::Unix(path) => bind_unix(path).map(|(l, file)| Self::Unix(l, Some(file))),
         };
         listener.map_err(|source| GatewayError::Bind { address: address.to_string(), source })
+    }
+
+    /// A socket that listens already.
+    pub(crate) fn inherit(socket: &OwnedFd) -> Result<Self, GatewayError> {
+        let inherit = || {
+            let family = rustix::net::sockopt::socket_domain(socket)?;
+            let socket = socket.try_clone()?;
+            rustix::io::ioctl_fionbio(&socket, true)?;
+            Ok(match family {
+                AddressFamily::UNIX => Self::Unix(socket.into(), None),
+                AddressFamily::INET | AddressFamily::INET6 => Self::Tcp(socket.into()),
+                _ => return Err(io::Error::other("it is neither a TCP nor a Unix socket")),
+            })
+        };
+        inherit()
+            .map_err(|source: io::Error| GatewayError::Bind { address: "a socket that was handed over".into(), source })
     }
 
     /// The address with the port that was taken.
@@ -46,7 +68,11 @@ impl Listener {
                 Ok(address) => BindAddress::from(address).to_string(),
                 Err(error) => format!("tcp://({error})"),
             },
-            Self::Unix(_, file) => BindAddress::Unix(file.0.clone()).to_string(),
+            Self::Unix(_, Some(file)) => BindAddress::Unix(file.0.clone()).to_string(),
+            Self::Unix(listener, None) => {
+                let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+                BindAddress::Unix(path.unwrap_or_default()).to_string()
+            }
         }
     }
 

@@ -357,3 +357,18 @@ fn an_idle_connection_does_not_delay_a_drain() {
     assert!(server.gateway.wait_drained(std::time::Instant::now() + Duration::from_secs(4))); // it may be idle for 5 s
     assert_eq!(client.rest(), "");
 }
+
+#[test]
+fn a_socket_that_listens_already_is_served_and_named() {
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let path = std::env::temp_dir().join(format!("volador-inherited-{}", std::process::id()));
+    let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let address = format!("tcp://{}", tcp.local_addr().unwrap());
+    let inherited = vec![std::sync::Arc::new(tcp.into()), std::sync::Arc::new(unix.into())];
+    let server = Server::answering(Config { bind: Vec::new(), inherited, ..config() }, |_| "hello".to_owned());
+    assert_eq!(server.gateway.addresses(), [address, format!("unix://{}", path.display())]);
+    assert_eq!(server.connect().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().body, "hello");
+    drop(server);
+    // The file is whoever's who made it.
+    std::fs::remove_file(&path).unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    os::fd::RawFd,
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -235,10 +235,14 @@ impl fmt::Debug for Answer {
 
 fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
     let bind = options.get::<Vec<String>>("bind")?;
-    let bind = bind.iter().map(|address| address.parse()).collect::<Result<Vec<BindAddress>, _>>();
+    let (inherited, bind): (Vec<_>, Vec<_>) = bind.iter().partition(|address| address.starts_with("fd://"));
+    let bind = bind.into_iter().map(|address| address.parse()).collect::<Result<Vec<BindAddress>, _>>();
+    let inherited = inherited.into_iter().map(|address| inherit(address)).collect::<std::io::Result<Vec<_>>>();
     let allowed_origins = options.get::<Value>("allowed_origins")?;
     Ok(Config {
         bind: bind.map_err(|error| error::gateway(ruby, &error))?,
+        inherited: inherited
+            .map_err(|error| error::io(ruby, &error, "can't take a socket that was handed over".to_owned()))?,
         shards: options.get("shards")?,
         threads: options.get("threads")?,
         queue_max: options.get("queue_max")?,
@@ -262,6 +266,15 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         heartbeat_interval: options.duration("heartbeat_interval")?,
         allowed_origins: Option::<Vec<String>>::try_convert(allowed_origins)?,
     })
+}
+
+/// `fd://3`: a socket that this process was started with. The original stays open and is nobody's.
+fn inherit(address: &str) -> std::io::Result<Arc<OwnedFd>> {
+    let number: RawFd = address["fd://".len()..].parse().map_err(std::io::Error::other)?;
+    // SAFETY: the descriptor is only borrowed to be duplicated. One that is not open is an error of that call; a wrong one
+    // is what the address named, and is not closed here.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
+    Ok(Arc::new(fd))
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

@@ -25,6 +25,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 pub fn config() -> Config {
     Config {
         bind: vec!["tcp://127.0.0.1:0".parse().unwrap()],
+        inherited: Vec::new(),
         shards: 1,
         threads: 5,
         queue_max: 64,
