@@ -66,7 +66,7 @@ class Crowd
     answer = client.socket.readpartial(64)
     raise "the handshake was answered with #{answer}" unless answer.match?(%r{\AHTTP/1.1 (101|200) })
 
-    client.socket.write(HELLO) if client.request == WEB_SOCKET && @random.rand(100).zero?
+    client.socket.write(HELLO) if client.request == WEB_SOCKET && @random.rand(300).zero?
     client.stage = :open
   end
 
