@@ -84,6 +84,15 @@ impl Streams {
         entry.stream.as_mut().map(|stream| (id, stream))
     }
 
+    /// The push connection in a slot and its id, to look at.
+    pub(crate) fn look_at_push(&self, slot: u32) -> Option<(StreamId, &PushConnection)> {
+        let entry = self.slots.get(slot as usize)?;
+        match &entry.stream {
+            Some(Stream::Push(connection)) => Some((StreamId::new(self.shard, entry.generation, slot), connection)),
+            _ => None,
+        }
+    }
+
     /// The push connection in a slot and its id.
     pub(crate) fn push_in_slot(&mut self, slot: u32) -> Option<(StreamId, &mut PushConnection)> {
         match self.in_slot(slot)? {

@@ -260,6 +260,27 @@ impl PushConnection {
         }
     }
 
+    /// Whether a message goes straight to the socket, with nothing to do before.
+    pub(super) fn is_clear(&self) -> bool {
+        self.is_open() && self.queue.is_none()
+    }
+
+    /// The socket has taken so many bytes of a message, or has failed.
+    pub(super) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
+        let bytes = message.bytes(self.transport, self.deflate);
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
+            Err(_) => return Now::Ended(self.lost()),
+        };
+        if sent < bytes.len() {
+            let mut queue = Box::<SendQueue>::default();
+            queue.push(bytes.slice(sent..), message.tag(), sent > 0);
+            self.queue = Some(queue);
+        }
+        Now::Alive
+    }
+
     /// Writes a message, unless the connection is on its way to its end.
     pub(super) fn send_message(&mut self, message: &Message<'_>, config: &Config, counters: &Counters) -> Now {
         if !self.is_open() {

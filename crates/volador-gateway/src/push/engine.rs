@@ -21,6 +21,8 @@ use volador_proto::{
     ws::deflate::{Agreement, Inflater},
 };
 
+use volador_ring::Ring;
+
 use super::{
     connection::{Now, PushConnection, Reading},
     handover::Moves,
@@ -97,6 +99,8 @@ pub(crate) struct Engine {
     pub(super) moves: RefCell<Moves>,
     pub(super) timeouts: RefCell<Timeouts>,
     pub(super) timeouts_wake: Notify,
+    /// For messages to many; None where the system has none, or allows none.
+    pub(super) ring: RefCell<Option<Ring>>,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -122,6 +126,7 @@ impl Engine {
             closing: RefCell::default(),
             closing_wake: Notify::new(),
             moves: RefCell::default(),
+            ring: RefCell::new(Ring::new().ok()),
             timeouts: RefCell::default(),
             timeouts_wake: Notify::new(),
             targets: RefCell::default(),

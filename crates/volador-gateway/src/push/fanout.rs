@@ -1,13 +1,25 @@
 //! One message for many: [`Engine::broadcast`] by request path, [`Engine::publish`] by channel.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    os::fd::AsFd,
+};
 
 use bytes::Bytes;
 use volador_hub::path::PathPattern;
 use volador_proto::link::{Kind, ToGateway};
+use volador_ring::{Ring, Send};
 
 use super::{engine::Engine, hub::Subscriber, message::Message, queue::Tag};
-use crate::{log, shard::Shard, stats::count, streams::Stream};
+use crate::{
+    log,
+    shard::Shard,
+    stats::{add, count},
+    streams::Stream,
+};
+
+/// Sockets from which on the ring is worth its trouble.
+const RING_MIN: usize = 4;
 
 impl Engine {
     /// Sends a message to every push connection whose request path matches.
@@ -49,32 +61,100 @@ impl Engine {
                 return log::warn(format_args!("dropped a message: {error}"));
             }
         };
-        let config = &shard.shared.config;
         let message = message.conflated(self.tag(channel));
-        for target in targets.drain(..) {
-            let slot = match target {
-                Subscriber::Stream(slot) => slot,
-                Subscriber::Listener(worker, id) => {
-                    let (payload, data) = message.payload();
-                    shard.workers.batch(worker).published(id, channel, payload, data);
-                    continue;
+        let mut ring = self.ring.borrow_mut();
+        match &mut *ring {
+            Some(ring) if targets.len() >= RING_MIN => {
+                for part in targets.chunks(Ring::BATCH) {
+                    self.send_at_once(shard, part, channel, kind, data, &message, ring);
                 }
-            };
-            let (id, now, stays) = match shard.streams.borrow_mut().in_slot(slot) {
-                Some((id, Stream::Push(connection))) if connection.is_open() => {
-                    let was_closing = connection.is_closing();
-                    let now = connection.send_message(&message, config, &shard.counters);
-                    self.tell_backlog(shard, id, connection);
-                    (id, now, was_closing || !connection.is_closing())
-                }
-                // Subscribed already, and not taken over from HTTP yet: it gets the message then.
-                Some((_, Stream::Exchange(exchange))) => {
-                    exchange.handle(ToGateway::Write(kind, data.clone()), config.send_queue_max_bytes);
-                    continue;
-                }
-                _ => continue,
-            };
-            self.after(shard, id, now, stays);
+                targets.clear();
+            }
+            _ => targets.drain(..).for_each(|target| self.send_to(shard, target, channel, kind, data, &message)),
         }
+    }
+
+    /// Sends to all sockets that nothing waits for with one system call; the rest is done one by one.
+    #[allow(clippy::too_many_arguments)] // one message and whom it is for
+    fn send_at_once(
+        &self,
+        shard: &Shard,
+        targets: &[Subscriber],
+        channel: &[u8],
+        kind: Kind,
+        data: &Bytes,
+        message: &Message<'_>,
+        ring: &mut Ring,
+    ) {
+        let (mut others, mut unsent) = (Vec::new(), Vec::new());
+        let mut bytes_sent = 0;
+        let count_sent = {
+            let streams = shard.streams.borrow();
+            let (mut ids, mut sends) = (Vec::with_capacity(targets.len()), Vec::with_capacity(targets.len()));
+            for target in targets {
+                match target {
+                    Subscriber::Stream(slot) => match streams.look_at_push(*slot) {
+                        Some((id, connection)) if connection.is_clear() => {
+                            ids.push(id);
+                            let bytes = message.bytes(connection.transport, connection.deflate);
+                            sends.push(Send { socket: connection.socket.as_fd(), bytes });
+                        }
+                        _ => others.push(*target),
+                    },
+                    Subscriber::Listener(..) => others.push(*target),
+                }
+            }
+            ring.send_all(&sends, |n, sent| match sent {
+                // The usual case: nothing to do about the connection.
+                Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
+                Ok(sent) => {
+                    bytes_sent += sent;
+                    unsent.push((ids[n], Ok(sent)));
+                }
+                Err(error) => unsent.push((ids[n], Err(error))),
+            });
+            sends.len()
+        };
+        add(&shard.counters.delivered, count_sent);
+        add(&shard.counters.sent_bytes, bytes_sent);
+        for (id, sent) in unsent {
+            self.with(shard, id, |connection| connection.message_sent(message, sent));
+        }
+        for target in others {
+            self.send_to(shard, target, channel, kind, data, message);
+        }
+    }
+
+    fn send_to(
+        &self,
+        shard: &Shard,
+        target: Subscriber,
+        channel: &[u8],
+        kind: Kind,
+        data: &Bytes,
+        message: &Message<'_>,
+    ) {
+        let config = &shard.shared.config;
+        let slot = match target {
+            Subscriber::Stream(slot) => slot,
+            Subscriber::Listener(worker, id) => {
+                let (payload, data) = message.payload();
+                return shard.workers.batch(worker).published(id, channel, payload, data);
+            }
+        };
+        let (id, now, stays) = match shard.streams.borrow_mut().in_slot(slot) {
+            Some((id, Stream::Push(connection))) if connection.is_open() => {
+                let was_closing = connection.is_closing();
+                let now = connection.send_message(message, config, &shard.counters);
+                self.tell_backlog(shard, id, connection);
+                (id, now, was_closing || !connection.is_closing())
+            }
+            // Subscribed already, and not taken over from HTTP yet: it gets the message then.
+            Some((_, Stream::Exchange(exchange))) => {
+                return exchange.handle(ToGateway::Write(kind, data.clone()), config.send_queue_max_bytes);
+            }
+            _ => return,
+        };
+        self.after(shard, id, now, stays);
     }
 }

@@ -1,0 +1,32 @@
+//! Sends to many sockets with one system call, by io_uring(7).
+//!
+//! A publication to a thousand sockets is a thousand `send` calls, and entering and leaving the kernel is a good part of
+//! what they cost. Here a [`Ring`] takes a batch of sends, enters the kernel once, and tells what became of each.
+//!
+//! This crate exists because the interface to the ring is `unsafe`: the kernel is given addresses. It is the smallest
+//! piece that can be safe to use. Nothing is left under way when [`Ring::send_all`] returns, so the borrows of its
+//! arguments are all that is needed.
+//!
+//! Where the system has no io_uring or does not allow it (containers often do not), [`Ring::new`] fails, and the caller
+//! sends one by one.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub use linux::Ring;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::Ring;
+
+use std::os::fd::BorrowedFd;
+
+/// Bytes for a socket. They are sent as far as the socket takes them without waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Send<'a> {
+    /// A stream socket.
+    pub socket: BorrowedFd<'a>,
+    /// At most 4 GiB; of more the rest counts as not taken.
+    pub bytes: &'a [u8],
+}

@@ -1,0 +1,142 @@
+//! [`Ring`]: io_uring(7) for sends that do not wait.
+
+use std::{fmt, io, os::fd::AsRawFd};
+
+use io_uring::{IoUring, opcode, types};
+
+use crate::Send;
+
+/// `MSG_DONTWAIT` and `MSG_NOSIGNAL` of send(2), the same on every architecture of Linux.
+const FLAGS: i32 = 0x40 | 0x4000;
+
+/// Entries of the ring.
+const ENTRIES: u32 = 256;
+
+/// A ring of one thread.
+pub struct Ring {
+    ring: IoUring,
+    /// Of the batch under way: index and result of each that is complete.
+    results: Vec<(usize, i32)>,
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
+impl Ring {
+    /// Sends that one system call takes; more are done in several.
+    pub const BATCH: usize = ENTRIES as usize;
+
+    /// # Errors
+    /// When the system has no io_uring, or does not allow it.
+    pub fn new() -> io::Result<Self> {
+        // One thread issues and reaps, so the kernel need not interrupt it; one send that is refused does not keep the
+        // others from being issued.
+        let ring = IoUring::builder().setup_single_issuer().setup_coop_taskrun().setup_submit_all().build(ENTRIES)?;
+        let mut ring = Self { ring, results: Vec::with_capacity(Self::BATCH) };
+        ring.probe()?;
+        Ok(ring)
+    }
+
+    /// Some sandboxes let a ring be made and refuse to enter it.
+    fn probe(&mut self) -> io::Result<()> {
+        let nothing = opcode::Nop::new().build();
+        // SAFETY: an entry that does nothing refers to nothing.
+        unsafe { self.ring.submission().push(&nothing) }.map_err(io::Error::other)?;
+        self.ring.submit_and_wait(1)?;
+        match self.ring.completion().next() {
+            Some(entry) if entry.result() >= 0 => Ok(()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Sends all, and calls `each` once for each of `sends`, by its index, with how many bytes the socket took. One that
+    /// took none because it is full is an error of the kind `WouldBlock`.
+    pub fn send_all(&mut self, sends: &[Send<'_>], mut each: impl FnMut(usize, io::Result<usize>)) {
+        for (n, batch) in sends.chunks(Self::BATCH).enumerate() {
+            let first = n * Self::BATCH;
+            for (index, send) in (first as u64..).zip(batch) {
+                let len = u32::try_from(send.bytes.len()).unwrap_or(u32::MAX);
+                let entry = opcode::Send::new(types::Fd(send.socket.as_raw_fd()), send.bytes.as_ptr(), len)
+                    .flags(FLAGS)
+                    .build()
+                    .user_data(index);
+                // SAFETY: the address and the descriptor are those of borrows that last until this function returns, and
+                // it does not return before the kernel has completed the entry (see below). There is room: the queue was
+                // empty, and a batch is no longer than the queue.
+                let pushed = unsafe { self.ring.submission().push(&entry) };
+                assert!(pushed.is_ok(), "the ring is full of entries that nobody has submitted");
+            }
+            let mut open = batch.len();
+            while open > 0 {
+                // Interrupted, or the kernel has no memory at the moment: what was not submitted still is to be, and what
+                // was is to be completed. There is no way out of here with an entry under way.
+                let _ = self.ring.submit_and_wait(open);
+                for entry in self.ring.completion() {
+                    open -= 1;
+                    self.results.push((entry.user_data() as usize, entry.result()));
+                }
+            }
+            // Only now: should `each` unwind, nothing is under way.
+            for (index, result) in self.results.drain(..) {
+                each(index, usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        os::{fd::AsFd, unix::net::UnixStream},
+    };
+
+    use super::*;
+
+    /// A machine that has no io_uring has nothing to test here.
+    fn ring() -> Option<Ring> {
+        Ring::new().ok()
+    }
+
+    #[test]
+    fn more_sends_than_a_batch_arrive_each_at_its_socket() {
+        let Some(mut ring) = ring() else { return };
+        let pairs: Vec<_> = (0..300).map(|_| UnixStream::pair().unwrap()).collect();
+        let texts: Vec<_> = (0..300).map(|n| format!("for {n}")).collect();
+        let sends: Vec<_> = pairs
+            .iter()
+            .zip(&texts)
+            .map(|(pair, text)| Send { socket: pair.0.as_fd(), bytes: text.as_bytes() })
+            .collect();
+        let mut seen = vec![0; 300];
+        ring.send_all(&sends, |n, sent| {
+            assert_eq!(sent.unwrap(), texts[n].len());
+            seen[n] += 1;
+        });
+        assert!(seen.iter().all(|times| *times == 1));
+        for ((_, there), text) in pairs.iter().zip(&texts) {
+            let mut buf = [0; 16];
+            let len = (&*there).read(&mut buf).unwrap();
+            assert_eq!(&buf[..len], text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_full_socket_and_one_that_is_gone_do_not_hold_the_others_up() {
+        let Some(mut ring) = ring() else { return };
+        let (full, _reader) = UnixStream::pair().unwrap();
+        full.set_nonblocking(true).unwrap();
+        while std::io::Write::write(&mut &full, &[0; 65536]).is_ok() {}
+        let (gone, there) = UnixStream::pair().unwrap();
+        drop(there);
+        let (fine, _other) = UnixStream::pair().unwrap();
+        let sends = [&full, &gone, &fine].map(|socket| Send { socket: socket.as_fd(), bytes: b"hello" });
+        let mut results = [const { None }; 3];
+        ring.send_all(&sends, |n, sent| results[n] = Some(sent.map_err(|error| error.kind())));
+        assert_eq!(results, [Some(Err(io::ErrorKind::WouldBlock)), Some(Err(io::ErrorKind::BrokenPipe)), Some(Ok(5))]);
+        ring.send_all(&[], |_, _| panic!("nothing was sent"));
+    }
+}
