@@ -1,15 +1,13 @@
 # frozen_string_literal: true
 
 require_relative "address"
-require_relative "application_thread"
+require_relative "application_threads"
 require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
-require_relative "event"
+require_relative "env_template"
 require_relative "log"
 require_relative "pub_sub"
-require_relative "push/connections"
-require_relative "push/interceptor"
 require_relative "version"
 
 module Volador
@@ -26,14 +24,21 @@ module Volador
     GRACE = 1.0
     private_constant :GRACE
 
-    # The running servers of this process; replaced, never changed, so that broadcasts need no lock.
-    @running = [].freeze
+    NONE = [].freeze
+    private_constant :NONE
+
+    # Replaced, never changed, so that broadcasts need no lock. They are servers of the process with this id: one that
+    # has been forked since has none of them.
+    @running = NONE
+    @pid = nil
     @observers = []
     @lock = Mutex.new
 
     class << self
-      # @return [Array<Server>]
-      attr_reader :running
+      # @return [Array<Server>] those that run in this process
+      def running
+        @pid == Process.pid ? @running : NONE
+      end
 
       # @api private
       # @return [Array<#server_changed>] told of each server that has :started, is :draining or has :stopped
@@ -44,13 +49,14 @@ module Volador
         @lock.synchronize do
           # A program that ends without stopping its server: before Ruby ends the threads, which would be replaced.
           @at_exit ||= at_exit { running.each(&:stop!) }
-          @running = [*@running, server].freeze
+          @running = [*running, server].freeze
+          @pid = Process.pid
         end
       end
 
       # @api private
       def remove(server)
-        @lock.synchronize { @running = @running.reject { |one| one.equal?(server) }.freeze }
+        @lock.synchronize { @running = running.reject { |one| one.equal?(server) }.freeze }
       end
     end
 
@@ -82,15 +88,15 @@ module Volador
       @state = :running
       @pid = Process.pid
       options = @configuration.to_native
-      options[:env] = env_template
+      options[:env] = EnvTemplate.make(multiprocess: false)
       options[:empty_input] = EmptyInput::INSTANCE
       @gateway = listen(options)
       @worker = Native::Worker.new(options)
-      @listeners = PubSub::Listeners.new(@worker, @log)
-      start_threads
+      @threads = ApplicationThreads.new(@worker, @log)
+      @threads.start(@app, @configuration.threads)
       @gateway.start(@worker)
       Server.add(self)
-      PubSub.serve(@listeners)
+      PubSub.serve(listeners)
       observe(:started)
       self
     end
@@ -149,24 +155,26 @@ module Volador
     def stats
       return {} unless @gateway
 
-      @gateway.stats.merge!(@worker.stats, handlers: @connections.size)
+      @gateway.stats.merge!(@worker.stats, handlers: @threads.handlers)
     end
 
     # See {Volador.broadcast}.
     # @api private
     def broadcast(pattern, data)
-      data.is_a?(Event) ? @worker.broadcast_event(pattern, *data) : @worker.broadcast(pattern, data)
+      @threads.broadcast(pattern, data)
     end
 
     # See {Volador.publish}.
     # @api private
     def publish(channel, data)
-      data.is_a?(Event) ? @worker.publish_event(channel, *data) : @worker.publish(channel, data)
+      @threads.publish(channel, data)
     end
 
     # @api private
-    # @return [PubSub::Listeners]
-    attr_reader :listeners
+    # @return [PubSub::Listeners, nil] nil before it is started
+    def listeners
+      @threads&.listeners
+    end
 
     private
 
@@ -195,34 +203,6 @@ module Volador
       end
     end
 
-    # What every env has in common.
-    def env_template
-      template = {
-        "SCRIPT_NAME" => "",
-        "SERVER_SOFTWARE" => "Volador/#{VERSION}",
-        "rack.errors" => $stderr,
-        "rack.multithread" => true,
-        "rack.multiprocess" => false,
-        "rack.run_once" => false,
-        "rack.hijack?" => false,
-        # The draft of native push: this server speaks it, and this request is for no transport.
-        "rack.upgrade?" => nil,
-        "rack.url_scheme" => "http",
-        # Rack 2 wants it, Rack 3 ignores it.
-        "rack.version" => [1, 3].freeze
-      }
-      template.freeze
-    end
-
-    def start_threads
-      @connections = Push::Connections.new(@listeners)
-      found = Push::Interceptor.install(@app)
-      @threads = Array.new(@configuration.threads) do |index|
-        ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct, connections: @connections,
-                              log: @log, name: "volador #{index + 1}").start
-      end
-    end
-
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
     def drain
       return unless @state == :running
@@ -245,7 +225,7 @@ module Volador
       in_time = @gateway.drain(seconds)
       @worker.stop
       deadline = [deadline, now + GRACE].max
-      in_time = @threads.all? { |thread| thread.join([deadline - now, 0].max) } && in_time
+      in_time = @threads.join([deadline - now, 0].max) && in_time
       @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time
       :drained
     rescue StandardError => e
@@ -259,12 +239,10 @@ module Volador
 
       @state = :stopped
       Server.remove(self)
-      PubSub.leave(@listeners, Server.running.map(&:listeners)) if @listeners
+      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
       @worker&.stop
       @gateway&.stop
-      @threads&.each { |thread| thread.kill unless thread.join(0) }
-      @threads&.each { |thread| thread.join(GRACE) }
-      @connections&.abandon
+      @threads&.kill(GRACE)
       @commands.close
       observe(:stopped)
     end

@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+require_relative "application_thread"
+require_relative "event"
+require_relative "pub_sub/listeners"
+require_relative "push/connections"
+require_relative "push/interceptor"
+
+module Volador
+  # The Ruby threads that run the application for one native worker, with what they share: the handlers of push
+  # connections and the blocks of subscriptions. The same whether the gateway is in this process or in another.
+  class ApplicationThreads
+    # @return [PubSub::Listeners] of the process's own subscriptions
+    attr_reader :listeners
+
+    # @param worker [Native::Worker]
+    # @param log [Log]
+    def initialize(worker, log)
+      @worker = worker
+      @log = log
+      @listeners = PubSub::Listeners.new(worker, log)
+      @connections = Push::Connections.new(@listeners)
+      @threads = []
+    end
+
+    # @param app [#call] the root of the application's stack, which is prepared for push here
+    # @param count [Integer] how many threads
+    def start(app, count)
+      found = Push::Interceptor.install(app)
+      @threads = Array.new(count) do |index|
+        ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct, connections: @connections,
+                              log: @log, name: "volador #{index + 1}").start
+      end
+    end
+
+    # See {Volador.broadcast}.
+    def broadcast(pattern, data)
+      data.is_a?(Event) ? @worker.broadcast_event(pattern, *data) : @worker.broadcast(pattern, data)
+    end
+
+    # See {Volador.publish}.
+    # @return [Boolean]
+    def publish(channel, data)
+      data.is_a?(Event) ? @worker.publish_event(channel, *data) : @worker.publish(channel, data)
+    end
+
+    # @return [Integer] push connections that have a handler
+    def handlers
+      @connections.size
+    end
+
+    # Waits for their end, which comes when the worker has stopped and no job is left.
+    # @param seconds [Numeric] for all of them together
+    # @return [Boolean] whether it has come
+    def join(seconds)
+      deadline = now + seconds
+      @threads.all? { |thread| thread.join([deadline - now, 0].max) }
+    end
+
+    # Ends those that still run, whatever they do.
+    # @param seconds [Numeric] that each of them is waited for then
+    def kill(seconds)
+      @threads.each { |thread| thread.kill unless thread.join(0) }
+      @threads.each { |thread| thread.join(seconds) }
+      @connections.abandon
+    end
+
+    private
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end
