@@ -3,6 +3,8 @@
 require "tmpdir"
 require_relative "address"
 require_relative "error"
+require_relative "log"
+require_relative "number"
 
 module Volador
   # All options of a server: their defaults, and their validation with a message that says what a value must be.
@@ -17,9 +19,6 @@ module Volador
   #
   # All others are listed, with unit, default and effect, in {NUMBERS} and beside {#initialize}.
   class Configuration
-    #   type  Integer or Float;  range  what is allowed;  default;  unit  for messages, nil where there is none
-    Number = Struct.new(:type, :range, :default, :unit)
-
     KIB = 1024
     MIB = 1024 * KIB
     # No option is meant to be larger than this; it also keeps every value within what the gateway can hold.
@@ -79,6 +78,8 @@ module Volador
     attr_reader :bind
     # @return [String] "development", "production", …
     attr_reader :environment
+    # @return [String, nil] the file that log lines are appended to; nil: $stderr
+    attr_reader :log_file
     # @return [String] the folder of request bodies and spools; Dir.tmpdir by default
     attr_reader :tmpdir
     # @return [Array<String>, nil] origins that may open a WebSocket, "https://example.com" or "*"; nil: the host's own
@@ -96,11 +97,12 @@ module Volador
     # @param quiet [Boolean] print no lines but warnings and errors
     # @param numbers [Hash] see {NUMBERS}
     # @raise [ConfigurationError] for an unknown option or a value that an option cannot have
-    def initialize(port: nil, host: nil, bind: nil, environment: nil, quiet: false, tmpdir: nil, allowed_origins: nil,
-                   slow_client: nil, conflate: nil, env: ENV, **numbers)
+    def initialize(port: nil, host: nil, bind: nil, environment: nil, quiet: false, log_file: nil, tmpdir: nil,
+                   allowed_origins: nil, slow_client: nil, conflate: nil, env: ENV, **numbers)
       @environment = environment || presence(env["RACK_ENV"]) || "development"
       @quiet = quiet ? true : false
       @bind = addresses(port, host, bind, env)
+      @log_file = file(log_file)
       @tmpdir = directory(tmpdir || Dir.tmpdir)
       @allowed_origins = origins(allowed_origins)
       @slow_client = policy(slow_client || :disconnect)
@@ -113,6 +115,11 @@ module Volador
     # @return [Boolean]
     def quiet?
       @quiet
+    end
+
+    # @return [Log] one that writes where these options say
+    def log
+      Log.new(log_file && File.open(log_file, "a").tap { |file| file.sync = true }, quiet: quiet?)
     end
 
     # @return [Hash{Symbol => Object}] what Native::Gateway.new and Native::Worker.new take
@@ -153,29 +160,11 @@ module Volador
       unknown = given.keys - NUMBERS.keys
       unless unknown.empty?
         raise ConfigurationError, "there is no option #{unknown.first}; there are port, host, bind, environment, " \
-                                  "quiet, tmpdir, allowed_origins, slow_client, conflate, #{NUMBERS.keys.join(', ')}"
+                                  "quiet, log_file, tmpdir, allowed_origins, slow_client, conflate, " \
+                                  "#{NUMBERS.keys.join(', ')}"
       end
 
-      NUMBERS.to_h { |name, number| [name, given[name].nil? ? number.default : convert(name, number, given[name])] }
-    end
-
-    # Strings are numbers too: they come from the environment and from rackup's -O.
-    def convert(name, number, value)
-      converted = number.type == Integer ? integer(value) : float(value)
-      return converted if converted && number.range.cover?(converted)
-
-      kind = number.type == Integer ? "an Integer" : "a number"
-      unit = " #{number.unit}" if number.unit
-      raise ConfigurationError,
-            "#{name} must be #{kind} from #{number.range.begin} to #{number.range.end}#{unit}, got #{value.inspect}"
-    end
-
-    def integer(value)
-      value.is_a?(Integer) ? value : (Integer(value, 10, exception: false) if value.is_a?(String))
-    end
-
-    def float(value)
-      Float(value, exception: false) if value.is_a?(Numeric) || value.is_a?(String)
+      NUMBERS.to_h { |name, number| [name, number.convert(name, given[name])] }
     end
 
     def directory(path)
@@ -183,6 +172,18 @@ module Volador
       return path if File.directory?(path) && File.writable?(path)
 
       raise ConfigurationError, "tmpdir must be a folder that can be written to, got #{path.inspect}"
+    end
+
+    # It is tried: to find out at the first fault that it can't be written to would be late.
+    def file(path)
+      return if presence(path).nil?
+
+      path = File.expand_path(path.to_s)
+      File.open(path, "a", &:fileno)
+      path.freeze
+    rescue SystemCallError => e
+      raise ConfigurationError, "log_file must be a file that can be written to, got #{path.inspect} " \
+                                "(#{e.message[/\A[^@-]+/].strip})"
     end
 
     def origins(value)

@@ -33,7 +33,7 @@ module Volador
 
     # @api private
     def self.configuration(options)
-      chosen = options.slice(*Configuration::NUMBERS.keys, :environment, :tmpdir, :allowed_origins)
+      chosen = options.slice(*Configuration::NUMBERS.keys, :environment, :log_file, :tmpdir, :allowed_origins)
       chosen[:host] = options[:Host]
       chosen[:port] = options[:Port]
       chosen[:bind] = options[:Bind]

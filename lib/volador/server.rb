@@ -67,7 +67,7 @@ module Volador
     # @param configuration [Configuration]
     # @param log [Log]
     # @param out [IO, nil] where the lines about listening go; nil: $stdout
-    def initialize(app, configuration = Configuration.new, log: Log.new(quiet: configuration.quiet?), out: nil)
+    def initialize(app, configuration = Configuration.new, log: configuration.log, out: nil)
       raise ConfigurationError, "the application must respond to call, got #{app.class}" unless app.respond_to?(:call)
 
       @app = app

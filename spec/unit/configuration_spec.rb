@@ -62,6 +62,20 @@ RSpec.describe Volador::Configuration do
     expect(configuration(allowed_origins: ["https://a.example:444"]).allowed_origins).to eq ["https://a.example:444"]
   end
 
+  it "logs to the file that it is given, and to $stderr without one" do
+    Dir.mktmpdir do |folder|
+      path = File.join(folder, "volador.log")
+      configuration(log_file: path).log.warn("one")
+      configuration(log_file: path).log.warn("two")
+      expect(File.read(path)).to eq "volador WARN: one\nvolador WARN: two\n"
+    end
+    expect { configuration.log.warn("three") }.to output("volador WARN: three\n").to_stderr
+  end
+
+  it "leaves informative lines out of the log when it is quiet" do
+    expect { configuration(quiet: true).log.info("one") }.not_to output.to_stderr
+  end
+
   {
     { threads: 0 } => "threads must be an Integer from 1 to 1024, got 0",
     { threads: "many" } => "threads must be an Integer from 1 to 1024, got \"many\"",
@@ -75,6 +89,8 @@ RSpec.describe Volador::Configuration do
     { bind: "tcp://127.0.0.1:99999" } => "port must be an Integer from 0 to 65535, got 99999",
     { host: "no-such-host.invalid" } => "host \"no-such-host.invalid\" has no address",
     { tmpdir: "/no/such/folder" } => "tmpdir must be a folder that can be written to, got \"/no/such/folder\"",
+    { log_file: "/no/such/folder/log" } => "log_file must be a file that can be written to, got " \
+                                           "\"/no/such/folder/log\" (No such file or directory)",
     { slow_client: :wait } => "slow_client must be :disconnect or :drop_oldest, got :wait",
     { allowed_origins: "example.com" } => "allowed_origins must be \"*\" or origins like",
     { thread: 5 } => "there is no option thread"
