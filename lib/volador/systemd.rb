@@ -1,0 +1,55 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module Volador
+  # What systemd hands to a service and wants to hear from it: listening sockets (sd_listen_fds(3)) and notifications
+  # (sd_notify(3)). Without systemd there are no sockets, and notifications go nowhere.
+  class Systemd
+    # The first of the descriptors that are handed over.
+    FIRST_DESCRIPTOR = 3
+    # What must not reach children: it is meant for this process alone.
+    VARIABLES = %w[LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET].freeze
+
+    # @param env [Hash, ENV]
+    def initialize(env = ENV)
+      @socket = env["NOTIFY_SOCKET"] unless env["NOTIFY_SOCKET"].to_s.empty?
+      # Of a process that started this one, and did not clear them, they are not meant for it.
+      ours = env["LISTEN_PID"] == Process.pid.to_s
+      @descriptors = ours ? Integer(env["LISTEN_FDS"], 10, exception: false).to_i : 0
+    end
+
+    # @return [Array<String>] addresses of the sockets that were handed over, for {Configuration}: "fd://3", …
+    def binds
+      Array.new(@descriptors) { |index| "fd://#{FIRST_DESCRIPTOR + index}" }
+    end
+
+    # It serves.
+    # @param status [String] for `systemctl status`
+    def ready(status)
+      notify("READY=1\nSTATUS=#{status}")
+    end
+
+    # A new generation is being started; {ready} follows, whatever becomes of it.
+    def reloading
+      microseconds = Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)
+      notify("RELOADING=1\nMONOTONIC_USEC=#{microseconds}\nSTATUS=a new generation is being started")
+    end
+
+    def stopping
+      notify("STOPPING=1\nSTATUS=requests are being finished")
+    end
+
+    private
+
+    # A name that begins with "@" is one without a file.
+    def notify(text)
+      return unless @socket
+
+      address = Socket.sockaddr_un(@socket.sub(/\A@/, "\0"))
+      Socket.open(:UNIX, :DGRAM) { |socket| socket.sendmsg(text, 0, address) }
+    rescue SystemCallError, ArgumentError
+      nil # Nobody listens: no reason not to serve.
+    end
+  end
+end

@@ -1,0 +1,61 @@
+# frozen_string_literal: true
+
+require "socket"
+require "volador/cluster/wire"
+
+RSpec.describe Volador::Cluster::Wire do
+  let(:ends) { UNIXSocket.pair }
+  let(:here) { described_class.new(ends[0]) }
+  let(:there) { described_class.new(ends[1]) }
+
+  after { ends.each { |io| io.close unless io.closed? } }
+
+  it "carries messages in order" do
+    here.write(do: "fork", number: 1)
+    here.put(do: "fork", number: 2)
+    expect(there.read).to eq(do: "fork", number: 1)
+    expect(there.read).to eq(do: "fork", number: 2)
+  end
+
+  it "puts messages together however they arrive" do
+    taken = "{\"a\":1}\n{\"b\":\"\\n\"}\n".each_char.flat_map { |char| ends[0].write(char) && there.take }
+    expect(taken).to eq [{ a: 1 }, { b: "\n" }]
+    ends[0].write("{\"c\":3}\n{\"d\":4}\n{")
+    expect(there.take).to eq [{ c: 3 }, { d: 4 }]
+  end
+
+  it "gives what has arrived before it ends" do
+    here.write(a: 1)
+    here.close
+    expect(there).not_to be_ended
+    expect([there.read, there.read]).to eq [{ a: 1 }, nil]
+    expect(there).to be_ended
+  end
+
+  it "waits no longer than it is told" do
+    expect(there.read(0.01)).to be_nil
+    expect(there).not_to be_ended
+  end
+
+  it "carries texts of every encoding" do
+    here.write(text: "caf\xE9".dup.force_encoding("ISO-8859-1"), bytes: ["\xFFb".b], more: { wide: "é".b })
+    expect(there.read).to eq(text: "café", bytes: ["\uFFFDb"], more: { wide: "é" })
+  end
+
+  { "no JSON" => "what?\n", "no Hash" => "[1]\n", "a line without an end" => "x" * 20 }.each do |what, bytes|
+    it "ends at #{what}" do
+      wire = described_class.new(ends[1], line_max: 10)
+      ends[0].write(bytes)
+      expect(wire.take).to eq []
+      expect(wire).to be_ended
+    end
+  end
+
+  it "says that the other side has ended or does not read, and does not wait for it" do
+    message = { text: "x" * 50_000 }
+    taken = Array.new(100) { here.put(message) }
+    expect(taken).to include(true, false)
+    there.close
+    expect([here.put(message), here.write(message)]).to eq [false, false]
+  end
+end

@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+require "socket"
+require "volador/systemd"
+
+RSpec.describe Volador::Systemd do
+  let(:pid) { Process.pid.to_s }
+
+  # @return [Array<String>] what systemd is told
+  def told(path, address = path)
+    socket = Socket.new(:UNIX, :DGRAM)
+    socket.bind(Socket.sockaddr_un(path))
+    yield described_class.new("NOTIFY_SOCKET" => address)
+    messages = []
+    while (message = socket.recvfrom_nonblock(4096, exception: false)) != :wait_readable
+      messages << message.first
+    end
+    messages
+  ensure
+    socket.close
+  end
+
+  it "has the sockets that were handed to this process" do
+    expect(described_class.new("LISTEN_PID" => pid, "LISTEN_FDS" => "2").binds).to eq %w[fd://3 fd://4]
+  end
+
+  [{}, { "LISTEN_PID" => "1", "LISTEN_FDS" => "2" }, { "LISTEN_FDS" => "2" }].each do |env|
+    it "has no sockets given #{env}" do
+      expect(described_class.new(env).binds).to eq []
+    end
+  end
+
+  it "tells what the service does" do
+    Dir.mktmpdir do |folder|
+      messages = told(File.join(folder, "notify")) do |systemd|
+        systemd.ready("2 workers")
+        systemd.reloading
+        systemd.stopping
+      end
+      expect(messages).to match [
+        "READY=1\nSTATUS=2 workers",
+        /\ARELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=/,
+        /\ASTOPPING=1\nSTATUS=/
+      ]
+    end
+  end
+
+  it "tells it to a socket without a file" do
+    name = "volador-spec-#{pid}-#{object_id}"
+    expect(told("\0#{name}", "@#{name}") { |systemd| systemd.ready("x") }).to eq ["READY=1\nSTATUS=x"]
+  end
+
+  it "does not mind that nobody listens" do
+    expect([described_class.new({}), described_class.new("NOTIFY_SOCKET" => "/no/such/socket")].map { |one| one.ready("x") })
+      .to eq [nil, nil]
+  end
+end
