@@ -1,0 +1,132 @@
+# frozen_string_literal: true
+
+require "socket"
+require_relative "leftovers"
+require_relative "wire"
+
+module Volador
+  module Cluster
+    # Where `volador status`, `restart`, `stop` and consoles ask: a Unix socket for this user alone. One request a
+    # connection, a line of JSON; the answer is another. It never waits: the supervisor's loop calls it.
+    class ControlServer
+      # Bytes of a request.
+      REQUEST_MAX = 65_536
+      # Those that come while so many are connected are turned away.
+      CLIENTS_MAX = 64
+      # Seconds in which a request must have come.
+      PATIENCE = 10.0
+      private_constant :REQUEST_MAX, :CLIENTS_MAX, :PATIENCE
+
+      # One client.
+      class Connection
+        # @api private
+        # @return [Wire]
+        attr_reader :wire
+        # @api private
+        # @return [Float] when its request must have come
+        attr_reader :until
+
+        # @api private
+        def initialize(wire, by)
+          @wire = wire
+          @until = by
+        end
+
+        # Answers and closes.
+        # @param message [Hash]
+        def answer(message)
+          @wire.put(message)
+          @wire.close
+        end
+      end
+
+      # @return [String]
+      attr_reader :path
+
+      # @param path [String] of the socket, which is made here; the socket that a killed server has left is replaced
+      # @raise [BootError] when another server has it, or when it cannot be made
+      def initialize(path)
+        @path = RuntimeDirectory.check_length(path)
+        RuntimeDirectory.prepare(path)
+        replace
+        @server = UNIXServer.new(path)
+        File.chmod(0o600, path)
+        @leftovers = Leftovers.at([path])
+        # Those whose request is still to come.
+        @connections = []
+      rescue SystemCallError => e
+        raise BootError, "the control socket #{path} cannot be made: #{e.message}"
+      end
+
+      # @return [Array<IO>] to be waited for
+      def ios
+        [@server, *@connections.map { |connection| connection.wire.to_io }]
+      end
+
+      # @return [Float, nil] when {receive} is to be called though nothing is readable
+      def at
+        @connections.map(&:until).min
+      end
+
+      # Takes the requests that have come.
+      # @param now [Float]
+      # @yieldparam request [Hash]
+      # @yieldparam connection [Connection] to be answered, then or later
+      def receive(now, &block)
+        accept(now)
+        @connections.dup.each { |connection| look_at(connection, now, &block) }
+      end
+
+      # Connections that wait for an answer stay; they end with the process.
+      def close
+        @server.close
+        @connections.each { |connection| connection.wire.close }
+        @connections.clear
+        @leftovers.remove
+      end
+
+      private
+
+      def replace
+        stat = File.lstat(@path)
+        raise BootError, "the control socket #{@path} cannot be made: there is a file that is none" unless stat.socket?
+
+        UNIXSocket.new(@path).close
+        raise BootError, "another volador has the control socket #{@path}: volador stop ends it, -S PATH gives this one " \
+                         "a socket of its own"
+      rescue Errno::ECONNREFUSED
+        File.unlink(@path)
+      rescue Errno::ENOENT
+        nil
+      end
+
+      def accept(now)
+        while (socket = @server.accept_nonblock(exception: false)) != :wait_readable
+          if @connections.size < CLIENTS_MAX && ours?(socket)
+            @connections << Connection.new(Wire.new(socket, line_max: REQUEST_MAX), now + PATIENCE)
+          else
+            socket.close
+          end
+        end
+      rescue SystemCallError
+        nil # It has left already; or there are no descriptors at the moment.
+      end
+
+      # The folder of the socket may be one that others can enter.
+      def ours?(socket)
+        [Process.euid, 0].include?(socket.getpeereid.first)
+      end
+
+      def look_at(connection, now)
+        request = connection.wire.take.first
+        if request
+          @connections.delete(connection)
+          yield request, connection
+        elsif connection.wire.ended? || now >= connection.until
+          @connections.delete(connection)
+          connection.wire.close
+        end
+      end
+    end
+  end
+end

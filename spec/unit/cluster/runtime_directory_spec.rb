@@ -1,0 +1,107 @@
+# frozen_string_literal: true
+
+require "volador/cluster/leftovers"
+require "volador/cluster/runtime_directory"
+
+RSpec.describe Volador::Cluster::RuntimeDirectory do
+  around do |example|
+    Dir.mktmpdir do |base|
+      @base = base
+      example.run
+    end
+  end
+
+  let(:env) { { "XDG_RUNTIME_DIR" => @base } }
+  let(:home) { File.join(@base, "volador-#{Process.euid}") }
+
+  def mode(path)
+    format("%o", File.stat(path).mode & 0o777)
+  end
+
+  it "is for its user alone" do
+    directory = described_class.create(env)
+    expect([mode(home), mode(directory.path)]).to eq %w[700 700]
+    expect(directory.link).to eq File.join(directory.path, "link.sock")
+    expect(File.dirname(directory.path)).to eq home
+  end
+
+  it "leaves nothing behind" do
+    first = described_class.create(env)
+    second = described_class.create(env)
+    first.remove
+    expect(Dir.children(home)).to eq [File.basename(second.path)]
+    second.remove
+    expect(Dir.children(@base)).to eq []
+  end
+
+  it "takes permissions for others away from a home that is there" do
+    Dir.mkdir(home, 0o755)
+    described_class.create(env)
+    expect(mode(home)).to eq "700"
+  end
+
+  it "does not enter a home that is no folder" do
+    File.symlink("/", home)
+    expect { described_class.create(env) }.to raise_error(Volador::BootError, /is not a folder of this user/)
+  end
+
+  it "is below TMPDIR where there is no XDG_RUNTIME_DIR" do
+    allow(Dir).to receive(:tmpdir).and_return(@base)
+    expect(described_class.create({}).path).to start_with(home)
+    expect(described_class.create("XDG_RUNTIME_DIR" => "/no/such").path).to start_with(home)
+  end
+
+  it "removes what gateways have left that were killed, and nothing else" do
+    living = described_class.create(env)
+    killed = File.join(home, "1-89abcdef")
+    starting = File.join(home, "2-89abcdef")
+    forgotten = File.join(home, "3-89abcdef")
+    [killed, starting, forgotten].each { |path| Dir.mkdir(path) }
+    File.write(File.join(killed, "lock"), "")
+    File.utime(Time.now - 100, Time.now - 100, forgotten)
+    File.write(File.join(home, "0123456789abcdef.sock"), "")
+
+    mine = described_class.create(env)
+    expect(Dir.children(home)).to match_array [living, mine].map { |one| File.basename(one.path) } +
+                                              ["2-89abcdef", "0123456789abcdef.sock"]
+  end
+
+  it "refuses a path that is too long for a socket" do
+    long = File.join(@base, "x" * 80)
+    Dir.mkdir(long)
+    expect { described_class.create("XDG_RUNTIME_DIR" => long) }
+      .to raise_error(Volador::BootError, /link\.sock is too long for a socket, by \d+ bytes/)
+  end
+
+  it "has a control socket for each folder, at one of two places" do
+    allow(Dir).to receive(:tmpdir).and_return("/tmp")
+    one = described_class.control_sockets("/srv/one", env)
+    expect(one.map { |path| File.dirname(path) }).to eq [home, "/tmp/volador-#{Process.euid}"]
+    expect(one).to all(match(%r{/\h{16}\.sock\z}))
+    expect(described_class.control_sockets("/srv/one", env)).to eq one
+    expect(described_class.control_sockets("/srv/two", env) & one).to eq []
+  end
+
+  describe Volador::Cluster::Leftovers do
+    it "are removed by others in the gateway's place" do
+      directory = Volador::Cluster::RuntimeDirectory.create(env)
+      control = File.join(home, "0123456789abcdef.sock")
+      File.write(control, "")
+      File.write(directory.link, "")
+      entries = described_class.at([directory.path, control, "/no/such/file"]).to_a
+
+      2.times { described_class.new(JSON.parse(JSON.generate(entries))).remove }
+      expect(Dir.children(@base)).to eq []
+    end
+
+    it "are left alone when they are another's by now" do
+      path = File.join(@base, "app.sock")
+      File.write(path, "old")
+      leftovers = described_class.at([path])
+      File.write("#{path}.new", "new")
+      File.rename("#{path}.new", path)
+      leftovers.remove
+      expect(File.read(path)).to eq "new"
+    end
+  end
+end
