@@ -33,6 +33,16 @@ module Volador
       Server.new(app, Configuration.new(**options)).run(&block)
     end
 
+    # Joins the gateway of a server with workers, from a console or a script: {publish}, {broadcast}, {subscribe} and
+    # {stats} work then as they do in the application.
+    # @param control_socket [String, nil] the server's; nil: of the server that runs in the present folder
+    # @return [Cluster::Guest] with `close`
+    # @raise [Error] when there is no such server
+    def connect(control_socket = nil)
+      require_relative "volador/cluster/guest"
+      Cluster::Guest.connect(control_socket)
+    end
+
     # Sends to every push connection, WebSocket and SSE, of this process's server whose request path matches. Returns
     # at once; from any thread, also outside of a request. When no server runs, nobody is connected.
     # @param path [String] "/rooms/7" exactly; "*" stands for one segment; "**", at the end, for any tail
@@ -46,7 +56,7 @@ module Volador
       end
 
       data = data.to_s unless data.is_a?(Event)
-      Server.running.each { |server| server.broadcast(path, data) }
+      Server.reach.each { |server| server.broadcast(path, data) }
       nil
     end
 
@@ -86,7 +96,7 @@ module Volador
     # says what each one means.
     # @return [Hash{Symbol => Integer, Float}] {} when none runs
     def stats
-      Server.running.map(&:stats).reduce({}) do |sum, stats|
+      Server.reach.map(&:stats).reduce({}) do |sum, stats|
         sum.merge(stats) { |name, one, other| name.end_with?("_max") ? [one, other].max : one + other }
       end
     end

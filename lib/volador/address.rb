@@ -4,7 +4,7 @@ require "socket"
 
 module Volador
   # An address to listen on, as the options give it and as the gateway takes it: "tcp://127.0.0.1:9292" (always a
-  # numeric host) or "unix:///absolute/path".
+  # numeric host), "unix:///absolute/path", or "fd://3" for a listening socket that this process was started with.
   module Address
     # The port when none is given: rackup's.
     DEFAULT_PORT = 9292
@@ -18,6 +18,8 @@ module Volador
         tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer(Regexp.last_match(3) || DEFAULT_PORT, 10))
       when %r{\Aunix://(.+)\z}
         "unix://#{File.expand_path(Regexp.last_match(1))}"
+      when %r{\Afd://\d+\z}
+        uri
       when %r{\Assl://}
         raise ConfigurationError, "bind #{uri}: Volador does not speak TLS yet; bind tcp:// or unix:// and let a " \
                                   "proxy in front of it do TLS"

@@ -28,6 +28,15 @@ module Volador
       raise BootError, "cannot load the application: #{describe(e, path)}"
     end
 
+    # @param app [Object]
+    # @return [#call] the same
+    # @raise [ConfigurationError] when it is no Rack application
+    def self.check(app)
+      return app if app.respond_to?(:call)
+
+      raise ConfigurationError, "the application must respond to call, got #{app.class}"
+    end
+
     def self.require_rack
       require "rack"
     rescue LoadError

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 module Volador
-  # What the main thread of a server waits for: commands from signal handlers and other threads.
+  # What the main thread of a server waits for: commands from signal handlers and other threads. It waits for them
+  # alone ({#pop}), or for them among others (IO.select and {#take}).
   #
   # It waits at a pipe and not at a Queue: Ruby takes a process whose threads all wait at Queues and the like for
   # deadlocked, though what they wait for may come from a client. And to write to a pipe is allowed in a signal handler.
@@ -12,7 +13,7 @@ module Volador
     end
 
     # From any thread, and in signal handlers.
-    # @param command [Symbol]
+    # @param command [Object] mostly a Symbol
     # @return [Commands] self
     def <<(command)
       @commands << command
@@ -23,10 +24,21 @@ module Volador
     end
 
     # Waits for the next one.
-    # @return [Symbol]
+    # @return [Object]
     def pop
       @reader.readpartial(1)
       @commands.pop
+    end
+
+    # @return [IO] readable when there is one
+    def to_io
+      @reader
+    end
+
+    # @return [Array<Object>] those that there are, without waiting
+    def take
+      nil while @reader.read_nonblock(4096, exception: false).is_a?(String)
+      Array.new(@commands.size) { @commands.pop }
     end
 
     # Nobody will wait any more.

@@ -10,7 +10,11 @@ module Volador
 
   # The server cannot start: an address is in use or not allowed, or `config.ru` is missing or broken. The message is
   # one line that says what to do; the cause is the original exception.
-  class BootError < Error; end
+  class BootError < Error
+    # @api private
+    # @return [String, nil] the exception with its backtrace, when another process has met it
+    attr_accessor :details
+  end
 
   # The application's answer is not a valid Rack response. Logged; the client gets a plain 500.
   class ResponseError < Error; end

@@ -36,7 +36,7 @@ module Volador
         name = Channel.name(channel)
         payload = message.is_a?(Event) ? message : Push::Payload.of(message)
         # Every one of them, whatever the first says.
-        Server.running.map { |server| server.publish(name, payload) }.any?
+        Server.reach.map { |server| server.publish(name, payload) }.any?
       end
     end
 
@@ -92,7 +92,7 @@ module Volador
         block ||= handler
         raise ArgumentError, "subscribe takes a block, which is called with channel and message" unless block
 
-        @subscriptions.subscribe(channel, match: match, block: block)
+        @subscriptions.subscribe(channel, match: match, block: block).tap { Server.reach(:subscribe) }
       end
 
       # See {Volador.unsubscribe}.
@@ -109,6 +109,20 @@ module Volador
       # @api private
       def leave(listeners, others)
         @subscriptions.leave(listeners, others)
+      end
+
+      # @api private
+      # What has been subscribed to is for processes that will be forked from this one; it begins anew itself.
+      # @return [Subscriptions] for {resume}
+      def set_aside
+        @subscriptions.tap { @subscriptions = Subscriptions.new(@engines) }
+      end
+
+      # @api private
+      # In a process that has been forked: these are its subscriptions, and it has no others.
+      def resume(subscriptions)
+        @subscriptions = subscriptions
+        @engines.resume(subscriptions.keys)
       end
     end
   end

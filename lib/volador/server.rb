@@ -1,11 +1,13 @@
 # frozen_string_literal: true
 
 require_relative "address"
+require_relative "application"
 require_relative "application_threads"
 require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
 require_relative "env_template"
+require_relative "listening"
 require_relative "log"
 require_relative "pub_sub"
 require_relative "version"
@@ -33,11 +35,29 @@ module Volador
     @pid = nil
     @observers = []
     @lock = Mutex.new
+    @join = nil
 
     class << self
       # @return [Array<Server>] those that run in this process
       def running
         @pid == Process.pid ? @running : NONE
+      end
+
+      # @api private
+      # Those that run; in a process that has none but may join a gateway, what it becomes by that.
+      # @param why [Symbol] :subscribe or another
+      # @return [Array<#broadcast, #publish, #stats>]
+      def reach(why = :send)
+        servers = running
+        return servers unless @join && servers.empty?
+
+        [@join.call(why)].compact
+      end
+
+      # @api private
+      # How this process joins a gateway once it has a reason to. Without a block: it does not.
+      def join_by(&join)
+        @join = join
       end
 
       # @api private
@@ -68,9 +88,7 @@ module Volador
     # @param log [Log]
     # @param out [IO, nil] where the lines about listening go; nil: $stdout
     def initialize(app, configuration = Configuration.new, log: configuration.log, out: nil)
-      raise ConfigurationError, "the application must respond to call, got #{app.class}" unless app.respond_to?(:call)
-
-      @app = app
+      @app = Application.check(app)
       @configuration = configuration
       @log = log
       @out = out
@@ -85,12 +103,13 @@ module Volador
     def start
       raise Error, "a server starts once: make a new one" unless @state == :new
 
-      @state = :running
+      @state = :stopped # until there is something to stop
       @pid = Process.pid
       options = @configuration.to_native
       options[:env] = EnvTemplate.make(multiprocess: false)
       options[:empty_input] = EmptyInput::INSTANCE
-      @gateway = listen(options)
+      @gateway = Listening.gateway(options)
+      @state = :running
       @worker = Native::Worker.new(options)
       @threads = ApplicationThreads.new(@worker, @log)
       @threads.start(@app, @configuration.threads)
@@ -177,31 +196,6 @@ module Volador
     end
 
     private
-
-    def listen(options)
-      Native::Gateway.new(options)
-    rescue SystemCallError => e
-      @state = :stopped
-      raise BootError, cannot_listen(e)
-    end
-
-    # The gateway's message names the address; with one address there is no doubt.
-    def cannot_listen(error)
-      binds = @configuration.bind
-      address = binds.find { |one| error.message.include?(one.sub(%r{\A\w+://}, "")) } || binds.first
-      host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
-      place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
-      case error
-      when Errno::EADDRINUSE
-        "#{place} is in use: stop the other server or choose another #{port ? 'with -p' : 'path with -b'}"
-      when Errno::EACCES, Errno::EPERM
-        "#{place} is not allowed to this user: choose #{port ? 'a port from 1024 with -p' : 'another path with -b'}"
-      when Errno::EADDRNOTAVAIL
-        "#{place} cannot be had: this machine has no address #{host}"
-      else
-        "#{place} cannot be listened on: #{error.message}"
-      end
-    end
 
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
     def drain

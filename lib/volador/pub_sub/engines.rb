@@ -55,6 +55,13 @@ module Volador
         end
       end
 
+      # These are all subscriptions that there are; the engines know.
+      # @param keys [Array<Array>] see {Channel.key}
+      def resume(keys)
+        @counts.clear
+        keys.each { |key| @counts[key] = 1 }
+      end
+
       # @return [Integer] different channels and patterns that are subscribed to
       def size
         @counts.size

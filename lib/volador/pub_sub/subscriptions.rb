@@ -50,6 +50,11 @@ module Volador
         true
       end
 
+      # @return [Array<Array>] see {Channel.key}
+      def keys
+        @entries.keys
+      end
+
       # A server serves from now on.
       # @param listeners [Listeners] its own
       def serve(listeners)

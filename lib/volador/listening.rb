@@ -1,0 +1,35 @@
+# frozen_string_literal: true
+
+require_relative "error"
+
+module Volador
+  # Takes the addresses of a server, or says why they can't be had and what to do.
+  module Listening
+    # @param options [Hash] see {Configuration#to_native}
+    # @return [Native::Gateway] that listens, and serves once it is started
+    # @raise [BootError] when an address cannot be listened on
+    def self.gateway(options)
+      Native::Gateway.new(options)
+    rescue SystemCallError => e
+      raise BootError, explain(e, options.fetch(:bind))
+    end
+
+    # The gateway's message names the address; with one address there is no doubt.
+    def self.explain(error, binds)
+      address = binds.find { |one| error.message.include?(one.sub(%r{\A\w+://}, "")) } || binds.first
+      host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
+      place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
+      case error
+      when Errno::EADDRINUSE
+        "#{place} is in use: stop the other server or choose another #{port ? 'with -p' : 'path with -b'}"
+      when Errno::EACCES, Errno::EPERM
+        "#{place} is not allowed to this user: choose #{port ? 'a port from 1024 with -p' : 'another path with -b'}"
+      when Errno::EADDRNOTAVAIL
+        "#{place} cannot be had: this machine has no address #{host}"
+      else
+        "#{place} cannot be listened on: #{error.message}"
+      end
+    end
+    private_class_method :explain
+  end
+end
