@@ -1,0 +1,203 @@
+# frozen_string_literal: true
+
+require_relative "../commands"
+require_relative "generations"
+require_relative "orphans"
+require_relative "status"
+
+module Volador
+  module Cluster
+    # The Ruby half of the gateway's process: one thread that waits for signals, molds, the gateway and commands, and
+    # sees to it that there are the workers that there are to be.
+    #
+    #     running ─TERM─▶ draining ─drained─▶ ending ─▶ over
+    #        └──────────────TERM twice────────▶
+    class Supervisor
+      # Seconds between two looks when nothing happens: a hung worker makes no noise.
+      INTERVAL = 1.0
+      # Seconds for workers that are to end at once, and for those that have used up their drain timeout.
+      GRACE = 1.0
+      SIGNALS = %w[TERM INT USR1 TTIN TTOU HUP CHLD].freeze
+      private_constant :INTERVAL, :GRACE
+
+      # @param gateway [Native::Gateway] started
+      # @param notification [IO] readable when the gateway has news
+      # @param generations [Generations]
+      # @param control [ControlServer]
+      # @param status [Status]
+      # @param link [String] the link's path, for guests
+      # @param systemd [Systemd]
+      # @param drain_timeout [Float] seconds
+      # @param log [Log]
+      # @param say [#call] prints a line for whoever has started the server
+      # @param commands [Commands]
+      # @param clock [#call] seconds
+      def initialize(gateway:, notification:, generations:, control:, status:, link:, systemd:, drain_timeout:, log:, say:,
+                     commands: Commands.new, clock: -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) })
+        @gateway = gateway
+        @notification = notification
+        @generations = generations
+        @control = control
+        @status = status
+        @link = link
+        @systemd = systemd
+        @drain_timeout = drain_timeout
+        @log = log
+        @say = say
+        @commands = commands
+        @clock = clock
+        @orphans = Orphans.new
+        @waiting = []
+        @state = :running
+      end
+
+      # Serves until it is stopped.
+      # @return [nil]
+      # @raise [BootError] when the application cannot be loaded at the start
+      def run
+        with_signals do
+          @generations.start(@clock.call)
+          turn until @state == :over
+        end
+        raise failure if failure
+      end
+
+      # Waits for what comes next, and does it.
+      def turn
+        now = @clock.call
+        times = [@generations.at(now), @control.at, now + INTERVAL].compact
+        IO.select([@commands, @notification, *@generations.ios, *@control.ios], nil, nil, [times.min - now, 0.0].max)
+        look(@clock.call)
+      rescue StandardError => e
+        # A fault of ours must not take the sockets with it.
+        @log.error("the supervisor has failed at something and goes on", e)
+        sleep(INTERVAL)
+      end
+
+      # Does what there is to do.
+      # @param now [Float]
+      def look(now)
+        drain_notification
+        @commands.take.each { |command| obey(command, now) }
+        @control.receive(now) { |request, connection| answer(request, connection, now) }
+        @generations.tick(now)
+        @orphans.reap(now, @generations.all.flat_map { |one| [one.mold&.pid, *one.workers.map(&:pid)] })
+        fail_to_boot(now) if @state == :running && @generations.failed
+        @state = :over if @state == :ending && @generations.ended?
+      end
+
+      # @return [Symbol] :running, :draining, :ending, :over
+      attr_reader :state
+
+      private
+
+      def failure
+        failed = @generations.failed
+        BootError.new(failed.error).tap { |error| error.details = failed.details } if failed
+      end
+
+      # Nothing serves, and nothing will.
+      def fail_to_boot(now)
+        @state = :ending
+        @generations.close(now)
+        @generations.terminate(now)
+      end
+
+      def drain_notification
+        nil while @notification.read_nonblock(4096, exception: false).is_a?(String)
+      end
+
+      # ---- signals
+
+      def obey(command, now)
+        case command
+        when :TERM, :INT then stop(now)
+        when :USR1 then @generations.deploy(now)
+        when :TTIN then resize(1)
+        when :TTOU then resize(-1)
+        when :HUP then @log.info("HUP has no effect: USR1 restarts the workers, TERM stops the server")
+        when :drained then finish(now, patience: WorkerProcess::PATIENCE)
+        when :cut_off
+          @log.warn("the drain timeout of #{@drain_timeout} s is over: what still runs is cut off")
+          finish(now, patience: GRACE)
+        end
+      end
+
+      def resize(by)
+        return unless @state == :running
+
+        count = @generations.resize(by)
+        @log.info("there are to be #{count} worker#{'s' unless count == 1} now")
+      end
+
+      # The first time it finishes what has begun, the second time it ends.
+      def stop(now)
+        case @state
+        when :running
+          @state = :draining
+          @say.call("Volador finishes its requests and stops; the signal once more stops it at once")
+          @systemd.stopping
+          @generations.close(now)
+          drain
+        when :draining
+          @state = :ending
+          @say.call("Volador stops at once")
+          @generations.terminate(now, patience: GRACE)
+        end
+      end
+
+      # By a thread of its own: the loop goes on meanwhile.
+      def drain
+        gateway, seconds, commands = @gateway, @drain_timeout, @commands
+        Thread.new do
+          commands << (gateway.drain(seconds) ? :drained : :cut_off)
+        rescue StandardError => e
+          @log.error("draining failed", e)
+          commands << :cut_off
+        end.name = "volador drain"
+      end
+
+      def finish(now, patience:)
+        return unless @state == :draining
+
+        @state = :ending
+        @generations.dismiss(now, patience: patience)
+        @gateway.dismiss_all
+      end
+
+      # ---- commands
+
+      def answer(request, connection, now)
+        case request[:do]
+        when "status" then connection.answer(@status.to_h(now, @generations, @state))
+        when "link" then connection.answer({ ok: true, link: @link })
+        when "restart" then restart(connection, now)
+        when "stop"
+          # The end of the connection is the answer: it stays open as long as this process lives.
+          @waiting << connection
+          @commands << :TERM if @state == :running
+        when "more", "fewer"
+          resize(request[:do] == "more" ? 1 : -1)
+          connection.answer({ ok: true, workers: @generations.wanted })
+        else connection.answer({ ok: false, error: "there is no command #{request[:do].inspect}" })
+        end
+      end
+
+      def restart(connection, now)
+        @generations.deploy(now) do |error, details|
+          connection.answer({ ok: error.nil?, error: error, details: details,
+                              generation: @generations.current.number }.compact)
+        end
+      end
+
+      # Signal handlers only pass a command on: Ruby allows them little.
+      def with_signals
+        commands = @commands
+        before = SIGNALS.to_h { |name| [name, Signal.trap(name) { commands << name.to_sym }] }
+        yield
+      ensure
+        before&.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
+      end
+    end
+  end
+end

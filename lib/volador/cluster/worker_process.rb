@@ -1,0 +1,223 @@
+# frozen_string_literal: true
+
+require_relative "backoff"
+require_relative "children"
+
+module Volador
+  module Cluster
+    # A worker as the supervisor sees it, from the moment when the mold is asked to fork it:
+    #
+    #     forking ─pid─▶ booting ─link─▶ up ─▶ ended
+    #
+    # It is told what happens, and told regularly what time it is (`tick`); then it does what is due. Times are seconds
+    # on the supervisor's clock.
+    class WorkerProcess
+      # Seconds between the gateway's word, TERM and KILL for a worker that is to end.
+      PATIENCE = 5.0
+      # Seconds for a worker that has lost its link to end by itself.
+      LOST = 10.0
+
+      # @return [Integer] 1 to the number of workers
+      attr_reader :number
+      # @return [Integer, nil] nil until it is forked
+      attr_reader :pid
+      # @return [Hash, nil] what the gateway says of it (see Native::Gateway#workers), nil without a link
+      attr_reader :link
+      # @return [String, nil] how it has ended, in one line
+      attr_reader :ending
+      # @return [String, nil] the exception that has ended it at boot, with its backtrace
+      attr_reader :details
+
+      # @param now [Float]
+      # @param gateway [#dismiss]
+      # @param settings [Settings]
+      # @param children [#signal]
+      def initialize(number, now, mold:, gateway:, settings:, log:, children: Children)
+        @number = number
+        @mold = mold
+        @gateway = gateway
+        @settings = settings
+        @log = log
+        @children = children
+        @state = :forking
+        @started = now
+        # What is to be done to end it, in order: [when, signal].
+        @steps = []
+        @leaving = @dismissed = @killed = @adopted = false
+      end
+
+      # @return [Boolean] it has been up
+      def joined?
+        @joined ? true : false
+      end
+
+      # @return [Boolean] its link is there
+      def up?
+        @state == :up && !@link.nil?
+      end
+
+      # @return [Boolean] it is to end, and has no place among the workers any more
+      def leaving?
+        @leaving
+      end
+
+      def ended?
+        @state == :ended
+      end
+
+      # @return [Boolean] it waits for its pid
+      def forking?
+        @state == :forking
+      end
+
+      # @return [Boolean] it has not died at boot
+      def healthy?(now)
+        joined? && now - @started >= Backoff::HEALTHY
+      end
+
+      # @return [Float] seconds since its fork
+      def age(now)
+        now - @started
+      end
+
+      # @return [Symbol] for humans: :booting, :waiting, :serving, :retiring, :idle, :ending
+      def condition
+        return :ending if @dismissed || @killed || ended?
+
+        @link ? @link[:state] : :booting
+      end
+
+      # The mold has forked it, and will tell of its end.
+      def forked(pid)
+        @pid = pid
+        @adopted = false
+        @state = :booting if forking?
+      end
+
+      # It has turned up without its mold's word.
+      def adopted(pid)
+        forked(pid)
+        @adopted = true
+      end
+
+      # @return [Boolean] no mold tells of its end
+      def orphan?
+        @adopted || @mold.ended?
+      end
+
+      # What the gateway says of it now.
+      # @param link [Hash, nil]
+      def seen(link, now)
+        @link = link
+        if link
+          @joined ||= now
+          @state = :up unless ended?
+        elsif @state == :up && @steps.empty?
+          # Its process ends by itself, unless it hangs.
+          @steps = [[now + LOST, :KILL]]
+        end
+      end
+
+      # It has ended.
+      # @param how [String]
+      # @param details [String, nil]
+      def over(how, details = nil)
+        @state = :ended
+        @ending = how
+        @details = details
+        @link = nil
+        @steps = []
+      end
+
+      # It is to hand over what it has, and then to end.
+      def retire(now)
+        return if @leaving
+
+        @leaving = true
+        @retired = now
+        dismiss(now) unless joined?
+      end
+
+      # It is to end: by the gateway's word, then by TERM, then by KILL.
+      # @param patience [Float] seconds between them
+      def dismiss(now, patience: PATIENCE)
+        return if @dismissed || ended?
+
+        @leaving = @dismissed = true
+        @gateway.dismiss(@pid) if @link
+        # One that boots does not hear the gateway.
+        term = @link ? now + patience : now
+        @steps = [[term, :TERM], [term + patience, :KILL]]
+      end
+
+      # It is to end at once.
+      # @param patience [Float] seconds between TERM and KILL; nil: KILL alone
+      def terminate(now, patience: nil)
+        return if ended?
+
+        @leaving = @dismissed = true
+        @steps = patience ? [[now, :TERM], [now + patience, :KILL]] : [[now, :KILL]]
+      end
+
+      # Does what is due.
+      def tick(now)
+        return if ended?
+
+        @leaving ? leave(now) : watch(now)
+        # Without a pid there is nobody yet whom to signal.
+        while @pid && @steps.any? && now >= @steps.first.first
+          signal = @steps.shift.last
+          @killed = true if signal == :KILL
+          @children.signal(signal, @pid)
+        end
+      end
+
+      # @return [Float, nil] when the next thing is due
+      def at
+        [(@steps.first&.first if @pid), (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
+         (@retired + @settings.handover_timeout if @retired && !@dismissed)].compact.min
+      end
+
+      # @return [String] for the log
+      def to_s
+        "worker #{@number}#{" (pid #{@pid})" if @pid}"
+      end
+
+      private
+
+      def leave(now)
+        return if @dismissed
+
+        late = now >= @retired + @settings.handover_timeout
+        return unless late || @link.nil? || @link[:state] == :idle
+
+        if late
+          @log.warn("#{self} has not finished within the handover timeout of #{@settings.handover_timeout} s: what " \
+                    "still runs is cut off")
+        end
+        dismiss(now)
+      end
+
+      def watch(now)
+        return if @killed
+
+        limit = @settings.worker_timeout
+        if !joined?
+          boot = @settings.boot_timeout
+          kill(now, "is not ready within the boot timeout of #{boot} s") if age(now) >= boot
+        elsif @link && @link[:quiet] > limit
+          kill(now, "has given no sign of life for #{@link[:quiet].round(1)} s")
+        elsif @link && @link[:stuck] > limit
+          kill(now, "has completed nothing for #{@link[:stuck].round(1)} s, while all its threads are taken and " \
+                    "requests wait")
+        end
+      end
+
+      def kill(now, why)
+        @log.error("#{self} #{why}: it is killed and replaced")
+        @killed = true
+        @steps = [[now, :KILL]]
+      end
+    end
+  end
+end
