@@ -1,0 +1,202 @@
+# frozen_string_literal: true
+
+require_relative "../application_threads"
+require_relative "../empty_input"
+require_relative "../env_template"
+require_relative "../pub_sub"
+require_relative "../server"
+require_relative "children"
+
+module Volador
+  module Cluster
+    # What runs in a worker process, forked from the mold: application threads, and the main thread that tells the
+    # gateway that it lives and waits to be told to end. In its process it stands among {Server.running}.
+    class Worker
+      # Seconds between two signs of life.
+      BEAT = 1.0
+      # Seconds for a worker whose gateway is gone.
+      LOST = 5.0
+      # Seconds that application threads have to end after they were killed.
+      GRACE = 1.0
+      SLICE = 0.05
+      # Bytes of what goes through the report's pipe; it must hold them.
+      REPORT_MAX = 32_768
+      private_constant :BEAT, :LOST, :GRACE, :SLICE, :REPORT_MAX
+
+      # @return [Configuration]
+      attr_reader :configuration
+
+      # @param app [#call]
+      # @param number [Integer] 1 to the number of workers
+      # @param generation [Integer]
+      # @param link [String] path
+      # @param gateway [Integer] its pid
+      # @param configuration [Configuration]
+      # @param hooks [Hooks]
+      # @param leftovers [Leftovers]
+      # @param log [Log]
+      # @param report [IO] where it says why it can't boot; closed when it has
+      def initialize(app, number:, generation:, link:, gateway:, configuration:, hooks:, leftovers:, log:, report:)
+        @app = app
+        @number = number
+        @generation = generation
+        @link = link
+        @gateway = gateway
+        @configuration = configuration
+        @hooks = hooks
+        @leftovers = leftovers
+        @log = log
+        @report = report
+        @terms = 0
+      end
+
+      # Works until it is told to end.
+      # @return [Integer] exit status
+      def run
+        trap_signals
+        Process.setproctitle("volador: worker #{@number} of generation #{@generation}")
+        return 1 unless boot
+
+        finish(stay)
+      end
+
+      # See {Volador.broadcast}.
+      # @api private
+      def broadcast(pattern, data)
+        @threads.broadcast(pattern, data)
+      end
+
+      # See {Volador.publish}.
+      # @api private
+      def publish(channel, data)
+        @threads.publish(channel, data)
+      end
+
+      # @return [Hash{Symbol => Integer, Float}] of the whole cluster
+      def stats
+        @native.gateway_stats
+      end
+
+      # @api private
+      # @return [PubSub::Listeners]
+      def listeners
+        @threads.listeners
+      end
+
+      # Stops the whole server gracefully. Returns at once.
+      # @return [nil]
+      def stop
+        Children.signal(:TERM, @gateway)
+        nil
+      end
+
+      # The process ends though it was not told to: the application has called `exit`, say.
+      # @api private
+      def stop!
+        leave_cluster
+        @native.leave
+      end
+
+      private
+
+      def trap_signals
+        # Those of the terminal are for the gateway. A block, since programs that the worker starts inherit "IGNORE".
+        Signal.trap("INT") {}
+        Signal.trap("TERM") { @terms += 1 }
+      end
+
+      # @return [Boolean]
+      def boot
+        @hooks.run(:worker_boot, @number)
+        @native = Native::Worker.new(native_options)
+        @threads = ApplicationThreads.new(@native, @log)
+        @threads.start(@app, @configuration.threads)
+        @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
+        Server.add(self)
+        PubSub.serve(listeners)
+        observe(:started)
+        @report.close
+        true
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        tell_why(e)
+        false
+      end
+
+      def native_options
+        @configuration.to_native.merge(env: EnvTemplate.make(multiprocess: true), empty_input: EmptyInput::INSTANCE)
+      end
+
+      def tell_why(error)
+        why = error.is_a?(SystemExit) ? "it has called exit (status #{error.status})" : "#{error.message} (#{error.class})"
+        details = error.full_message(highlight: false, order: :top).byteslice(0, REPORT_MAX)
+        @report.write(JSON.generate({ error: why.lines.first.to_s.strip.scrub, details: details.scrub }))
+        @report.close
+      rescue IOError, SystemCallError, JSON::GeneratorError
+        @log.error("worker #{@number} cannot boot", error)
+      end
+
+      # @return [Symbol] :stop, :lost, or :term
+      def stay
+        loop do
+          return :term if @terms.positive?
+
+          @native.beat
+          reason = @native.wait_end(BEAT)
+          return reason if reason
+        end
+      end
+
+      # @return [Integer] exit status
+      def finish(reason)
+        end_anyway if reason == :lost
+        observe(:draining)
+        @native.stop
+        wait_for_threads(reason)
+        leave_cluster
+        @hooks.run_all(:worker_shutdown, @number, log: @log)
+        return clear_up if reason == :lost
+
+        @native.leave
+        0
+      end
+
+      # Until they have finished; or the time is over; or it is told once more.
+      def wait_for_threads(reason)
+        deadline = now + (reason == :lost ? LOST : @configuration.drain_timeout)
+        terms = reason == :term ? 1 : 0
+        nil until @threads.join(SLICE) || now >= deadline || @terms > terms
+      end
+
+      def leave_cluster
+        Server.remove(self)
+        PubSub.leave(listeners, Server.running.map(&:listeners))
+        @native.stop
+        @threads.kill(GRACE)
+        observe(:stopped)
+      end
+
+      # The mold sees to it as well, if there is one still.
+      def end_anyway
+        Thread.new do
+          sleep(LOST)
+          clear_up
+          exit!(1)
+        end
+      end
+
+      # @return [Integer] exit status
+      def clear_up
+        @leftovers.remove unless Children.alive?(@gateway)
+        1
+      end
+
+      def observe(state)
+        Server.observers.each { |observer| observer.server_changed(self, state) }
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+  end
+end
