@@ -40,6 +40,14 @@ module Volador
       notify("STOPPING=1\nSTATUS=requests are being finished")
     end
 
+    # What a server in one process does. One of Server.observers.
+    def server_changed(_server, what)
+      case what
+      when :started then ready("serving")
+      when :draining then stopping
+      end
+    end
+
     private
 
     # A name that begins with "@" is one without a file.

@@ -33,9 +33,9 @@ module Volador
         now >= @at
       end
 
-      # @return [Float, nil] when it may be tried; nil: at any time
-      def at
-        @at if @at.positive?
+      # @return [Float, nil] when it may be tried; nil: now
+      def at(now)
+        @at unless ready?(now)
       end
 
       # It has worked.

@@ -1,0 +1,121 @@
+# frozen_string_literal: true
+
+require "volador"
+require_relative "../address"
+require_relative "../listening"
+require_relative "application_directory"
+require_relative "control_server"
+require_relative "leftovers"
+require_relative "mold_process"
+require_relative "runtime_directory"
+require_relative "settings"
+require_relative "supervisor"
+
+module Volador
+  module Cluster
+    # The program of the gateway's process: it takes the addresses, makes the private folder and the control socket, and
+    # lets the {Supervisor} work until the end. No application code is loaded here.
+    class GatewayProcess
+      # @param configuration [Configuration]
+      # @param settings [Settings]
+      # @param application [Hash] what the molds are to load:
+      #   config (path of the config.ru), config_file (nil, path or "-"), compats, options (for Configuration)
+      # @param hooks [Hooks] of which :booted is this process's
+      # @param systemd [Systemd]
+      # @param out [IO] where the lines about listening go
+      def initialize(configuration:, settings:, application:, hooks:, systemd:, out:)
+        @configuration = configuration
+        @settings = settings
+        @application = application
+        @hooks = hooks
+        @systemd = systemd
+        @out = out
+        @log = configuration.log
+        @directory = ApplicationDirectory.new
+      end
+
+      # Serves until it is stopped.
+      # @return [nil]
+      # @raise [BootError] when it can't start
+      def run
+        Process.setproctitle("volador: gateway [#{@directory.path}]")
+        prepare
+        supervisor.run
+        nil
+      ensure
+        # First no more clients, then no more traces.
+        @gateway&.stop
+        @control&.close
+        @runtime&.remove
+      end
+
+      private
+
+      def prepare
+        @control = ControlServer.new(@settings.control_socket || RuntimeDirectory.control_sockets(@directory.path).first)
+        @runtime = RuntimeDirectory.create
+        @gateway = Listening.gateway(@configuration.to_native)
+        Native.become_subreaper
+        @notification = IO.for_fd(@gateway.start_cluster(@runtime.link), autoclose: false)
+        # The molds remove them when this process is killed.
+        sockets = @configuration.bind.select { |address| address.start_with?("unix://") }
+        @leftovers = Leftovers.at([@runtime.path, @control.path, *sockets.map { |one| one.delete_prefix("unix://") }])
+      end
+
+      def supervisor
+        Supervisor.new(gateway: @gateway, notification: @notification, generations: generations, control: @control,
+                       status: status, link: @runtime.link, systemd: @systemd,
+                       drain_timeout: @configuration.drain_timeout, log: @log, say: method(:say))
+      end
+
+      def generations
+        Generations.new(gateway: @gateway, settings: @settings, log: @log, events: method(:happened),
+                        make: lambda do |number, wanted|
+                          Generation.new(number, wanted: wanted, gateway: @gateway, settings: @settings, log: @log,
+                                                 start_mold: method(:start_mold))
+                        end)
+      end
+
+      def start_mold(number, now)
+        boot = @application.merge(do: "boot", generation: number, link: @runtime.link, gateway: Process.pid,
+                                  leftovers: @leftovers.to_a)
+        MoldProcess.start(directory: @directory, boot: boot, now: now, boot_timeout: @settings.boot_timeout)
+      end
+
+      def status
+        Status.new(environment: @configuration.environment, directory: @directory.path, control: @control.path,
+                   gateway: @gateway, threads: @configuration.threads,
+                   now: Process.clock_gettime(Process::CLOCK_MONOTONIC))
+      end
+
+      # One of the events of {Generations}.
+      def happened(event, generation)
+        case event
+        when :complete
+          announce(generation.wanted)
+          @hooks.run_all(:booted, log: @log)
+          @systemd.ready("generation #{generation.number} serves")
+        when :deploying then @systemd.reloading
+        when :deployed then @systemd.ready("generation #{generation.number} serves")
+        when :failed then @systemd.ready("generation #{generation.number} has failed to boot; the one before it serves")
+        end
+      end
+
+      def announce(workers)
+        threads = @configuration.threads
+        kind = "#{workers} worker#{'s' unless workers == 1}, #{threads} thread#{'s' unless threads == 1}" \
+               "#{' each' unless workers == 1}"
+        @gateway.addresses.each { |address| say("Volador #{VERSION} listening on #{Address.url(address)} (#{kind})") }
+      end
+
+      def say(line)
+        return if @configuration.quiet?
+
+        @out.write("#{line}\n")
+        @out.flush
+      rescue IOError, SystemCallError
+        nil # Nobody reads it.
+      end
+    end
+  end
+end
