@@ -6,10 +6,11 @@ module Volador
   # Takes the addresses of a server, or says why they can't be had and what to do.
   module Listening
     # @param options [Hash] see {Configuration#to_native}
+    # @param cluster [Boolean] its workers are processes of their own
     # @return [Native::Gateway] that listens, and serves once it is started
     # @raise [BootError] when an address cannot be listened on
-    def self.gateway(options)
-      Native::Gateway.new(options)
+    def self.gateway(options, cluster: false)
+      cluster ? Native::Gateway.cluster(options) : Native::Gateway.new(options)
     rescue SystemCallError => e
       raise BootError, explain(e, options.fetch(:bind))
     end

@@ -6,7 +6,10 @@
 
 use std::{
     io,
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
     path::Path,
     sync::{
         Arc,
@@ -47,6 +50,7 @@ pub enum End {
 pub struct Remote {
     worker: Arc<Worker>,
     shared: Arc<Shared>,
+    descriptors: Vec<RawFd>,
 }
 
 #[derive(Debug)]
@@ -87,9 +91,11 @@ impl Remote {
         let mut journals = Vec::new();
         let mut links = Vec::new();
         let mut readers = Vec::new();
+        let mut descriptors = Vec::new();
         for Joining { socket, incoming, journal } in joining {
+            descriptors.extend([socket.as_raw_fd(), journal.as_raw_fd()]);
             journals.push(journal);
-            readers.push((socket.try_clone()?, incoming));
+            readers.push(incoming);
             links.push(Link { socket, outgoing: Mutex::default(), waits: Condvar::new() });
         }
         worker.keep_journal(Journal::new(journals));
@@ -102,16 +108,21 @@ impl Remote {
             figures: Mutex::default(),
             answered: Condvar::new(),
         });
-        for (shard, (socket, incoming)) in readers.into_iter().enumerate() {
+        for (shard, incoming) in readers.into_iter().enumerate() {
             let (reader, to) = (shared.clone(), worker.clone());
             let is_guest = hello.threads == 0;
-            let read = move || reader.read(&socket, incoming, &to, is_guest);
+            let read = move || reader.read(shard, incoming, &to, is_guest);
             thread::Builder::new().name(format!("volador-link-{shard}")).spawn(read)?;
             let writer = shared.clone();
             thread::Builder::new().name(format!("volador-send-{shard}")).spawn(move || writer.write(shard))?;
         }
         worker.join(shared.clone())?;
-        Ok(Self { worker, shared })
+        Ok(Self { worker, shared, descriptors })
+    }
+
+    /// Those of the links. They are open as long as this value is there.
+    pub fn descriptors(&self) -> &[RawFd] {
+        &self.descriptors
     }
 
     /// The worker is alive.
@@ -217,9 +228,10 @@ fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, std::os::fd::OwnedFd)>
 
 impl Shared {
     /// A reader: until the link ends.
-    fn read(&self, socket: &UnixStream, mut incoming: Incoming, worker: &Arc<Worker>, is_guest: bool) {
+    fn read(&self, shard: usize, mut incoming: Incoming, worker: &Arc<Worker>, is_guest: bool) {
+        let Some(link) = self.links.get(shard) else { return };
         loop {
-            match incoming.receive(socket, true) {
+            match incoming.receive(&link.socket, true) {
                 Ok(Received::Some) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(Received::End) | Err(_) => break,

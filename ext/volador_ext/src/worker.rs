@@ -18,7 +18,7 @@ use crate::{
     connection::{check_len, payload_of},
     error::{self, guarded},
     event, figures,
-    fork::Forked,
+    fork::{Forked, NotInherited},
     gvl,
     options::Options,
     seat::Seat,
@@ -37,6 +37,8 @@ const STATS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(TypedData)]
 #[magnus(class = "Volador::Native::Worker", free_immediately, size, mark)]
 pub(crate) struct Worker {
+    /// The links of `remote`. Before it, since fields are dropped in their order.
+    links: OnceLock<NotInherited>,
     worker: Forked<Arc<volador_worker::Worker>>,
     /// The gateway of another process, once it is joined.
     remote: Forked<OnceLock<Remote>>,
@@ -71,6 +73,7 @@ impl Worker {
             });
             let empty_input: Value = options.get("empty_input")?;
             Ok(ruby.obj_wrap(Self {
+                links: OnceLock::new(),
                 worker: Forked::new(Arc::new(worker)),
                 remote: Forked::new(OnceLock::new()),
                 complete_max_bytes: window_bytes,
@@ -105,7 +108,10 @@ impl Worker {
             let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello))?
                 .map_err(|error| error::io(ruby, &error, format!("can't join the gateway at {link}")))?;
             // Another thread that has joined meanwhile keeps its own; this one's links end.
-            let _ = slot.set(joined);
+            let descriptors = joined.descriptors().to_vec();
+            if slot.set(joined).is_ok() {
+                let _ = this.links.set(NotInherited::new(&descriptors));
+            }
             Ok(())
         })
     }

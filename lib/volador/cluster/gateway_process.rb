@@ -54,7 +54,7 @@ module Volador
       def prepare
         @control = ControlServer.new(@settings.control_socket || RuntimeDirectory.control_sockets(@directory.path).first)
         @runtime = RuntimeDirectory.create
-        @gateway = Listening.gateway(@configuration.to_native)
+        @gateway = Listening.gateway(@configuration.to_native, cluster: true)
         Native.become_subreaper
         @notification = IO.for_fd(@gateway.start_cluster(@runtime.link), autoclose: false)
         # The molds remove them when this process is killed.

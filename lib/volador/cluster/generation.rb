@@ -234,8 +234,8 @@ module Volador
 
         delay = @mold_backoff.failed(now)
         @mold_down = true
-        @log.error("the mold of generation #{@number} is gone. Its workers go on; the attempt to start another one is " \
-                   "#{soon(delay)}: #{@mold&.details || why}")
+        @log.error("the mold of generation #{@number} is gone (#{why}), its workers go on: another one is started " \
+                   "#{soon(delay)}#{"\n#{@mold.details}" if @mold&.details}")
       end
 
       def start_again(now)
@@ -297,13 +297,13 @@ module Volador
         row = @worker_backoff.failures
         return unless again
 
-        @log.error("#{worker} has ended #{worker.age(now).round(1)} s after its start" \
-                   "#{", as #{row} in a row have" if row > 1}. The next try is #{soon(delay)}: " \
-                   "#{worker.details || worker.ending}")
+        @log.error("#{worker} has ended (#{worker.ending}) #{worker.age(now).round(1)} s after its start" \
+                   "#{", as #{row} in a row have" if row > 1}: another one is started #{soon(delay)}" \
+                   "#{"\n#{worker.details}" if worker.details}")
       end
 
       def soon(delay)
-        delay.zero? ? "made at once" : "made in #{delay.round(1)} s"
+        delay.zero? ? "now" : "in #{delay.round(1)} s"
       end
     end
   end

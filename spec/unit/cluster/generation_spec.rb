@@ -170,8 +170,8 @@ RSpec.describe Volador::Cluster::Generation do
       expect(attempts.map { |delay| delay.round(1) }).to eq [0.0, 0.1, 0.2, 0.4, 0.8, 1.6]
       lines = printed.string.lines
       expect(lines.size).to eq 6
-      expect(lines[0]).to match(/worker 1 \(pid 1\) has ended 5\.0 s after its start\. The next try is made at once: exit status 1$/)
-      expect(lines[3]).to match(/has ended 0\.\d s after its start, as 4 in a row have\. The next try is made in 0\.4 s: exit status 1$/)
+      expect(lines[0]).to match(/worker 1 \(pid 1\) has ended \(exit status 1\) 5\.0 s after its start: another one is started now$/)
+      expect(lines[3]).to match(/ 0\.\d s after its start, as 4 in a row have: another one is started in 0\.4 s$/)
     end
 
     it "takes ten seconds of all workers for health" do
@@ -210,8 +210,8 @@ RSpec.describe Volador::Cluster::Generation do
       expect(molds.size).to eq 1
       tick(200.0)
       expect(molds.size).to eq 2
-      expect(printed.string).to eq "volador ERROR: the mold of generation 3 is gone. Its workers go on; the attempt to start " \
-                                   "another one is made at once: it has ended: signal KILL\n"
+      expect(printed.string).to eq "volador ERROR: the mold of generation 3 is gone (it has ended: signal KILL), its workers " \
+                                   "go on: another one is started now\n"
       expect([generation.complete?, pids, children.signals]).to eq [true, [1, 2], []]
     end
 
@@ -321,6 +321,6 @@ RSpec.describe Volador::Cluster::Generation do
     mold.say(is: "ended", pid: 1, how: "exit status 1", error: "no database (RuntimeError)", details: "the backtrace")
     tick(101.0)
     expect([generation.failed?, mold.told]).to eq [false, [1, 2, 1]]
-    expect(printed.string).to end_with "The next try is made at once: the backtrace\n"
+    expect(printed.string).to end_with ": another one is started now\nthe backtrace\n"
   end
 end
