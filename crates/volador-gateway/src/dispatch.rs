@@ -80,7 +80,7 @@ impl Shard {
         add(&self.counters.queue_wait_micros, waited.as_micros() as usize);
         self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
         match exchange.send(id, key, &mut self.workers.batch(key)) {
-            Ok(()) => member.sent(),
+            Ok(()) => member.sent(self.shared.roster.now()),
             Err(error) => {
                 log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
                 exchange.handle(ToGateway::Abort, 0);

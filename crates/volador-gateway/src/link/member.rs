@@ -41,6 +41,8 @@ pub(crate) struct Member {
     pub(crate) beat_at: AtomicU64,
     /// The same, when it last completed something.
     pub(crate) progress_at: AtomicU64,
+    /// The same, when it was last sent a request that has to wait for a thread.
+    crowded_at: AtomicU64,
 }
 
 impl Member {
@@ -54,6 +56,7 @@ impl Member {
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
             progress_at: AtomicU64::new(now),
+            crowded_at: AtomicU64::new(now),
         }
     }
 
@@ -76,8 +79,17 @@ impl Member {
     }
 
     /// A request is on its way to it.
-    pub(crate) fn sent(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+    pub(crate) fn sent(&self, now: u64) {
+        if self.in_flight.fetch_add(1, Relaxed) == self.threads() {
+            self.crowded_at.store(now, Relaxed);
+        }
+    }
+
+    /// Since when all threads have been taken, and requests have waited for one, without anything being completed. The
+    /// threads alone do not count: streamed answers may be long, and nobody minds.
+    pub(crate) fn stuck_since(&self) -> Option<u64> {
+        let is_crowded = self.threads() > 0 && self.in_flight() > self.threads();
+        is_crowded.then(|| self.progress_at.load(Relaxed).max(self.crowded_at.load(Relaxed)))
     }
 
     /// A request has its whole answer, or was given back.

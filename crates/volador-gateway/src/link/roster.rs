@@ -36,7 +36,7 @@ pub struct WorkerReport {
     pub state: &'static str,
     /// Time since its last sign of life.
     pub quiet: Duration,
-    /// How long all of its threads have been taken without one of them completing anything; zero when one is free.
+    /// How long requests have waited for its threads without one of them completing anything; zero when none waits.
     pub stuck: Duration,
 }
 
@@ -174,10 +174,7 @@ impl Roster {
                 State::Retiring | State::Lost => "retiring",
             },
             quiet: since(member.beat_at.load(Relaxed)),
-            stuck: match member.in_flight() >= member.threads() && member.threads() > 0 {
-                true => since(member.progress_at.load(Relaxed)),
-                false => Duration::ZERO,
-            },
+            stuck: member.stuck_since().map_or(Duration::ZERO, since),
         };
         self.members.lock().iter().map(report).collect()
     }

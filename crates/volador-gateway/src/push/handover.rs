@@ -121,7 +121,7 @@ impl Engine {
             return false;
         }
         tenant.stage = Stage::Replaying(key);
-        member.sent();
+        member.sent(shard.shared.roster.now());
         self.moves.borrow_mut().replaying += 1;
         true
     }
