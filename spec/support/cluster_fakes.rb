@@ -100,6 +100,10 @@ module ClusterFakes
       @told << :finish
     end
 
+    def kill(_now)
+      @told << :kill unless @told.include?(:kill)
+    end
+
     def ios
       []
     end

@@ -106,6 +106,7 @@ module Volador
           worker.seen(links[worker.pid], now) unless worker.ended?
           worker.tick(now)
         end
+        mistrust_mold(now)
         bury(now)
         send(@phase, now)
       end
@@ -260,6 +261,16 @@ module Volador
           worker = @workers.find { |one| one.pid == message[:pid] && !one.ended? }
           worker&.over(message[:error] || message[:how], message[:details])
         end
+      end
+
+      # It was asked for a worker, or should tell of the end of one, and does not: it hangs. Without it they are known.
+      def mistrust_mold(now)
+        return if @mold.nil? || @mold.ended?
+
+        overdue = @workers.find { |worker| !worker.orphan? && worker.overdue?(now) }
+        return unless overdue && @mold.kill(now)
+
+        @log.error("the mold of generation #{@number} does not tell what has become of #{overdue}: it is killed")
       end
 
       def forking(message)

@@ -110,9 +110,13 @@ module Volador
       end
 
       # It is to end at once.
+      # @return [Boolean] false when that was known
       def kill(now)
-        @finishing = true
+        return false if @killed
+
+        @finishing = @killed = true
         @kill_at = now
+        true
       end
 
       # Takes what has been sent, and does what is due.

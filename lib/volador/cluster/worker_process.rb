@@ -43,7 +43,9 @@ module Volador
         @started = now
         # What is to be done to end it, in order: [when, signal].
         @steps = []
-        @leaving = @dismissed = @killed = @adopted = false
+        @leaving = @dismissed = @adopted = false
+        # When it got KILL, or should have.
+        @killed = nil
       end
 
       # @return [Boolean] it has been up
@@ -63,6 +65,11 @@ module Volador
 
       def ended?
         @state == :ended
+      end
+
+      # @return [Boolean] it must have ended long since, and whoever should tell of it does not
+      def overdue?(now)
+        !ended? && !@killed.nil? && now >= @killed + PATIENCE
       end
 
       # @return [Boolean] it waits for its pid
@@ -164,17 +171,14 @@ module Volador
         return if ended?
 
         @leaving ? leave(now) : watch(now)
+        @killed ||= now if @steps.any? && now >= @steps.last.first
         # Without a pid there is nobody yet whom to signal.
-        while @pid && @steps.any? && now >= @steps.first.first
-          signal = @steps.shift.last
-          @killed = true if signal == :KILL
-          @children.signal(signal, @pid)
-        end
+        @children.signal(@steps.shift.last, @pid) while @pid && @steps.any? && now >= @steps.first.first
       end
 
       # @return [Float, nil] when the next thing is due
       def at
-        [(@steps.first&.first if @pid), (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
+        [(@steps.first&.first if @pid), (@killed + PATIENCE if @killed && !ended?), (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
          (@retired + @settings.handover_timeout if @retired && !@dismissed)].compact.min
       end
 
@@ -215,7 +219,7 @@ module Volador
 
       def kill(now, why)
         @log.error("#{self} #{why}: it is killed and replaced")
-        @killed = true
+        @killed = now
         @steps = [[now, :KILL]]
       end
     end

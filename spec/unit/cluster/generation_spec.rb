@@ -275,6 +275,27 @@ RSpec.describe Volador::Cluster::Generation do
       expect(children.signals).to eq [[:TERM, 9]]
     end
 
+    it "kills a mold that does not tell what has become of a worker, and looks after it itself then" do
+      gateway.links.first[:quiet] = 61.0
+      tick(200.0)
+      gateway.lose(1)
+      tick(204.9)
+      expect([children.signals, mold.told]).to eq [[[:KILL, 1]], [1, 2]]
+      tick(205.0)
+      expect([mold.told, generation.at(205.0)]).to eq [[1, 2, :kill], 205.0]
+      expect(printed.string).to include "the mold of generation 3 does not tell what has become of worker 1 (pid 1): it is killed"
+      mold.end
+      children.ended[1] = "signal KILL"
+      tick(206.0)
+      expect(pids).to eq [2]
+    end
+
+    it "kills a mold that does not fork" do
+      generation.wanted = 3
+      [200.0, 260.0, 265.0].each { |now| tick(now) }
+      expect(mold.told).to eq [1, 2, 3, :kill]
+    end
+
     it "finishes when it is retired: its workers, then its mold" do
       generation.retire(200.0)
       gateway.links.each { |link| link[:state] = :retiring }
