@@ -174,7 +174,7 @@ module Volador
     def stats
       return {} unless @gateway
 
-      @gateway.stats.merge!(@worker.stats, handlers: @threads.handlers)
+      @gateway.stats.merge!(@worker.stats, handlers: @threads.handlers, workers: 1)
     end
 
     # See {Volador.broadcast}.

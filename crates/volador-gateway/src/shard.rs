@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
+    sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -23,7 +23,7 @@ use crate::{
     log,
     push::Engine,
     socket::Socket,
-    stats::{Counters, count},
+    stats::{Counters, add, count},
     streams::{Stream, Streams},
 };
 
@@ -275,7 +275,10 @@ impl Shard {
         let Some(member) = self.workers.member(from) else { return };
         let completes = dispatch::completes(&frame);
         match frame {
-            ToGateway::Beat => member.beat_at.store(self.shared.roster.now(), Relaxed),
+            ToGateway::Beat { dropped } => {
+                let more = member.beat(self.shared.roster.now(), dropped);
+                add(&self.counters.dropped_block, more as usize);
+            }
             ToGateway::AskStats(token) => {
                 let figures = self.shared.figures();
                 self.workers.batch(from).stats(token, figures.as_bytes());

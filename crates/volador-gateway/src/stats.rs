@@ -59,6 +59,8 @@ counters! {
     dropped_oldest,
     /// Messages that a newer one of their channel has replaced in a send queue.
     conflated,
+    /// Publications that a worker of a cluster dropped, as the block of its subscription was too slow.
+    dropped_block,
     /// Push connections closed for a full send queue (1013).
     closed_slow,
     /// Push connections closed for breaking their protocol (1002, 1007, 1009).

@@ -211,14 +211,22 @@ fn a_worker_that_beats_is_not_quiet_and_one_that_completes_is_not_stuck() {
     let (cluster, [mut worker]) = serving(config());
     let report = || cluster.gateway.workers().remove(0);
     eventually("a while without a beat", || report().quiet.as_millis() > 50);
-    worker.send(volador_proto::link::Batch::beat);
-    eventually("the beat counts", || report().quiet.as_millis() < 50);
-    let mut client = cluster.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let (id, _) = worker.request();
-    eventually("all threads are taken", || report().stuck.as_millis() > 20);
-    worker.answer(id, "");
-    client.reply();
+    eventually("a beat counts", || {
+        worker.send(|batch| batch.beat(3));
+        report().quiet.as_millis() < 50
+    });
+    worker.send(|batch| batch.beat(5));
+    eventually("what it has dropped is counted", || cluster.stat("dropped_block") == 5);
+    let mut clients: Vec<_> = (0..2).map(|_| cluster.connect()).collect();
+    clients[0].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (first, _) = worker.request();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert!(report().stuck.is_zero(), "nobody waits for its thread");
+    clients[1].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    worker.unbegun_request();
+    eventually("a request waits for it", || report().stuck.as_millis() > 20);
+    worker.answer(first, "");
+    clients[0].reply();
     assert!(report().stuck.is_zero());
 }
 

@@ -145,7 +145,7 @@ mod tests {
         drop(there);
         assert_eq!(incoming.receive(&here, false).unwrap(), Received::End);
         let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
-        batch.beat();
+        batch.beat(0);
         outgoing.push(batch);
         assert_eq!(outgoing.send(&here).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }

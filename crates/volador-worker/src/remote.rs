@@ -127,7 +127,8 @@ impl Remote {
 
     /// The worker is alive.
     pub fn beat(&self) {
-        self.worker.report(0, Batch::beat);
+        let dropped = self.worker.dropped_block();
+        self.worker.report(0, |batch| batch.beat(dropped));
         self.worker.flush();
     }
 

@@ -167,7 +167,7 @@ impl Exchange {
             ToGateway::Hello(_)
             | ToGateway::Returned
             | ToGateway::HandedOver(_)
-            | ToGateway::Beat
+            | ToGateway::Beat { .. }
             | ToGateway::AskStats(_)
             | ToGateway::Handled(_)
             | ToGateway::Subscribe(..)

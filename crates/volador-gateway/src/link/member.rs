@@ -39,6 +39,8 @@ pub(crate) struct Member {
     handlers: AtomicUsize,
     /// Milliseconds of the roster's clock at its last sign of life.
     pub(crate) beat_at: AtomicU64,
+    /// Publications that it has said to have dropped.
+    dropped: AtomicU64,
     /// The same, when it last completed something.
     pub(crate) progress_at: AtomicU64,
     /// The same, when it was last sent a request that has to wait for a thread.
@@ -55,6 +57,7 @@ impl Member {
             in_flight: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
+            dropped: AtomicU64::new(0),
             progress_at: AtomicU64::new(now),
             crowded_at: AtomicU64::new(now),
         }
@@ -90,6 +93,12 @@ impl Member {
     pub(crate) fn stuck_since(&self) -> Option<u64> {
         let is_crowded = self.threads() > 0 && self.in_flight() > self.threads();
         is_crowded.then(|| self.progress_at.load(Relaxed).max(self.crowded_at.load(Relaxed)))
+    }
+
+    /// A sign of life, with how many publications the worker has dropped so far. How many more those are.
+    pub(crate) fn beat(&self, now: u64, dropped: u64) -> u64 {
+        self.beat_at.store(now, Relaxed);
+        dropped.saturating_sub(self.dropped.swap(dropped, Relaxed))
     }
 
     /// A request has its whole answer, or was given back.

@@ -235,7 +235,7 @@ impl Engine {
             | ToGateway::Publish { .. }
             | ToGateway::Broadcast { .. }
             | ToGateway::Hello(_)
-            | ToGateway::Beat
+            | ToGateway::Beat { .. }
             | ToGateway::AskStats(_) => {}
         }
     }

@@ -101,7 +101,10 @@ pub enum ToGateway {
     /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
     HandedOver(Option<Bytes>),
     /// The worker is alive: Ruby code runs in it.
-    Beat,
+    Beat {
+        /// Publications that it has dropped since its start, as the blocks of its subscriptions were too slow.
+        dropped: u64,
+    },
     /// The gateway's figures are wanted; to be answered with the same number.
     AskStats(u32),
 }
@@ -169,7 +172,7 @@ impl ToGateway {
                 let mut reader = Reader::new(kind, payload);
                 Self::HandedOver(if reader.u8()? == 0 { None } else { Some(reader.rest()) })
             }
-            BEAT => Self::Beat,
+            BEAT => Self::Beat { dropped: Reader::new(kind, payload).u64()? },
             ASK_STATS => Self::AskStats(Reader::new(kind, payload).u32()?),
             _ => return Err(LinkError::UnknownKind(kind)),
         })
@@ -327,8 +330,8 @@ impl Batch {
     }
 
     /// Appends [`ToGateway::Beat`].
-    pub fn beat(&mut self) {
-        self.frame(BEAT, StreamId::NONE, |_| ());
+    pub fn beat(&mut self, dropped: u64) {
+        self.frame(BEAT, StreamId::NONE, |out| out.put_u64_le(dropped));
     }
 
     /// Appends [`ToGateway::AskStats`].
@@ -382,7 +385,7 @@ mod tests {
         batch.returned(ID);
         batch.handed_over(ID, None);
         batch.handed_over(ID, Some(b""));
-        batch.beat();
+        batch.beat(9);
         batch.ask_stats(8);
         let mut frames = batch.into_frames();
         let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
@@ -422,7 +425,7 @@ mod tests {
         assert!(matches!(next(), ToGateway::Returned));
         assert!(matches!(next(), ToGateway::HandedOver(None)));
         assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
-        assert!(matches!(next(), ToGateway::Beat));
+        assert!(matches!(next(), ToGateway::Beat { dropped: 9 }));
         assert!(matches!(next(), ToGateway::AskStats(8)));
         assert!(ToGateway::next(&mut frames).is_none());
     }
