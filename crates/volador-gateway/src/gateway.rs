@@ -47,6 +47,11 @@ impl GatewayHandle {
         }
     }
 
+    /// Bytes of frames that the shard that is furthest behind has not taken.
+    pub fn backlog(&self) -> usize {
+        self.inboxes.iter().map(|inbox| inbox.backlog()).max().unwrap_or_default()
+    }
+
     /// How many shards there are; they are numbered from 0. A broadcast goes to each of them.
     pub fn shards(&self) -> u8 {
         self.inboxes.len() as u8

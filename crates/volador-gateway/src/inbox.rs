@@ -1,6 +1,9 @@
 //! [`Inbox`]: the one way into a shard from other threads.
 
-use std::mem;
+use std::{
+    mem,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -12,6 +15,8 @@ use crate::link::Arrival;
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     waiting: Mutex<Delivery>,
+    /// Bytes of the frames that wait, to be asked without the lock.
+    bytes: AtomicUsize,
     /// Wakes the shard's inbox task. A wake-up that comes before the task waits is kept.
     wake: Notify,
 }
@@ -57,6 +62,7 @@ impl Inbox {
             let mut waiting = self.waiting.lock();
             let first = waiting.frames.is_empty();
             waiting.frames.append(frames);
+            self.bytes.store(waiting.frames.len(), Relaxed);
             first
         };
         // While something waits, a wake-up is under way already.
@@ -93,6 +99,13 @@ impl Inbox {
     /// Waits for a delivery and takes all of it.
     pub(crate) async fn next(&self) -> Delivery {
         self.wake.notified().await;
-        mem::take(&mut self.waiting.lock())
+        let mut waiting = self.waiting.lock();
+        self.bytes.store(0, Relaxed);
+        mem::take(&mut waiting)
+    }
+
+    /// Bytes of frames that the shard has not taken.
+    pub(crate) fn backlog(&self) -> usize {
+        self.bytes.load(Relaxed)
     }
 }

@@ -16,6 +16,9 @@ pub trait Outlet: Send + Sync {
     /// Hands frames to a shard. Must be quick: the caller may hold the lock that lets Ruby run.
     fn deliver(&self, shard: u8, batch: Batch);
 
+    /// Bytes of frames that it has been handed and the shard that is furthest behind has not taken.
+    fn backlog(&self) -> usize;
+
     /// The number of shards; they are numbered from 0.
     fn shards(&self) -> u8;
 }
@@ -78,6 +81,11 @@ impl Outboxes {
             self.hand_over(shard, outbox);
         }
         !due
+    }
+
+    /// See [`Outlet::backlog`].
+    pub(crate) fn backlog(&self) -> usize {
+        self.outlet.backlog()
     }
 
     /// Hands over whatever there is.
@@ -152,6 +160,10 @@ pub(crate) mod tests {
             self.batches.lock().push((shard, batch));
         }
 
+        fn backlog(&self) -> usize {
+            self.batches.lock().iter().map(|(_, batch)| batch.len()).sum()
+        }
+
         fn shards(&self) -> u8 {
             2
         }
@@ -211,6 +223,10 @@ pub(crate) mod tests {
             }
             self.kept.deliver(shard, batch);
             self.overtaken.store(true, Ordering::SeqCst);
+        }
+
+        fn backlog(&self) -> usize {
+            self.kept.backlog()
         }
 
         fn shards(&self) -> u8 {

@@ -340,6 +340,10 @@ impl Outlet for Shared {
         }
     }
 
+    fn backlog(&self) -> usize {
+        self.links.iter().map(|link| link.outgoing.lock().len()).max().unwrap_or_default()
+    }
+
     fn shards(&self) -> u8 {
         self.links.len() as u8
     }

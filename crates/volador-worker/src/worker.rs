@@ -33,6 +33,9 @@ use crate::{
 /// The close code of a connection that ended without a close handshake (RFC 6455 §7.1.5).
 pub(crate) const NO_CLOSE: u16 = 1006;
 
+/// Bytes that the gateway may be behind before whoever publishes has to wait.
+const BACKLOG_MAX: usize = 8 << 20;
+
 /// The shard that tells the worker what is published: every shard has all publications, and one telling is enough.
 const LISTENING_SHARD: u8 = 0;
 
@@ -167,6 +170,12 @@ impl Worker {
             self.core.watcher.call();
         }
         broken
+    }
+
+    /// Whether the gateway is so far behind what it was handed that whoever has more is to wait a moment. Nothing is lost
+    /// when it does not, but memory is taken without a bound.
+    pub fn is_ahead(&self) -> bool {
+        self.core.outboxes().is_some_and(|outboxes| outboxes.backlog() >= BACKLOG_MAX)
     }
 
     /// Sends a message to every push connection whose request path matches. Ignored before a gateway is joined: there

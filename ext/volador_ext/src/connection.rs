@@ -14,6 +14,7 @@ use crate::{
     error::{self, guarded},
     event,
     fork::Forked,
+    worker::keep_pace,
 };
 
 /// The Ruby object of a push connection. A connection whose object is gone needs none.
@@ -50,7 +51,8 @@ impl Connection {
             check_len(ruby, data.len())?;
             let payload = payload_of(ruby, data);
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
-            Ok(worker.write(push, payload, unsafe { data.as_slice() }))
+            let written = worker.write(push, payload, unsafe { data.as_slice() });
+            keep_pace(ruby, worker).map(|()| written)
         })
     }
 
@@ -65,7 +67,8 @@ impl Connection {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
             let packed = event::pack(ruby, data, event, id, retry_ms)?;
-            Ok(worker.write(push, Kind::Event, &packed))
+            let written = worker.write(push, Kind::Event, &packed);
+            keep_pace(ruby, worker).map(|()| written)
         })
     }
 

@@ -222,6 +222,10 @@ impl Outlet for Answer {
         self.0.deliver(shard, batch);
     }
 
+    fn backlog(&self) -> usize {
+        self.0.backlog()
+    }
+
     fn shards(&self) -> u8 {
         self.0.shards()
     }

@@ -27,6 +27,12 @@ use crate::{
 /// How long the main thread waits at once.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// How long a thread that is ahead of the gateway sleeps at once.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How often it does. A gateway that takes nothing for that long has stopped.
+const NAPS_MAX: u32 = 1000;
+
 /// How long a worker that leaves may take to send what is left.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -164,8 +170,9 @@ impl Worker {
             let payload = payload_of(ruby, data);
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (pattern, data) = unsafe { (pattern.as_slice(), data.as_slice()) };
-            this.get(ruby)?.broadcast(pattern, payload, data);
-            Ok(())
+            let worker = this.get(ruby)?;
+            worker.broadcast(pattern, payload, data);
+            keep_pace(ruby, worker)
         })
     }
 
@@ -181,9 +188,10 @@ impl Worker {
         guarded(ruby, || {
             let packed = event::pack(ruby, data, event, id, retry_ms)?;
             check_len(ruby, pattern.len() + packed.len())?;
+            let worker = this.get(ruby)?;
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
-            this.get(ruby)?.broadcast(unsafe { pattern.as_slice() }, Kind::Event, &packed);
-            Ok(())
+            worker.broadcast(unsafe { pattern.as_slice() }, Kind::Event, &packed);
+            keep_pace(ruby, worker)
         })
     }
 
@@ -194,7 +202,9 @@ impl Worker {
             let payload = payload_of(ruby, data);
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (name, data) = unsafe { (name.as_slice(), data.as_slice()) };
-            Ok(this.get(ruby)?.publish(name, payload, data))
+            let worker = this.get(ruby)?;
+            let published = worker.publish(name, payload, data);
+            keep_pace(ruby, worker).map(|()| published)
         })
     }
 
@@ -211,8 +221,10 @@ impl Worker {
             channel::check(ruby, name, Match::Exact)?;
             let packed = event::pack(ruby, data, event, id, retry_ms)?;
             check_len(ruby, name.len() + packed.len())?;
+            let worker = this.get(ruby)?;
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
-            Ok(this.get(ruby)?.publish(unsafe { name.as_slice() }, Kind::Event, &packed))
+            let published = worker.publish(unsafe { name.as_slice() }, Kind::Event, &packed);
+            keep_pace(ruby, worker).map(|()| published)
         })
     }
 
@@ -260,6 +272,17 @@ impl Worker {
     fn seat(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<typed_data::Obj<Seat>, Error> {
         Seat::wrap(ruby, this)
     }
+}
+
+/// A thread that gives more than the gateway takes waits here, so that what is on its way has a bound.
+pub(crate) fn keep_pace(ruby: &Ruby, worker: &volador_worker::Worker) -> Result<(), Error> {
+    let mut naps = 0;
+    while worker.is_ahead() && naps < NAPS_MAX {
+        gvl::blocking(ruby, || std::thread::sleep(NAP))?;
+        ruby.thread_check_ints()?;
+        naps += 1;
+    }
+    Ok(())
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

@@ -839,3 +839,20 @@ fn all_push_connections_end_with_a_gateway_that_is_lost() {
         assert!(matches!(seat.take(), Taken::Event(_, Event::Close(NO_CLOSE))));
     }
 }
+
+#[test]
+fn who_publishes_is_ahead_when_the_gateway_takes_nothing() {
+    let s = Setup::new();
+    std::thread::scope(|scope| {
+        // A thread without a job: what it publishes is handed over at once.
+        scope.spawn(|| {
+            assert!(!s.worker.is_ahead());
+            for _ in 0..BACKLOG_MAX >> 20 {
+                s.worker.publish(b"news", Payload::Binary, &vec![0; 1 << 20]);
+            }
+            assert!(s.worker.is_ahead());
+            s.kept.frames();
+            assert!(!s.worker.is_ahead());
+        });
+    });
+}
