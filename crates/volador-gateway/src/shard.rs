@@ -151,6 +151,7 @@ impl Shard {
                     }
                 }
             }
+            self.engine.flush_writes(self);
             for arrival in delivery.arrivals {
                 if let Err(error) = self.welcome(arrival) {
                     log::warn(format_args!("can't take a worker's link: {error}"));

@@ -105,6 +105,7 @@ impl LinkSocket {
                 }
                 Ok(())
             });
+            shard.engine.flush_writes(shard);
             if let Err(error) = taken {
                 return log::warn(format_args!("a worker's frames can't be read, its link is closed: {error}"));
             }

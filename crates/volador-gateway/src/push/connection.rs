@@ -86,6 +86,8 @@ pub(crate) struct PushConnection {
     phase: Phase,
     /// Signs of life that are overdue; see [`MISSED_MAX`].
     missed: u8,
+    /// Whether a message waits to be sent with others; see [`super::writes`].
+    has_aside: bool,
     /// Whether there was no round of pings or heartbeats since the connection's start.
     fresh: bool,
     /// Whether it has no part in those rounds, since its worker has chosen a time for it; see [`Timeouts`](super::timeouts).
@@ -133,6 +135,7 @@ impl PushConnection {
             tenant,
             phase: Phase::Open,
             missed: 0,
+            has_aside: false,
             fresh: true,
             has_timeout: false,
             progress: false,
@@ -262,12 +265,26 @@ impl PushConnection {
 
     /// Whether a message goes straight to the socket, with nothing to do before.
     pub(super) fn is_clear(&self) -> bool {
-        self.is_open() && self.queue.is_none()
+        self.is_open() && self.queue.is_none() && !self.has_aside
+    }
+
+    /// Whether a message has been set aside, to be sent before anything else.
+    pub(super) fn has_aside(&self) -> bool {
+        self.has_aside
+    }
+
+    pub(super) fn set_aside(&mut self, has_aside: bool) {
+        self.has_aside = has_aside;
     }
 
     /// The socket has taken so many bytes of a message, or has failed.
     pub(super) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
         let bytes = message.bytes(self.transport, self.deflate);
+        self.bytes_sent(bytes, message.tag(), sent)
+    }
+
+    /// The same, of a frame or an event.
+    pub(super) fn bytes_sent(&mut self, bytes: &Bytes, tag: Option<Tag>, sent: io::Result<usize>) -> Now {
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
@@ -275,7 +292,7 @@ impl PushConnection {
         };
         if sent < bytes.len() {
             let mut queue = Box::<SendQueue>::default();
-            queue.push(bytes.slice(sent..), message.tag(), sent > 0);
+            queue.push(bytes.slice(sent..), tag, sent > 0);
             self.queue = Some(queue);
         }
         Now::Alive

@@ -101,6 +101,8 @@ pub(crate) struct Engine {
     pub(super) timeouts_wake: Notify,
     /// For messages to many; None where the system has none, or allows none.
     pub(super) ring: RefCell<Option<Ring>>,
+    /// Messages that are sent with others of their batch.
+    pub(super) writes: RefCell<Vec<(StreamId, Bytes)>>,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -127,6 +129,7 @@ impl Engine {
             closing_wake: Notify::new(),
             moves: RefCell::default(),
             ring: RefCell::new(Ring::new().ok()),
+            writes: RefCell::default(),
             timeouts: RefCell::default(),
             timeouts_wake: Notify::new(),
             targets: RefCell::default(),
@@ -200,15 +203,20 @@ impl Engine {
 
     /// What the worker says about a push connection.
     pub(crate) fn handle(&self, shard: &Shard, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        if !shard.streams.borrow_mut().push(id).is_some_and(|connection| connection.listens_to(from)) {
-            return; // it has gone on elsewhere
+        let (has_aside, is_closing) = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.listens_to(from) => (connection.has_aside(), connection.is_closing()),
+            _ => return, // it has gone on elsewhere
+        };
+        // An acknowledgement that changes nothing about the socket is the usual company of an answer.
+        if has_aside && (is_closing || !matches!(frame, ToGateway::Handled(_))) {
+            self.flush_writes(shard);
         }
         match frame {
             ToGateway::HandedOver(state) => self.handed_over(shard, from, id, state),
             ToGateway::Upgrade { interest, .. } => self.settle(shard, from, id, interest),
             ToGateway::Response(_) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
-            ToGateway::Write(kind, data) => self.write(shard, id, kind, &data),
+            ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
             ToGateway::Close(code) => self.close(shard, id, code),
             ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
             ToGateway::Handled(messages) => {
@@ -264,7 +272,7 @@ impl Engine {
         self.expire_later(id);
     }
 
-    fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
+    pub(super) fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
         let config = &shard.shared.config;
         match Message::new(kind, data, &self.deflaters) {
             Ok(message) => {

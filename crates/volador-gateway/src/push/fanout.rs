@@ -19,11 +19,12 @@ use crate::{
 };
 
 /// Sockets from which on the ring is worth its trouble.
-const RING_MIN: usize = 4;
+pub(super) const RING_MIN: usize = 4;
 
 impl Engine {
     /// Sends a message to every push connection whose request path matches.
     pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], kind: Kind, data: &Bytes) {
+        self.flush_writes(shard);
         let pattern = match PathPattern::parse(pattern) {
             Ok(pattern) => pattern,
             Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
@@ -36,6 +37,7 @@ impl Engine {
 
     /// Sends a message to every subscriber of a channel.
     pub(crate) fn publish(&self, shard: &Shard, channel: &[u8], kind: Kind, data: &Bytes) {
+        self.flush_writes(shard);
         count(&shard.counters.published);
         let mut targets = self.targets.take();
         self.hub.borrow().on_channel(channel, |who| targets.push(who));

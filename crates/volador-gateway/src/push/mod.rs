@@ -15,6 +15,7 @@
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
 //! | [`queue`]      | what the socket has not taken yet                             |
 //! | [`tenant`]     | the handler of a connection, which may move                   |
+//! | [`writes`]     | messages to single clients, sent together                     |
 //! | [`handover`]   | how handlers move from worker to worker                       |
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
@@ -31,6 +32,7 @@ mod queue;
 mod tenant;
 mod timeouts;
 mod timers;
+mod writes;
 
 pub(crate) use connection::PushConnection;
 pub(crate) use engine::{Engine, Takeover};

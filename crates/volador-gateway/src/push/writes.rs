@@ -1,0 +1,101 @@
+//! Messages of handlers to their clients, sent together: a worker hands its answers over in batches, and one system call
+//! sends all of a batch.
+//!
+//! A message is set aside only while the frames of one batch are read, and only if its connection has nothing else to
+//! send. Whatever else concerns the connection finds it sent: see [`Engine::flush_writes`].
+
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use volador_proto::link::{Kind, StreamId};
+use volador_ring::Send;
+
+use super::{engine::Engine, fanout::RING_MIN, message::Message};
+use crate::{
+    log,
+    shard::Shard,
+    stats::{add, count},
+};
+
+impl Engine {
+    /// Sends a message to a client, now or with those that follow it in the batch.
+    pub(super) fn write_with_others(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
+        if self.ring.borrow().is_none() {
+            return self.write(shard, id, kind, data);
+        }
+        let message = match Message::new(kind, data, &self.deflaters) {
+            Ok(message) => message,
+            Err(error) => return log::warn(format_args!("dropped a message: {error}")),
+        };
+        let set_aside = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.is_clear() => {
+                connection.set_aside(true);
+                Some(message.bytes(connection.transport, connection.deflate).clone())
+            }
+            _ => None,
+        };
+        match set_aside {
+            Some(bytes) => {
+                count(&shard.counters.delivered);
+                self.writes.borrow_mut().push((id, bytes));
+            }
+            None => {
+                self.flush_writes(shard);
+                let config = &shard.shared.config;
+                self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
+            }
+        }
+    }
+
+    /// Sends what has been set aside.
+    pub(crate) fn flush_writes(&self, shard: &Shard) {
+        if self.writes.borrow().is_empty() {
+            return;
+        }
+        let mut writes = self.writes.take();
+        let mut unsent = Vec::new();
+        let is_together = match &mut *self.ring.borrow_mut() {
+            Some(ring) if writes.len() >= RING_MIN => {
+                let streams = shard.streams.borrow();
+                let (mut indices, mut sends) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
+                for (index, (id, bytes)) in writes.iter().enumerate() {
+                    if let Some((current, connection)) = streams.look_at_push(id.slot())
+                        && current == *id
+                    {
+                        indices.push(index);
+                        sends.push(Send { socket: connection.socket.as_fd(), bytes });
+                    }
+                }
+                let mut bytes_sent = 0;
+                ring.send_all(&sends, |n, sent| match sent {
+                    Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
+                    Ok(sent) => {
+                        bytes_sent += sent;
+                        unsent.push((indices[n], Ok(sent)));
+                    }
+                    Err(error) => unsent.push((indices[n], Err(error))),
+                });
+                add(&shard.counters.sent_bytes, bytes_sent);
+                true
+            }
+            _ => false,
+        };
+        for (id, _) in &writes {
+            if let Some(connection) = shard.streams.borrow_mut().push(*id) {
+                connection.set_aside(false);
+            }
+        }
+        if !is_together {
+            let max = shard.shared.config.send_queue_max_bytes;
+            for (id, bytes) in &writes {
+                self.with(shard, *id, |connection| connection.send(bytes, max, &shard.counters));
+            }
+        }
+        for (index, sent) in unsent {
+            let (id, bytes): &(StreamId, Bytes) = &writes[index];
+            self.with(shard, *id, |connection| connection.bytes_sent(bytes, None, sent));
+        }
+        writes.clear();
+        self.writes.replace(writes);
+    }
+}
