@@ -212,6 +212,7 @@ impl Shard {
             socket.read(&shard, key).await;
             shard.shared.roster.lost(&member);
             shard.lose(key, &socket);
+            socket.end();
         });
         // It may serve from now on, and requests may have waited for it.
         self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));

@@ -56,6 +56,14 @@ impl LinkSocket {
         }
     }
 
+    /// The link is no more: ends the write task as well, and with it the last use of the descriptors.
+    pub(crate) fn end(&self) {
+        self.close(&mut self.outgoing.borrow_mut());
+        self.waits.notify_one();
+        // The task may be waiting for the socket instead. It fails only when the socket is of no use any more.
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+    }
+
     fn close(&self, outgoing: &mut Outgoing) {
         self.closed.set(true);
         *outgoing = Outgoing::new();
