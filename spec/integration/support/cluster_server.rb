@@ -44,7 +44,8 @@ class ClusterServer < ServerProcess
   # Runs `volador` beside it.
   # @return [[String, String, Integer]] stdout, stderr, exit status
   def command(*arguments, input: "", chdir: directory)
-    out, err, status = Open3.capture3(beside, ServerProcess.ruby, *ServerProcess.load_path,
+    # As a shell that has gone there.
+    out, err, status = Open3.capture3(beside.merge("PWD" => chdir), ServerProcess.ruby, *ServerProcess.load_path,
                                       File.join(ServerProcess::ROOT, "exe/volador"), *arguments, stdin_data: input, chdir: chdir)
     [out, err.lines.grep_v(/warning:/).join, status.exitstatus]
   end
