@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "error"
 
 module Volador
   # What systemd hands to a service and wants to hear from it: listening sockets (sd_listen_fds(3)) and notifications
@@ -8,20 +9,29 @@ module Volador
   class Systemd
     # The first of the descriptors that are handed over.
     FIRST_DESCRIPTOR = 3
-    # What must not reach children: it is meant for this process alone.
     VARIABLES = %w[LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET].freeze
+    private_constant :FIRST_DESCRIPTOR, :VARIABLES
 
-    # @param env [Hash, ENV]
+    # @param env [Hash, ENV] what is meant for this process alone is removed from it, so that no child takes it for its own
     def initialize(env = ENV)
       @socket = env["NOTIFY_SOCKET"] unless env["NOTIFY_SOCKET"].to_s.empty?
       # Of a process that started this one, and did not clear them, they are not meant for it.
       ours = env["LISTEN_PID"] == Process.pid.to_s
       @descriptors = ours ? Integer(env["LISTEN_FDS"], 10, exception: false).to_i : 0
+      VARIABLES.each { |name| env.delete(name) }
     end
 
     # @return [Array<String>] addresses of the sockets that were handed over, for {Configuration}: "fd://3", …
+    # @raise [ConfigurationError] when there are not as many as it says
     def binds
-      Array.new(@descriptors) { |index| "fd://#{FIRST_DESCRIPTOR + index}" }
+      Array.new(@descriptors) do |index|
+        descriptor = FIRST_DESCRIPTOR + index
+        # Nor are they meant for the programs that the application starts.
+        IO.for_fd(descriptor, autoclose: false).close_on_exec = true
+        "fd://#{descriptor}"
+      end
+    rescue SystemCallError, ArgumentError => e
+      raise ConfigurationError, "LISTEN_FDS says #{@descriptors}, but there are not as many sockets: #{e.message}"
     end
 
     # It serves.

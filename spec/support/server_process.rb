@@ -54,7 +54,8 @@ class ServerProcess
   # @param command [Array<String>] program and arguments
   # @param env [Hash] environment variables
   # @param gc [String, nil] "stress" or "compact": put the server under this pressure once it listens
-  def initialize(command, directory:, env: {}, gc: nil)
+  # @param descriptors [Hash{Integer => IO}] that it is started with, beside the usual three
+  def initialize(command, directory:, env: {}, gc: nil, descriptors: {})
     @directory = directory
     @output = +""
     @lock = Mutex.new
@@ -63,7 +64,7 @@ class ServerProcess
     @gc = gc
     command = [command.first, "-r#{File.join(__dir__, 'gc_pressure.rb')}", *command.drop(1)] if gc
     spawn_process(command, { "RUBYOPT" => nil, "PORT" => nil, "RACK_ENV" => nil, "RAILS_ENV" => nil,
-                             "VOLADOR_DEBUG" => nil, "VOLADOR_GC" => gc }.merge(env))
+                             "VOLADOR_DEBUG" => nil, "VOLADOR_GC" => gc }.merge(env), descriptors)
   end
 
   # Waits for the line that says where it listens.
@@ -151,9 +152,9 @@ class ServerProcess
 
   private
 
-  def spawn_process(command, env)
+  def spawn_process(command, env, descriptors)
     reader, writer = IO.pipe
-    @pid = Process.spawn(env, *command, in: File::NULL, out: writer, err: writer, chdir: directory, pgroup: true)
+    @pid = Process.spawn(env, *command, in: File::NULL, out: writer, err: writer, chdir: directory, pgroup: true, **descriptors)
     writer.close
     @waiter = Process.detach(@pid)
     @reader = Thread.new { read(reader) }

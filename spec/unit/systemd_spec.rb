@@ -21,13 +21,28 @@ RSpec.describe Volador::Systemd do
   end
 
   it "has the sockets that were handed to this process" do
+    stdin = instance_double(IO, :close_on_exec= => true)
+    allow(IO).to receive(:for_fd).and_return(stdin)
     expect(described_class.new("LISTEN_PID" => pid, "LISTEN_FDS" => "2").binds).to eq %w[fd://3 fd://4]
+    expect(IO).to have_received(:for_fd).with(3, autoclose: false)
+    expect(stdin).to have_received(:close_on_exec=).with(true).twice
+  end
+
+  it "says that there are not as many sockets as it was told" do
+    expect { described_class.new("LISTEN_PID" => pid, "LISTEN_FDS" => "5000").binds }
+      .to raise_error(Volador::ConfigurationError, /\ALISTEN_FDS says 5000, but there are not as many sockets: /)
   end
 
   [{}, { "LISTEN_PID" => "1", "LISTEN_FDS" => "2" }, { "LISTEN_FDS" => "2" }].each do |env|
     it "has no sockets given #{env}" do
       expect(described_class.new(env).binds).to eq []
     end
+  end
+
+  it "leaves nothing in the environment that children could take for theirs" do
+    env = { "LISTEN_PID" => "1", "LISTEN_FDS" => "2", "LISTEN_FDNAMES" => "a:b", "NOTIFY_SOCKET" => "/x", "HOME" => "/" }
+    described_class.new(env)
+    expect(env).to eq("HOME" => "/")
   end
 
   it "tells what the service does" do

@@ -2,7 +2,6 @@
 
 require "rbconfig"
 require "socket"
-require_relative "../systemd"
 require_relative "../version"
 require_relative "children"
 require_relative "wire"
@@ -28,8 +27,7 @@ module Volador
       # @raise [SystemCallError] when there is no such folder, or no more processes
       def self.start(directory:, boot:, now:, boot_timeout:)
         ours, theirs = UNIXSocket.pair
-        env = Systemd::VARIABLES.to_h { |name| [name, nil] }.merge(directory.environment)
-        pid = Process.spawn(env, *command, DESCRIPTOR => theirs, chdir: directory.path, close_others: true)
+        pid = Process.spawn(directory.environment, *command, DESCRIPTOR => theirs, chdir: directory.path, close_others: true)
         new(pid, Wire.new(ours), now, boot_timeout: boot_timeout).tap { |mold| mold.tell(boot) }
       ensure
         theirs&.close

@@ -1,0 +1,156 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "Publishing among the processes of a cluster" do
+  app = <<~'RUBY'
+    class App
+      def call(env)
+        case env["PATH_INFO"]
+        when %r{\A/publish/(\w+)} then [200, {}, [Volador.publish("news", $1).inspect]]
+        when %r{\A/broadcast/(\w+)} then [200, {}, [Volador.broadcast("/rooms/*", $1).inspect]]
+        when "/stats" then [200, {}, [Volador.stats.slice(:websocket_connections, :subscriptions, :handlers).inspect]]
+        when %r{\A/rooms/}
+          env["rack.upgrade"] = Client if env["rack.upgrade?"]
+          [200, {}, []]
+        else [200, {}, [Process.pid.to_s]]
+        end
+      end
+    end
+
+    module Client
+      def self.on_open(client)
+        client.subscribe("news")
+        client.write(Process.pid.to_s)
+      end
+    end
+    run App.new
+  RUBY
+
+  # @return [Array<WebSocketClient>] whose handlers are in both workers
+  def clients(cluster)
+    found = Array.new(8) { |index| WebSocketClient.open(cluster.port, "/rooms/#{index}") }
+    pids = found.map { |client| client.read_message.to_i }
+    expect(pids.uniq).to match_array(cluster.workers)
+    found
+  end
+
+  def close(clients)
+    clients.each(&:close_socket)
+  end
+
+  it "reaches clients of all workers, once each, from any worker" do
+    cluster = start_cluster(app)
+    here = clients(cluster)
+    4.times { |index| expect(cluster.get("/publish/p#{index}").body).to eq("true") }
+    published = here.map { |client| Array.new(4) { client.read_message } }
+    cluster.get("/broadcast/b0")
+
+    expect(published.map(&:sort)).to all(eq(%w[p0 p1 p2 p3]))
+    expect(here.map(&:read_message)).to all(eq("b0"))
+    close(here)
+  end
+
+  it "runs what was subscribed to while the application loads in each worker, and not in the mold" do
+    cluster = start_cluster("Volador.subscribe('news') { |_, message| warn \"heard \#{message} in \#{Process.pid}\" }\n" \
+                            "Thread.new { loop { sleep 0.05; Volador.stats } }\n#{app}")
+    2.times { |index| cluster.get("/publish/p#{index}") }
+    cluster.wait_for_output(/(heard p\d in \d+\n(.*\n)*){4}/)
+    sleep 0.2
+
+    expect(cluster.output.scan(/heard (p\d) in (\d+)/).map { |message, pid| [message, pid.to_i] })
+      .to match_array(cluster.workers.product(%w[p0 p1]).map(&:reverse))
+  end
+
+  it "works from the mold: what a thread of the config.ru publishes, broadcasts and subscribes to" do
+    cluster = start_cluster(<<~RUBY)
+      Thread.new do
+        sleep 0.01 until File.exist?("go")
+        Volador.subscribe("news") { |_, message| warn "mold heard \#{message} in \#{Process.pid}" }
+        warn "mold published \#{Volador.publish('news', 'hello')}"
+        Volador.broadcast("/rooms/*", "dinner")
+        warn "mold counts \#{Volador.stats[:websocket_connections]}"
+      end
+      #{app}
+    RUBY
+    here = clients(cluster)
+    cluster.write("", "go")
+
+    expect(here.map { |client| Array.new(2) { client.read_message } }).to all(eq(%w[hello dinner]))
+    cluster.wait_for_output(/mold published true/)
+    cluster.wait_for_output(/mold counts 8/)
+    cluster.wait_for_output(/mold heard hello in #{cluster.mold}/)
+    expect(cluster.output.scan(/heard hello/).size).to eq(1)
+    close(here)
+  end
+
+  it "works from a thread of the config.ru also while it loads, and before any worker is there" do
+    cluster = start_cluster("warn \"loading published \#{Volador.publish('news', 'early')}\"\n#{app}")
+
+    expect(cluster.output).to include("loading published true")
+    expect(cluster.stop.exitstatus).to eq(0)
+  end
+
+  it "begins anew in the mold after a deploy: the old mold's thread ends with it" do
+    ticking = ->(name) { "Thread.new { loop { sleep 0.05; Volador.publish('news', '#{name}') } }\n#{app}" }
+    cluster = start_cluster(ticking.call("one"))
+    client = WebSocketClient.open(cluster.port, "/rooms/1").tap(&:read_message)
+    expect(client.read_message).to eq("one")
+    cluster.write(ticking.call("two"))
+    cluster.command("restart")
+    cluster.wait_for_output(/generation 1 has ended/)
+    after = Deadline.until("a message of the new mold") { (message = client.read_message) && message == "two" && message }
+
+    expect([after, *Array.new(5) { client.read_message }]).to all(eq("two"))
+    client.close_socket
+  end
+
+  it "works from a script that connects, and ends with it" do
+    cluster = start_cluster(app)
+    here = clients(cluster)
+    printed = cluster.script(<<~'RUBY')
+      guest = Volador.connect
+      again = Volador.connect
+      puts guest.equal?(again)
+      heard = Queue.new
+      Volador.subscribe("news") { |channel, message| heard << [channel, message] }
+      puts Volador.publish("news", "from a script")
+      Volador.broadcast("/rooms/*", "to the rooms")
+      p heard.pop
+      p Volador.stats.values_at(:websocket_connections, :subscriptions, :workers)
+      guest.close
+      puts Volador.publish("news", "too late")
+      p Volador.stats
+    RUBY
+
+    expect(printed.lines.map(&:chomp)).to eq(["true", "true", '["news", "from a script"]', "[8, 9, 2]", "false", "{}"])
+    expect(here.map { |client| Array.new(2) { client.read_message } }).to all(eq(["from a script", "to the rooms"]))
+    Deadline.until("the end of its subscription") { cluster.get("/stats").body.include?(":subscriptions=>8") }
+    close(here)
+  end
+
+  it "says to a script that there is no server" do
+    cluster = keep(ClusterServer.cluster(app))
+
+    expect(cluster.script("begin; Volador.connect('nowhere.sock'); rescue Volador::Error => e; puts e.message; end"))
+      .to match(%r{\Ano server has the control socket .*/nowhere\.sock\n\z})
+  end
+
+  it "tells a script that the server has ended" do
+    cluster = start_cluster(app)
+    script = Thread.new { cluster.script("Volador.connect; warn 'connected'; sleep 0.01 while Volador.publish('a', 'b'); p Volador.stats") }
+    Deadline.until("the guest") { cluster.status[:stats][:published].to_i.positive? }
+    cluster.stop
+
+    expect(script.value).to end_with("{}\n")
+  end
+
+  it "counts for the whole cluster, in every process" do
+    cluster = start_cluster(app)
+    here = clients(cluster)
+
+    expect(Array.new(6) { cluster.get("/stats").body }.uniq)
+      .to eq(["{:websocket_connections=>8, :subscriptions=>8, :handlers=>8}"])
+    close(here)
+  end
+end
