@@ -169,7 +169,10 @@ module Volador
 
       def answer(request, connection, now)
         case request[:do]
-        when "status" then connection.answer(@status.to_h(now, @generations, @state))
+        when "status"
+          # As it is now, not as it was when something happened last.
+          @generations.tick(now)
+          connection.answer(@status.to_h(now, @generations, @state))
         when "link" then connection.answer({ ok: true, link: @link })
         when "restart" then restart(connection, now)
         when "stop"
