@@ -1,8 +1,9 @@
-//! Link frames: whatever is written is read back, in its order, over any number of appended batches.
+//! Link frames: whatever is written is read back, in its order, over any number of appended batches; and whatever bytes a
+//! socket brings, in whatever pieces, are read or refused.
 
 use volador_proto::link::{
-    Batch, Fields, Interest, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, StreamId, ToGateway,
-    ToWorker, Transport,
+    Assembler, Batch, Fields, Interest, Payload, Request, RequestBody, RequestHead, Response, ResponseBody, Resumed,
+    SealedRequest, StreamId, ToGateway, ToWorker, Transport,
 };
 
 /// Writes one frame in each direction for each line of the bytes: its first byte says which, the rest is the content.
@@ -10,6 +11,25 @@ pub fn check(data: &[u8]) {
     let lines: Vec<_> = data.split(|&b| b == b'\n').filter_map(|line| line.split_first()).collect();
     to_gateway(&lines);
     to_worker(&lines);
+    raw(data);
+}
+
+/// Any bytes, in pieces: the frames of both directions, until something is none.
+fn raw(data: &[u8]) {
+    let mut assembler = Assembler::new();
+    let size = usize::from(*data.first().unwrap_or(&1)).max(1);
+    for piece in data.chunks(size) {
+        assembler.push(piece, []);
+        match assembler.take() {
+            Ok(Some(mut frames)) => {
+                while let Some(Ok(_)) = ToWorker::next(&mut frames) {}
+                assembler.give_back(frames);
+            }
+            Ok(None) => {}
+            Err(_) => return,
+        }
+    }
+    assert!(assembler.remaining() <= data.len());
 }
 
 fn payload(text: &[u8]) -> Payload {
@@ -41,7 +61,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut all = Batch::new();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (mut batch, id) = (Batch::new(), stream(text, n));
-        match kind % 10 {
+        match kind % 12 {
             0 => batch.response(id, 200, fields(text), ResponseBody::Complete(text.to_vec().into())),
             1 => batch.complete_response(id, 404, fields(text), text.chunks(3)),
             2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
@@ -51,6 +71,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             6 => batch.write(id, payload(text), text),
             7 => batch.handled(id, text.len() as u32),
             9 => batch.timeout(id, text.len() as u32),
+            10 => batch.handed_over(id, Some(text)),
+            11 => batch.returned(id),
             _ => batch.broadcast(text, payload(text), text),
         }
         all.append(batch);
@@ -58,8 +80,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut frames = all.into_frames();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (id, frame) = ToGateway::next(&mut frames).expect("a frame").expect("a valid frame");
-        assert_eq!(id, if kind % 10 == 8 { StreamId::NONE } else { stream(text, n) });
-        match (kind % 10, frame) {
+        assert_eq!(id, if kind % 12 == 8 { StreamId::NONE } else { stream(text, n) });
+        match (kind % 12, frame) {
             (0 | 1, ToGateway::Response(Response { fields, body: ResponseBody::Complete(body), .. })) => {
                 same_fields(&fields, text);
                 assert_eq!(body, text);
@@ -76,6 +98,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text).into(), text)),
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
             (9, ToGateway::Timeout(millis)) => assert_eq!(millis, text.len() as u32),
+            (10, ToGateway::HandedOver(state)) => assert_eq!(state.as_deref(), Some(text)),
+            (11, ToGateway::Returned) => {}
             (8, ToGateway::Broadcast { pattern, kind: got, data }) => {
                 assert_eq!((&pattern[..], got, &data[..]), (text, payload(text).into(), text));
             }
@@ -89,11 +113,13 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
     let mut all = Batch::new();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (mut batch, id) = (Batch::new(), stream(text, n));
-        match kind % 5 {
+        match kind % 7 {
             0 => batch.request(id, &head(*kind, text), fields(text), RequestBody::None),
             1 => batch.request(id, &head(*kind, text), fields(text), RequestBody::Inline(text.to_vec().into())),
             2 => batch.credit(id, text.len() as u32),
             3 => batch.message(id, payload(text), text),
+            4 => batch.sealed_request(id, &sealed(*kind, text)).expect("no file"),
+            5 => batch.replay(id, &sealed(*kind, text), Some(text)).expect("no file"),
             _ => batch.closed(id, text.len() as u16),
         }
         all.append(batch);
@@ -102,23 +128,29 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (id, frame) = ToWorker::next(&mut frames).expect("a frame").expect("a valid frame");
         assert_eq!(id, stream(text, n));
-        match (kind % 5, frame) {
-            (0 | 1, ToWorker::Request(request)) => {
+        match (kind % 7, frame) {
+            (0 | 1 | 4 | 5, ToWorker::Request(request)) => {
                 same_head(&request, &head(*kind, text));
                 same_fields(&request.fields, text);
+                let state = (kind % 7 == 5).then(|| Resumed { state: Some(text.to_vec().into()) });
+                assert_eq!(request.resumed, state);
                 match request.body {
-                    RequestBody::None => assert_eq!(kind % 5, 0),
-                    RequestBody::Inline(body) => assert_eq!((kind % 5, &body[..]), (1, text)),
+                    RequestBody::None => assert!(matches!(kind % 7, 0 | 4 | 5)),
+                    RequestBody::Inline(body) => assert_eq!((kind % 7, &body[..]), (1, text)),
                     RequestBody::File { .. } => panic!("no file was sent"),
                 }
             }
             (2, ToWorker::Credit(bytes)) => assert_eq!(bytes, text.len() as u32),
             (3, ToWorker::Message(got, data)) => assert_eq!((got, &data[..]), (payload(text), text)),
-            (4, ToWorker::Closed { code }) => assert_eq!(code, text.len() as u16),
+            (6, ToWorker::Closed { code }) => assert_eq!(code, text.len() as u16),
             (kind, frame) => panic!("kind {kind} came back as {frame:?}"),
         }
     }
     assert!(ToWorker::next(&mut frames).is_none());
+}
+
+fn sealed(kind: u8, text: &[u8]) -> SealedRequest {
+    SealedRequest::new(&head(kind, text), fields(text), RequestBody::None)
 }
 
 fn head(kind: u8, text: &[u8]) -> RequestHead<'_> {
