@@ -273,9 +273,10 @@ RSpec.describe "A server with workers" do
       expect(cluster.get("/").status).to eq(200)
     end
 
-    it "by TERM, which lets it finish, loses no request" do
+    it "by TERM, which lets it finish, loses no request and no push connection" do
       cluster = start_cluster(telling, workers: 2)
       first = cluster.workers.first
+      clients = Array.new(4) { WebSocketClient.open(cluster.port, "/").tap(&:read_message) }
       stop = false
       statuses = Array.new(4) { Thread.new { [].tap { |all| all << cluster.get("/").status until stop } } }
       Process.kill(:TERM, first)
@@ -283,7 +284,13 @@ RSpec.describe "A server with workers" do
       stop = true
 
       expect(statuses.flat_map(&:value).tally.keys).to eq([200])
-      expect(cluster.output).to match(/pid #{first}\) has ended \(exit status 0\)/)
+      expect(cluster.output).to match(/worker 1 \(pid #{first}\) has got TERM: it finishes, and another one takes its place/)
+      Deadline.until("the end of the worker") { !Processes.alive?(first) }
+      clients.each { |client| client.send_frame(:ping, "there?") }
+      frames = clients.map { |client| Deadline.until("a pong") { (frame = client.read_frame).opcode == :pong && frame } }
+      expect(frames.map(&:payload)).to eq(["there?"] * 4)
+      expect(cluster.output).not_to match(/^closed in/)
+      clients.each(&:close_socket)
     end
 
     it "whose own child lives on sends no request there any more" do

@@ -352,10 +352,15 @@ impl Worker {
         self.core.queue.waits()
     }
 
-    /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left.
+    /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left. What is published still goes out.
+    pub fn finish(&self) {
+        self.core.queue.stop();
+    }
+
+    /// The same, and nothing is published any more.
     pub fn stop(&self) {
         self.core.stopped.store(true, Ordering::Release);
-        self.core.queue.stop();
+        self.finish();
     }
 }
 

@@ -245,6 +245,11 @@ impl Worker {
         })
     }
 
+    fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.get(ruby)?.finish();
+        Ok(())
+    }
+
     fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         this.get(ruby)?.stop();
         Ok(())
@@ -299,6 +304,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("publish_event", method!(Worker::publish_event, 5))?;
     class.define_method("listen", method!(Worker::listen, 2))?;
     class.define_method("unlisten", method!(Worker::unlisten, 1))?;
+    class.define_method("finish", method!(Worker::finish, 0))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
     class.define_method("queued", method!(Worker::queued, 0))?;
     class.define_method("stats", method!(Worker::stats, 0))?;

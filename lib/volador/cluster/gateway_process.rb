@@ -78,7 +78,7 @@ module Volador
 
       def start_mold(number, now)
         boot = @application.merge(do: "boot", generation: number, link: @runtime.link, gateway: Process.pid,
-                                  leftovers: @leftovers.to_a)
+                                  control: @control.path, leftovers: @leftovers.to_a)
         MoldProcess.start(directory: @directory, boot: boot, now: now, boot_timeout: @settings.boot_timeout)
       end
 
@@ -93,7 +93,8 @@ module Volador
         case event
         when :complete
           announce(generation.wanted)
-          @hooks.run_all(:booted, log: @log)
+          # By a thread of its own: the supervisor has no time to wait.
+          Thread.new { @hooks.run_all(:booted, log: @log) }.name = "volador booted"
           @systemd.ready("generation #{generation.number} serves")
         when :deploying then @systemd.reloading
         when :deployed then @systemd.ready("generation #{generation.number} serves")

@@ -71,6 +71,17 @@ module Volador
         workers.size == @wanted && workers.all?(&:up?)
       end
 
+      # A worker of it is to end, by its own wish.
+      # @return [Boolean] false when it is none of this generation, or is ending already
+      def let_go(pid, now)
+        worker = @workers.find { |one| one.pid == pid && one.up? && !one.leaving? }
+        return false unless worker && @phase == :serving
+
+        @log.info("#{worker} has got TERM: it finishes, and another one takes its place")
+        retire_worker(worker, now)
+        true
+      end
+
       # @return [Boolean] it could not even load the application
       def failed?
         !@error.nil?
@@ -185,7 +196,7 @@ module Volador
 
       def serving(now)
         mind_mold(now)
-        @workers.select { |worker| worker.number > @wanted && !worker.leaving? }.each { |worker| let_go(worker, now) }
+        @workers.select { |worker| worker.number > @wanted && !worker.leaving? }.each { |worker| retire_worker(worker, now) }
         settle(now)
         staff_up(now) if @mold&.loaded? && @worker_backoff.ready?(now)
       end
@@ -210,8 +221,7 @@ module Volador
         end
       end
 
-      # One too many.
-      def let_go(worker, now)
+      def retire_worker(worker, now)
         @gateway.retire(worker.pid) if worker.up?
         worker.retire(now)
       end

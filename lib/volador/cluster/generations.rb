@@ -61,6 +61,13 @@ module Volador
         @wanted
       end
 
+      # A worker wants to end: another one takes its place, and it hands over what it has.
+      # @param pid [Integer]
+      # @return [Boolean] false when it is none, or is ending already
+      def retire(pid, now)
+        all.any? { |generation| generation.let_go(pid, now) }
+      end
+
       # No more deploys; the one under way is given up.
       def close(now)
         @closed = true

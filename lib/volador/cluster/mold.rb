@@ -77,8 +77,10 @@ module Volador
         @hooks = file.hooks
         [*@boot[:compats], *file.compats].uniq.each { |name| require_relative "../compat/#{name}" }
         @app = Application.check(Application.load(@boot[:config]))
-        @hooks.run(:before_fork)
         settle
+        @hooks.run(:before_fork)
+        # Workers share the memory that is not written to: better to clean up before than in each of them.
+        Process.respond_to?(:warmup) ? Process.warmup : GC.start
         @wire.write({ is: "loaded" })
       rescue Exception => e # rubocop:disable Lint/RescueException
         @wire.write({ is: "failed", message: message(e), details: details(e) })
@@ -87,8 +89,6 @@ module Volador
 
       # What was subscribed to so far is each worker's; what is from now on, the mold's own.
       def settle
-        # Workers share the memory that is not written to: better to clean up before than in each of them.
-        Process.respond_to?(:warmup) ? Process.warmup : GC.start
         @guest_lock.synchronize do
           @subscriptions = PubSub.set_aside
           @loaded = true
@@ -143,7 +143,8 @@ module Volador
 
       def fork_worker(number)
         reader, writer = IO.pipe
-        pid = Process.fork { exit(work(number, reader, writer)) }
+        # Not while another thread joins: the worker would have a half made link of the mold's.
+        pid = @guest_lock.synchronize { Process.fork { exit(work(number, reader, writer)) } }
         writer.close
         @workers[pid] = reader
         wait_for(pid)
@@ -183,7 +184,8 @@ module Volador
         Server.join_by
         PubSub.resume(@subscriptions)
         Worker.new(@app, number: number, generation: @boot[:generation], link: @boot[:link], gateway: @boot[:gateway],
-                         configuration: @configuration, hooks: @hooks, leftovers: @leftovers, log: @log, report: writer).run
+                         control: @boot[:control], configuration: @configuration, hooks: @hooks,
+                         leftovers: @leftovers, log: @log, report: writer).run
       end
 
       # ---- without a gateway

@@ -175,6 +175,7 @@ module Volador
           connection.answer(@status.to_h(now, @generations, @state))
         when "link" then connection.answer({ ok: true, link: @link })
         when "restart" then restart(connection, now)
+        when "retire" then connection.answer({ ok: @generations.retire(request[:pid], now) })
         when "stop"
           # The end of the connection is the answer: it stays open as long as this process lives.
           @waiting << connection

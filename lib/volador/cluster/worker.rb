@@ -6,6 +6,7 @@ require_relative "../env_template"
 require_relative "../pub_sub"
 require_relative "../server"
 require_relative "children"
+require_relative "control_client"
 
 module Volador
   module Cluster
@@ -31,17 +32,19 @@ module Volador
       # @param generation [Integer]
       # @param link [String] path
       # @param gateway [Integer] its pid
+      # @param control [String] the control socket's path
       # @param configuration [Configuration]
       # @param hooks [Hooks]
       # @param leftovers [Leftovers]
       # @param log [Log]
       # @param report [IO] where it says why it can't boot; closed when it has
-      def initialize(app, number:, generation:, link:, gateway:, configuration:, hooks:, leftovers:, log:, report:)
+      def initialize(app, number:, generation:, link:, gateway:, control:, configuration:, hooks:, leftovers:, log:, report:)
         @app = app
         @number = number
         @generation = generation
         @link = link
         @gateway = gateway
+        @control = control
         @configuration = configuration
         @hooks = hooks
         @leftovers = leftovers
@@ -137,23 +140,38 @@ module Volador
 
       # @return [Symbol] :stop, :lost, or :term
       def stay
+        asked = false
         loop do
-          return :term if @terms.positive?
+          if @terms.positive? && !asked
+            return :term unless ask_to_retire
 
+            asked = true
+          end
           @native.beat
           reason = @native.wait_end(BEAT)
           return reason if reason
         end
       end
 
+      # By TERM: the gateway has to know, so that it sends nothing more and finds another place for what is here. It says
+      # stop when that is done.
+      # @return [Boolean] false when it doesn't: the worker was to end anyway
+      def ask_to_retire
+        ControlClient.new(@control).ask({ do: "retire", pid: Process.pid }, seconds: LOST)&.fetch(:ok, false)
+      rescue ControlClient::Unreachable
+        false
+      end
+
       # @return [Integer] exit status
       def finish(reason)
         end_anyway if reason == :lost
+        terms = @terms
         observe(:draining)
-        @native.stop
-        wait_for_threads(reason)
-        leave_cluster
+        @native.finish
+        wait_for_threads(reason, terms)
+        @threads.kill(GRACE)
         @hooks.run_all(:worker_shutdown, @number, log: @log)
+        leave_cluster
         return clear_up if reason == :lost
 
         @native.leave
@@ -161,9 +179,8 @@ module Volador
       end
 
       # Until they have finished; or the time is over; or it is told once more.
-      def wait_for_threads(reason)
+      def wait_for_threads(reason, terms)
         deadline = now + (reason == :lost ? LOST : @configuration.drain_timeout)
-        terms = reason == :term ? 1 : 0
         nil until @threads.join(SLICE) || now >= deadline || @terms > terms
       end
 

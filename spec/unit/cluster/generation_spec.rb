@@ -204,6 +204,12 @@ RSpec.describe Volador::Cluster::Generation do
       expect(printed.string).to eq ""
     end
 
+    it "lets a worker go that asks for it, and forks another one at once" do
+      expect([generation.let_go(2, 200.0), generation.let_go(2, 200.0), generation.let_go(9, 200.0)]).to eq [true, false, false]
+      tick(200.0)
+      expect([gateway.calls.last, mold.told]).to eq [[:retire, 2], [1, 2, 2]]
+    end
+
     it "goes on without its mold, and starts another one" do
       mold.end
       tick(200.0)
