@@ -65,7 +65,7 @@ impl Incoming {
         Ok(Received::Some)
     }
 
-    /// Hands the frames that are whole to `each`.
+    /// Hands the frames that are whole to `each`. Those that it leaves come again with the next ones.
     ///
     /// # Errors
     /// What `each` says, or that the bytes are no frames. The link is then of no more use.

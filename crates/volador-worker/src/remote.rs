@@ -108,6 +108,8 @@ impl Remote {
             figures: Mutex::default(),
             answered: Condvar::new(),
         });
+        // Before anything is read: what arrives may be something to answer at once.
+        worker.join(shared.clone())?;
         for (shard, incoming) in readers.into_iter().enumerate() {
             let (reader, to) = (shared.clone(), worker.clone());
             let is_guest = hello.threads == 0;
@@ -116,7 +118,6 @@ impl Remote {
             let writer = shared.clone();
             thread::Builder::new().name(format!("volador-send-{shard}")).spawn(move || writer.write(shard))?;
         }
-        worker.join(shared.clone())?;
         Ok(Self { worker, shared, descriptors })
     }
 
@@ -213,7 +214,7 @@ impl Joining {
     }
 }
 
-/// The gateway sends nothing else before all links of the worker are there.
+/// The gateway's first frame. The others of its batch stay: what has waited for a worker comes right behind.
 fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, std::os::fd::OwnedFd)>, LinkError> {
     let mut found = None;
     incoming.take(|frames| {
@@ -232,15 +233,16 @@ impl Shared {
     fn read(&self, shard: usize, mut incoming: Incoming, worker: &Arc<Worker>, is_guest: bool) {
         let Some(link) = self.links.get(shard) else { return };
         loop {
-            match incoming.receive(&link.socket, true) {
-                Ok(Received::Some) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Ok(Received::End) | Err(_) => break,
-            }
+            // First of all what has come with the welcome.
             if let Err(error) = incoming.take(|frames| self.receive(frames, worker)) {
                 // Both sides are of one release: only a fault of ours gets here.
                 eprintln!("volador: the link is broken, please report it: {error}");
                 break;
+            }
+            match incoming.receive(&link.socket, true) {
+                Ok(Received::Some) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Received::End) | Err(_) => break,
             }
         }
         self.lost(worker);
@@ -346,5 +348,93 @@ impl Outlet for Shared {
 
     fn shards(&self) -> u8 {
         self.links.len() as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use volador_proto::link::{RequestBody, RequestHead, StreamId, ToGateway};
+
+    use super::*;
+    use crate::{Options, Taken};
+
+    fn stream() -> StreamId {
+        StreamId::new(0, 1, 7)
+    }
+
+    fn options() -> Options {
+        Options {
+            window_bytes: 10,
+            spool_max_bytes: 20,
+            tmpdir: std::env::temp_dir(),
+            block_queue_max_bytes: 10_000,
+            ping_interval: Duration::from_secs(30),
+            heartbeat_interval: Duration::from_secs(15),
+        }
+    }
+
+    /// A gateway that sends all of this as soon as the worker has said hello.
+    fn joined(batch: Batch) -> (Arc<Worker>, Remote, UnixStream) {
+        let path = std::env::temp_dir().join(format!("volador-remote-{}-{:?}", getpid(), thread::current().id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let gateway = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            Incoming::new().receive(&socket, true).unwrap();
+            let mut outgoing = Outgoing::new();
+            outgoing.push(batch);
+            assert!(outgoing.send(&socket).unwrap());
+            socket
+        });
+        let worker = Arc::new(Worker::new(options()));
+        let hello = Hello { shard: 0, number: 1, generation: 1, threads: 1 };
+        let remote = Remote::join(worker.clone(), &path, hello).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (worker, remote, gateway.join().unwrap())
+    }
+
+    fn welcome_and_request() -> Batch {
+        let head = RequestHead {
+            transport: None,
+            tls: false,
+            http_10: false,
+            method: b"GET",
+            path: b"/",
+            query: b"",
+            remote_addr: b"",
+            server_name: b"localhost",
+            server_port: b"80",
+        };
+        let mut batch = Batch::new();
+        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
+        batch.request(stream(), &head, [], RequestBody::None);
+        batch
+    }
+
+    #[test]
+    fn a_request_that_comes_with_the_welcome_is_taken() {
+        let (worker, remote, _gateway) = joined(welcome_and_request());
+        let mut seat = worker.seat();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !matches!(seat.take(), Taken::Request(_)) {
+            assert!(Instant::now() < deadline, "the request never comes");
+            thread::yield_now();
+        }
+        remote.leave(Duration::ZERO);
+    }
+
+    #[test]
+    fn a_request_that_is_recalled_with_the_welcome_is_given_back() {
+        let mut batch = welcome_and_request();
+        batch.recall(u32::MAX);
+        let (_worker, remote, gateway) = joined(batch);
+        let mut incoming = Incoming::new();
+        gateway.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        incoming.receive(&gateway, true).unwrap();
+        let mut first = None;
+        incoming.take(|frames| ToGateway::next(frames).transpose().map(|frame| first = frame)).unwrap();
+        assert!(matches!(first, Some((id, ToGateway::Returned)) if id == stream()), "{first:?}");
+        remote.leave(Duration::ZERO);
     }
 }

@@ -61,10 +61,14 @@ impl Assembler {
         Ok(Some(Frames { bytes: bytes.freeze(), fds: std::mem::take(&mut self.fds) }))
     }
 
-    /// Gives back descriptors that the frames taken last have not asked for.
+    /// Gives back the frames taken last that have not been read, and descriptors that nobody has asked for.
     pub fn give_back(&mut self, mut frames: Frames) {
         frames.fds.append(&mut self.fds);
         self.fds = frames.fds;
+        if !frames.bytes.is_empty() {
+            let after = std::mem::replace(&mut self.bytes, BytesMut::from(&frames.bytes[..]));
+            self.bytes.extend_from_slice(&after);
+        }
     }
 
     /// Bytes of a frame that is not whole.
@@ -102,6 +106,25 @@ mod tests {
             }
             assert_eq!((count, assembler.remaining()), (3, 0), "split at {split}");
         }
+    }
+
+    #[test]
+    fn frames_that_were_not_read_come_again_before_those_that_follow() {
+        let mut batch = Batch::new();
+        batch.cancel(StreamId::NONE);
+        batch.credit(StreamId::NONE, 1);
+        batch.stop();
+        let (bytes, _) = batch.into_parts();
+        let mut assembler = Assembler::new();
+        assembler.push(&bytes[..bytes.len() - 1], []);
+        let mut frames = assembler.take().unwrap().unwrap();
+        assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Cancel)))));
+        assembler.give_back(frames);
+        assembler.push(&bytes[bytes.len() - 1..], []);
+        let mut frames = assembler.take().unwrap().unwrap();
+        assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Credit(1))))));
+        assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Stop)))));
+        assert!(ToWorker::next(&mut frames).is_none());
     }
 
     #[test]
