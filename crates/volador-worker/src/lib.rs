@@ -10,6 +10,7 @@
 //! | module     | holds                                                                     |
 //! |------------|---------------------------------------------------------------------------|
 //! | `worker`   | [`Worker`]: the link's end, the push streams, the seats                    |
+//! | `core`     | what all of these share, and what the gateway's frames do to it            |
 //! | `seat`     | [`Seat`]: takes jobs, answers them                                        |
 //! | `response` | a streamed response: what goes as chunks, what into the spool file        |
 //! | `spool`    | the unlinked file for what a slow client has not taken yet                |
@@ -32,6 +33,7 @@
 //! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]
 
+mod core;
 mod error;
 mod flush;
 mod journal;

@@ -5,6 +5,7 @@ use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
 use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
 use crate::{
+    core::{Core, NO_CLOSE},
     error::WriteError,
     flush::Haste,
     listeners::Recipient,
@@ -14,7 +15,6 @@ use crate::{
     queue::{Job, Popped, SeatState},
     response::{Flow, ResponseStream},
     signal,
-    worker::{Core, NO_CLOSE},
 };
 
 thread_local! {

@@ -1,43 +1,27 @@
 //! [`Worker`]: the worker's end of the link.
 
 use std::{
-    collections::HashMap,
     fmt, io,
     path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
-use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, StreamId, ToWorker, Transport};
+use parking_lot::Mutex;
+use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, ToWorker, Transport};
 
 use crate::{
-    flush::Haste,
+    core::{Core, LISTENING_SHARD, NO_CLOSE},
     journal::Journal,
-    listeners::{Listeners, Recipient},
-    log,
-    mailbox::Event,
     outbox::{Outboxes, Outlet},
     push::PushStream,
-    queue::{Job, JobQueue, SeatState, Waits},
-    response::Limits,
-    seat::{Seat, push_haste},
-    signal,
-    watcher::Watcher,
+    queue::Waits,
+    seat::Seat,
 };
-
-/// The close code of a connection that ended without a close handshake (RFC 6455 §7.1.5).
-pub(crate) const NO_CLOSE: u16 = 1006;
 
 /// Bytes that the gateway may be behind before whoever publishes has to wait.
 const BACKLOG_MAX: usize = 8 << 20;
-
-/// The shard that tells the worker what is published: every shard has all publications, and one telling is enough.
-const LISTENING_SHARD: u8 = 0;
 
 /// How a worker treats slow clients of streamed responses and slow blocks, and what it should know of the gateway.
 #[derive(Clone, Debug)]
@@ -59,28 +43,6 @@ pub struct Options {
     pub heartbeat_interval: Duration,
 }
 
-/// What the worker, its seats and its watcher share.
-#[derive(Debug)]
-pub(crate) struct Core {
-    options: Options,
-    pub(crate) queue: JobQueue,
-    /// Set when the gateway is joined.
-    outboxes: OnceLock<Outboxes>,
-    /// Set before the gateway of another process is joined.
-    journal: OnceLock<Journal>,
-    /// The push streams that something can still arrive for.
-    streams: Mutex<HashMap<StreamId, Arc<PushStream>>>,
-    /// The worker's own subscriptions.
-    listeners: Mutex<Listeners>,
-    /// Publications dropped at `block_queue_max_bytes`.
-    dropped_block: AtomicU64,
-    /// Nothing can be published any more.
-    stopped: AtomicBool,
-    /// All seats; few.
-    pub(crate) seats: RwLock<Vec<Arc<SeatState>>>,
-    pub(crate) watcher: Watcher,
-}
-
 /// Takes the gateway's frames, gives jobs to its seats, and sends what they answer.
 pub struct Worker {
     core: Arc<Core>,
@@ -90,19 +52,7 @@ pub struct Worker {
 impl Worker {
     /// A worker without a gateway. It starts no thread yet.
     pub fn new(options: Options) -> Self {
-        let core = Core {
-            options,
-            queue: JobQueue::new(),
-            outboxes: OnceLock::new(),
-            journal: OnceLock::new(),
-            streams: Mutex::default(),
-            listeners: Mutex::default(),
-            dropped_block: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
-            seats: RwLock::default(),
-            watcher: Watcher::default(),
-        };
-        Self { core: Arc::new(core), watcher: Mutex::new(None) }
+        Self { core: Arc::new(Core::new(options)), watcher: Mutex::new(None) }
     }
 
     /// Joins the gateway: from now on jobs are given out. Jobs that came before wait until then. A second call is
@@ -361,203 +311,6 @@ impl Worker {
     pub fn stop(&self) {
         self.core.stopped.store(true, Ordering::Release);
         self.finish();
-    }
-}
-
-impl Core {
-    pub(crate) fn outboxes(&self) -> Option<&Outboxes> {
-        self.outboxes.get()
-    }
-
-    pub(crate) fn limits(&self) -> Limits<'_> {
-        let Options { window_bytes, spool_max_bytes, tmpdir, .. } = &self.options;
-        Limits { window_bytes: *window_bytes, spool_max_bytes: *spool_max_bytes, tmpdir }
-    }
-
-    /// Drops a push stream that nothing arrives for any more, or nothing that matters.
-    pub(crate) fn forget(&self, id: StreamId) {
-        self.streams.lock().remove(&id);
-    }
-
-    fn unlisten(&self, id: ListenerId, stream: Option<StreamId>) {
-        let mut listeners = self.listeners.lock();
-        if listeners.remove(id, stream) {
-            self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
-        }
-    }
-
-    /// A push connection has ended, and is marked so: its listeners end with it.
-    pub(crate) fn unlisten_all(&self, stream: StreamId) {
-        let mut listeners = self.listeners.lock();
-        for id in listeners.remove_all(stream) {
-            self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
-        }
-    }
-
-    /// Acts on one frame. New jobs are added to `jobs`: one lock of the queue for the whole batch.
-    fn receive(&self, stream: StreamId, frame: ToWorker, jobs: &mut Vec<Job>) {
-        match frame {
-            ToWorker::Request(request) => {
-                let push = request.transport.map(|transport| {
-                    let push = Arc::new(PushStream::new(stream, transport));
-                    self.streams.lock().insert(stream, push.clone());
-                    push
-                });
-                jobs.push(Job::Request { stream, request, push });
-            }
-            ToWorker::Message(payload, data) => self.post(stream, Event::Message(payload, data), jobs),
-            ToWorker::Drained => self.post(stream, Event::Drained, jobs),
-            ToWorker::Shutdown => self.post(stream, Event::Shutdown, jobs),
-            ToWorker::Backlog(messages) => {
-                if let Some(push) = self.streams.lock().get(&stream) {
-                    push.set_backlog(messages);
-                }
-            }
-            ToWorker::Published { listener, channel, payload, data } => {
-                let recipient = self.listeners.lock().get(listener).cloned();
-                // None: it has ended while the message was on its way.
-                if let Some(recipient) = recipient {
-                    Self::post_to(&recipient, Event::Published { listener, channel, payload, data }, jobs);
-                    self.dropped(&recipient.mailbox().make_room(self.options.block_queue_max_bytes));
-                }
-            }
-            ToWorker::Closed { code } => self.end(stream, code, jobs),
-            ToWorker::HandOver => {
-                if self.streams.lock().contains_key(&stream) {
-                    self.post(stream, Event::HandOver, jobs);
-                } else {
-                    // Its handler is gone: there is nothing to wait for.
-                    self.push(stream.shard(), |batch| batch.handed_over(stream, None));
-                }
-            }
-            ToWorker::Resume => self.post(stream, Event::Resumed, jobs),
-            ToWorker::Release => {
-                let push = self.streams.lock().remove(&stream);
-                if let Some(push) = push.filter(|push| push.end()) {
-                    Self::post_to(&Recipient::Stream(push), Event::Released, jobs);
-                }
-                self.unlisten_all(stream);
-            }
-            ToWorker::Recall(max) => self.recall(max as usize, jobs),
-            // Of the process as a whole, and not for its streams.
-            ToWorker::Welcome { .. } | ToWorker::Stop | ToWorker::Stats { .. } => {}
-            ToWorker::Cancel => self.cancel(stream, jobs),
-            ToWorker::Credit(bytes) => {
-                for seat in &*self.seats.read() {
-                    let mut flow = seat.flow.lock();
-                    if flow.stream == stream && flow.credit(bytes.into()) {
-                        drop(flow);
-                        seat.signal.raise(signal::CREDIT);
-                    }
-                }
-            }
-        }
-    }
-
-    fn post(&self, stream: StreamId, event: Event, jobs: &mut Vec<Job>) {
-        let push = self.streams.lock().get(&stream).cloned();
-        // None: the stream was given up on this side while the message was on its way.
-        if let Some(push) = push.filter(|push| push.wants(&event)) {
-            Self::post_to(&Recipient::Stream(push), event, jobs);
-        }
-    }
-
-    fn post_to(recipient: &Recipient, event: Event, jobs: &mut Vec<Job>) {
-        if recipient.mailbox().post(event) {
-            jobs.push(Job::Event(recipient.clone()));
-        }
-    }
-
-    /// Publications were dropped, of which every listener that is concerned is named in the log once.
-    fn dropped(&self, events: &[Event]) {
-        self.dropped_block.fetch_add(events.len() as u64, Ordering::Relaxed);
-        for event in events {
-            if let Event::Published { listener, channel, .. } = event
-                && self.listeners.lock().falls_behind(*listener)
-            {
-                log::warn(format_args!(
-                    "the block of a subscription is slower than what is published to \"{}\": more than {} bytes wait for it \
-                     (block_queue_max_bytes), so its oldest messages are dropped, and counted in \
-                     Volador.stats[:dropped_block]. Make the block quicker, or let it hand its work to a thread",
-                    channel.escape_ascii(),
-                    self.options.block_queue_max_bytes,
-                ));
-            }
-        }
-    }
-
-    /// A push connection has ended, or will not come to be.
-    fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) {
-        let push = self.streams.lock().remove(&stream);
-        if let Some(push) = push.filter(|push| push.end()) {
-            Self::post_to(&Recipient::Stream(push), Event::Close(code), jobs);
-        }
-        // Also those of a stream that was released: the end is told in any case.
-        self.unlisten_all(stream);
-    }
-
-    /// The client of a request that is not answered completely has left.
-    fn cancel(&self, cancelled: StreamId, jobs: &mut Vec<Job>) {
-        // If it was a push request: the answer that accepts the handshake may be on its way and comes too late.
-        self.end(cancelled, NO_CLOSE, jobs);
-        let in_batch = jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
-        let has_begun = match in_batch {
-            Some(at) => {
-                jobs.remove(at);
-                false
-            }
-            None => !self.queue.cancel(cancelled),
-        };
-        if has_begun {
-            for seat in &*self.seats.read() {
-                seat.cancel(cancelled);
-            }
-        } else {
-            self.give_back(cancelled);
-        }
-    }
-
-    /// Gives requests back that have not begun: first those of this batch, which are the latest.
-    fn recall(&self, max: usize, jobs: &mut Vec<Job>) {
-        let mut recalled = Vec::new();
-        let mut at = jobs.len();
-        while at > 0 && recalled.len() < max {
-            at -= 1;
-            if let Job::Request { stream, .. } = jobs[at] {
-                recalled.push(stream);
-                jobs.remove(at);
-            }
-        }
-        recalled.extend(self.queue.recall(max - recalled.len()));
-        for stream in recalled {
-            if let Some(push) = self.streams.lock().remove(&stream) {
-                push.refuse();
-            }
-            self.give_back(stream);
-        }
-    }
-
-    /// The request has not begun, and will not. To be told at once: another worker may have time for it.
-    fn give_back(&self, stream: StreamId) {
-        if let Some(outboxes) = self.outboxes() {
-            outboxes.push(stream.shard(), Haste::Now, |batch| batch.returned(stream));
-        }
-    }
-
-    /// A seat begins with a job of a stream.
-    pub(crate) fn begins(&self, stream: StreamId, push: Option<&Arc<PushStream>>) {
-        let begun = push.map_or(1, |push| push.begin());
-        if let Some(journal) = self.journal.get() {
-            journal.note(stream, begun);
-        }
-    }
-
-    fn push(&self, shard: u8, write: impl FnOnce(&mut Batch)) {
-        if let Some(outboxes) = self.outboxes()
-            && outboxes.push(shard, push_haste(), write)
-        {
-            self.watcher.call();
-        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{Interest, Payload, RequestBody, RequestHead, ToGateway, Transport};
+use volador_proto::link::{Interest, Payload, RequestBody, RequestHead, StreamId, ToGateway, Transport};
 
 use super::*;
-use crate::{error::WriteError, outbox::tests::Kept, seat::Taken};
+use crate::{error::WriteError, mailbox::Event, outbox::tests::Kept, seat::Taken};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
