@@ -37,6 +37,8 @@ module Fakes
   class Connection
     include Channels
 
+    # What went along to another worker, in an Array; nil as long as nothing did.
+    attr_reader :handed_over
     attr_reader :id, :sent, :code, :timeout
 
     def initialize(id = 1)
@@ -73,6 +75,12 @@ module Fakes
 
     def write_event(*fields)
       write(fields)
+    end
+
+    def hand_over(state)
+      @handed_over = [state]
+      @open = false
+      nil
     end
 
     def close(code = 1000)
