@@ -54,6 +54,22 @@ RSpec.describe "In a terminal" do
     end
   end
 
+  it "binding.irb works in a worker process as well, and Ctrl-C stops all processes in order" do
+    TerminalServer.open(config, "-w", "1") do |server|
+      server.connect do |socket|
+        socket.send_request("GET", "/question")
+        server.read_until(/irb.*> \z/)
+        evaluate(server, "answer = Process.pid")
+        server.type("exit\n")
+        worker = Integer(socket.read_response.body[/\d+/])
+        server.type("\x03")
+
+        expect(server.wait.exitstatus).to eq(0)
+        expect(Processes.alive?(worker)).to be(false)
+      end
+    end
+  end
+
   it "Ctrl-C stops the server in order" do
     TerminalServer.open(config) do |server|
       server.connect { |socket| expect(socket.request("GET", "/another").body).to eq("another") }

@@ -11,9 +11,10 @@ class TerminalServer
   IRB_SETTINGS = "IRB.conf.update(USE_MULTILINE: false, USE_SINGLELINE: false, USE_COLORIZE: false, USE_PAGER: false)\n"
 
   # @param config [String] a config.ru
+  # @param arguments [Array<String>] of the command
   # @yieldparam server [TerminalServer] that listens; it is gone after the block
-  def self.open(config)
-    server = new(config)
+  def self.open(config, *arguments)
+    server = new(config, *arguments)
     yield server
   ensure
     server&.destroy
@@ -21,14 +22,14 @@ class TerminalServer
 
   attr_reader :port
 
-  def initialize(config)
+  def initialize(config, *arguments)
     @directory = Dir.mktmpdir("volador-spec")
     File.write(File.join(@directory, "config.ru"), config)
     File.write(File.join(@directory, "irbrc"), IRB_SETTINGS)
     environment = { "IRBRC" => File.join(@directory, "irbrc"), "HOME" => @directory, "RACK_ENV" => nil, "PORT" => nil }
     @terminal, @keyboard, @pid =
       PTY.spawn(environment, ServerProcess.ruby, "-I#{File.join(ServerProcess::ROOT, 'lib')}",
-                File.join(ServerProcess::ROOT, "exe/volador"), "-p", "0", "config.ru", chdir: @directory)
+                File.join(ServerProcess::ROOT, "exe/volador"), "-p", "0", *arguments, "config.ru", chdir: @directory)
     @port = read_until(/listening on \S+:\d+ /)[/:(\d+) /, 1].to_i
   rescue StandardError
     destroy
