@@ -7,7 +7,7 @@ module Volador
     class Backoff
       FIRST = 0.1
       MOST = 30.0
-      # Seconds after which what was started counts as well.
+      # Seconds after which a mold counts as well.
       HEALTHY = 10.0
 
       # @return [Integer] failures in a row

@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require_relative "backoff"
 require_relative "children"
 
 module Volador
@@ -16,6 +15,9 @@ module Volador
       PATIENCE = 5.0
       # Seconds for a worker that has lost its link to end by itself.
       LOST = 10.0
+
+      # Seconds that one has to be up. What dies later has not died at boot, and to fork another one at once is cheap.
+      HEALTHY = 0.5
 
       # @return [Integer] 1 to the number of workers
       attr_reader :number
@@ -79,7 +81,7 @@ module Volador
 
       # @return [Boolean] it has not died at boot
       def healthy?(now)
-        joined? && now - @started >= Backoff::HEALTHY
+        joined? && now - @joined >= HEALTHY
       end
 
       # @return [Float] seconds since its fork

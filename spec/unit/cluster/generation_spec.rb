@@ -156,7 +156,7 @@ RSpec.describe Volador::Cluster::Generation do
     end
 
     it "backs off when a worker ends again and again at boot, with one line for each attempt" do
-      now = 105.0
+      now = 100.1
       attempts = Array.new(6) do |index|
         mold.say(is: "ended", pid: pids.first, how: "exit status 1")
         gateway.lose(1)
@@ -170,20 +170,36 @@ RSpec.describe Volador::Cluster::Generation do
       expect(attempts.map { |delay| delay.round(1) }).to eq [0.0, 0.1, 0.2, 0.4, 0.8, 1.6]
       lines = printed.string.lines
       expect(lines.size).to eq 6
-      expect(lines[0]).to match(/worker 1 \(pid 1\) has ended \(exit status 1\) 5\.0 s after its start: another one is started now$/)
+      expect(lines[0]).to match(/worker 1 \(pid 1\) has ended \(exit status 1\) 0\.1 s after its start: another one is started now$/)
       expect(lines[3]).to match(/ 0\.\d s after its start, as 4 in a row have: another one is started in 0\.4 s$/)
     end
 
-    it "takes ten seconds of all workers for health" do
+    it "replaces workers that are killed every second at once, each time" do
+      last = [1, 2]
+      10.times do |index|
+        now = 106.0 + index
+        number = 1 + (index % 2)
+        mold.say(is: "ended", pid: last[number - 1], how: "signal KILL")
+        gateway.lose(last[number - 1])
+        tick(now)
+        expect(mold.told.size).to eq 3 + index
+        forks(last[number - 1] = 10 + index)
+        gateway.join(number: number, generation: 3, pid: 10 + index)
+        tick(now + 0.1)
+      end
+      expect(printed.string.lines).to all(include("has ended (signal KILL) and is replaced"))
+    end
+
+    it "takes half a second of all workers for health" do
       mold.say(is: "ended", pid: 1, how: "exit status 1")
       gateway.lose(1)
       tick(105.0)
       forks(5)
       gateway.join(number: 1, generation: 3, pid: 5)
-      [105.0, 114.0, 116.0].each { |now| tick(now) }
+      [105.0, 105.4, 105.5].each { |now| tick(now) }
       mold.say(is: "ended", pid: 2, how: "exit status 1")
       gateway.lose(2)
-      tick(116.1)
+      tick(105.6)
       expect(mold.told).to eq [1, 2, 1, 2]
       expect(printed.string.lines.last).to eq "volador WARN: worker 2 (pid 2) has ended (exit status 1) and is replaced\n"
     end
