@@ -53,6 +53,7 @@ mod watcher;
 mod worker;
 
 pub use error::WriteError;
+pub use journal::{Notes, OpenNotes};
 pub use mailbox::Event;
 pub use outbox::Outlet;
 pub use push::PushStream;

@@ -27,7 +27,11 @@ use rustix::{
 use volador_link::{Incoming, Outgoing, Received};
 use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker};
 
-use crate::{Worker, journal::Journal, outbox::Outlet};
+use crate::{
+    Worker,
+    journal::{Journal, OpenNotes},
+    outbox::Outlet,
+};
 
 /// How long the gateway may take to welcome a worker.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,12 +81,12 @@ struct Link {
 }
 
 impl Remote {
-    /// Joins the gateway that listens on the socket `path`. Jobs come from then on. May wait for the gateway; to be called
+    /// Joins the gateway that listens on the socket `path`. `open` opens its journals. Jobs come from then on. May wait for the gateway; to be called
     /// once for a worker.
     ///
     /// # Errors
     /// When nobody listens there, or it is no gateway of this release, or the system refuses a thread.
-    pub fn join(worker: Arc<Worker>, path: &Path, hello: Hello) -> io::Result<Self> {
+    pub fn join(worker: Arc<Worker>, path: &Path, hello: Hello, open: OpenNotes) -> io::Result<Self> {
         let (first, shards) = Joining::new(path, Hello { shard: 0, ..hello })?;
         let mut joining = vec![first];
         for shard in 1..shards {
@@ -93,8 +97,8 @@ impl Remote {
         let mut readers = Vec::new();
         let mut descriptors = Vec::new();
         for Joining { socket, incoming, journal } in joining {
-            descriptors.extend([socket.as_raw_fd(), journal.as_raw_fd()]);
-            journals.push(journal);
+            descriptors.push(socket.as_raw_fd());
+            journals.push(open(journal)?);
             readers.push(incoming);
             links.push(Link { socket, outgoing: Mutex::default(), waits: Condvar::new() });
         }
@@ -389,7 +393,7 @@ mod tests {
         });
         let worker = Arc::new(Worker::new(options()));
         let hello = Hello { shard: 0, number: 1, generation: 1, threads: 1 };
-        let remote = Remote::join(worker.clone(), &path, hello).unwrap();
+        let remote = Remote::join(worker.clone(), &path, hello, |fd| Ok(Box::new(std::fs::File::from(fd)))).unwrap();
         std::fs::remove_file(&path).unwrap();
         (worker, remote, gateway.join().unwrap())
     }

@@ -17,6 +17,7 @@
 //! | `options`    | reads the options Hash                                                         |
 //! | `figures`    | the gateway's figures as a Hash                                                |
 //! | `error`      | Ruby's exception classes, and panics as exceptions                              |
+//! | `journal`    | a worker's notes of the jobs that have begun, in memory that the gateway reads  |
 //! | `process`    | what Ruby has no call for                                                       |
 //! | `gvl`        | **all rules about the global VM lock**                                         |
 //! | `fork`       | objects that came over a fork                                                  |
@@ -40,6 +41,7 @@ mod fork;
 mod gateway;
 mod gvl;
 mod header_names;
+mod journal;
 mod options;
 mod process;
 mod response;

@@ -19,7 +19,7 @@ use crate::{
     error::{self, guarded},
     event, figures,
     fork::{Forked, NotInherited},
-    gvl,
+    gvl, journal,
     options::Options,
     seat::Seat,
 };
@@ -111,7 +111,7 @@ impl Worker {
             if slot.get().is_some() {
                 return Err(error::volador(ruby, "the worker has joined a gateway before"));
             }
-            let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello))?
+            let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello, journal::open))?
                 .map_err(|error| error::io(ruby, &error, format!("can't join the gateway at {link}")))?;
             // Another thread that has joined meanwhile keeps its own; this one's links end.
             let descriptors = joined.descriptors().to_vec();
