@@ -16,7 +16,7 @@ RSpec.describe "config/volador.rb" do
         log_file "volador.log"
       RUBY
 
-      expect(cluster.output).to include("listening on unix://#{folder}/app.sock (3 workers, 2 threads each)")
+      cluster.wait_for_output(%r{listening on unix://#{folder}/app\.sock \(3 workers, 2 threads each\)})
       expect(cluster.get("/").body).to include('"staging"')
       killed = cluster.workers.first
       Process.kill(:KILL, killed)

@@ -59,7 +59,7 @@ module Volador
         @notification = IO.for_fd(@gateway.start_cluster(@runtime.link), autoclose: false)
         # The molds remove them when this process is killed.
         sockets = @configuration.bind.select { |address| address.start_with?("unix://") }
-        @leftovers = Leftovers.at([@runtime.path, @control.path, *sockets.map { |one| one.delete_prefix("unix://") }])
+        @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets.map { |one| one.delete_prefix("unix://") }])
       end
 
       def supervisor

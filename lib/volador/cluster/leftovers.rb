@@ -8,10 +8,11 @@ module Volador
     # The files of a gateway that is killed, and cannot remove them itself: its children do, who learn of its end. A
     # file is removed only if it is still the very one that the gateway has made: another server may be there by now.
     class Leftovers
-      # @param paths [Array<String>] sockets, and folders with all that is in them
+      # @param folder [String] the private one, with all that is in it
+      # @param sockets [Array<String>] elsewhere
       # @return [Leftovers]
-      def self.at(paths)
-        new(paths.filter_map { |path| [path, *identity(path)] if identity(path) })
+      def self.at(folder, sockets = [])
+        new([folder, *sockets].filter_map { |path| [path, *identity(path)] if identity(path) })
       end
 
       # @return [Array(Integer, Integer), nil] device and inode
@@ -32,11 +33,29 @@ module Volador
         @entries
       end
 
-      # Any number of processes may do it at the same time.
+      # Removes them, unless the gateway lives. Any number of processes may do it at the same time.
+      # @param seconds [Numeric] that a gateway which is just ending may take for it
+      # @return [Boolean] whether it was gone
+      def clear(seconds = 1.0)
+        deadline = now + seconds
+        until (gone = RuntimeDirectory.abandoned?(@entries.first.first)) || now >= deadline
+          sleep(0.01)
+        end
+        remove if gone
+        gone
+      end
+
+      # Removes them.
       def remove
         @entries.each { |path, *identity| FileUtils.rm_rf(path) if self.class.identity(path) == identity }
         folders = @entries.map { |path, *| File.dirname(path) }.select { |path| RuntimeDirectory.home?(path) }
         folders.uniq.each { |path| RuntimeDirectory.leave(path) }
+      end
+
+      private
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -20,8 +20,8 @@ module Volador
     class RuntimeDirectory
       # Bytes of a Unix socket's path, by sockaddr_un.
       SOCKET_PATH_MAX = 107
-      # Seconds after which a private folder without a lock is nobody's.
-      STALE = 60
+      # Seconds after which a private folder whose lock nobody has is nobody's: its gateway takes the lock at once.
+      STALE = 2
       HOME = /\Avolador-\d+\z/.freeze
       private_constant :SOCKET_PATH_MAX, :STALE, :HOME
 
@@ -64,6 +64,14 @@ module Volador
         # @return [Boolean] whether the path could be a home
         def home?(path)
           File.basename(path).match?(HOME)
+        end
+
+        # @param path [String] of a private folder
+        # @return [Boolean] its gateway has ended
+        def abandoned?(path)
+          File.open(File.join(path, "lock")) { |file| file.flock(File::LOCK_EX | File::LOCK_NB) } ? true : false
+        rescue Errno::ENOENT
+          !File.exist?(path)
         end
 
         # Removes the home when nothing is in it any more.
@@ -110,9 +118,11 @@ module Volador
         end
 
         def stale?(path)
-          File.open(File.join(path, "lock")) { |file| file.flock(File::LOCK_EX | File::LOCK_NB) } ? true : false
+          return false if Time.now - File.mtime(path) < STALE
+
+          abandoned?(path) || !File.exist?(File.join(path, "lock"))
         rescue Errno::ENOENT
-          File.exist?(path) && Time.now - File.mtime(path) > STALE
+          false # Its gateway has removed it at this moment.
         end
       end
 

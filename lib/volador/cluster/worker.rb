@@ -203,7 +203,7 @@ module Volador
 
       # @return [Integer] exit status
       def clear_up
-        @leftovers.remove unless Children.alive?(@gateway)
+        @leftovers.clear
         1
       end
 

@@ -58,7 +58,7 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
     forgotten = File.join(home, "3-89abcdef")
     [killed, starting, forgotten].each { |path| Dir.mkdir(path) }
     File.write(File.join(killed, "lock"), "")
-    File.utime(Time.now - 100, Time.now - 100, forgotten)
+    [killed, forgotten, living.path].each { |path| File.utime(Time.now - 100, Time.now - 100, path) }
     File.write(File.join(home, "0123456789abcdef.sock"), "")
 
     mine = described_class.create(env)
@@ -88,16 +88,33 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
       control = File.join(home, "0123456789abcdef.sock")
       File.write(control, "")
       File.write(directory.link, "")
-      entries = described_class.at([directory.path, control, "/no/such/file"]).to_a
+      entries = described_class.at(directory.path, [control, "/no/such/file"]).to_a
 
       2.times { described_class.new(JSON.parse(JSON.generate(entries))).remove }
       expect(Dir.children(@base)).to eq []
     end
 
+    it "stay as long as the gateway lives" do
+      gateway = Process.spawn(env, RbConfig.ruby, "-I#{ServerProcess::ROOT}/lib", "-rvolador/cluster/runtime_directory", "-e",
+                              "$it = Volador::Cluster::RuntimeDirectory.create; $stdin.read", in: (pipe = IO.pipe).first)
+      path = Deadline.until("a private folder with its lock") do
+        found = Dir["#{home}/*"].first
+        found if found && File.exist?("#{found}/lock") && !Volador::Cluster::RuntimeDirectory.abandoned?(found)
+      end
+      leftovers = described_class.at(path)
+      expect([leftovers.clear(0.05), File.exist?(path)]).to eq [false, true]
+      Process.kill(:KILL, gateway)
+      # It is a zombie, of which the system still says that it is there.
+      expect([leftovers.clear, File.exist?(path), leftovers.clear]).to eq [true, false, true]
+    ensure
+      Process.wait(gateway)
+      pipe.each(&:close)
+    end
+
     it "are left alone when they are another's by now" do
       path = File.join(@base, "app.sock")
       File.write(path, "old")
-      leftovers = described_class.at([path])
+      leftovers = described_class.at(path)
       File.write("#{path}.new", "new")
       File.rename("#{path}.new", path)
       leftovers.remove
