@@ -21,8 +21,9 @@ use crate::{
 /// Handlers that are asked at once what they leave. One that is slow to finish a callback holds one of these places.
 const LEAVING_MAX: usize = 64;
 
-/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run.
-const REPLAYING_MAX: usize = 8;
+/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run. Of half
+/// as many a worker is often done before the next ones come; more hardly shorten it, and plain requests wait behind them.
+const REPLAYING_MAX: usize = 16;
 
 /// RFC 6455 §7.4.1 and the registry: "Service Restart".
 const SERVICE_RESTART: u16 = 1012;
