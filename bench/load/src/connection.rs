@@ -1,6 +1,6 @@
 //! One push connection: opened, its handshake checked, then read until nothing more is there.
 
-use crate::options::{Options, Transport};
+use crate::options::Transport;
 use crate::wire::{Arrival, client_frame, parse};
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
@@ -40,9 +40,8 @@ pub fn connect(address: SocketAddrV4, index: usize) -> std::io::Result<std::net:
 
 impl Connection {
     /// Connects and sends the handshake.
-    pub fn open(options: &Options, index: usize) -> Result<Self, String> {
-        let (path, address) = (&options.path, options.address);
-        let head = match options.transport {
+    pub fn open(address: SocketAddrV4, path: &str, transport: Transport, index: usize) -> Result<Self, String> {
+        let head = match transport {
             Transport::WebSocket => format!(
                 "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
@@ -56,7 +55,7 @@ impl Connection {
                 Ok(TcpStream::from_std(socket))
             })
             .map_err(|error| format!("connection {index} cannot be opened: {error}"))?;
-        Ok(Connection { socket, transport: options.transport, open: false, unread: Vec::new() })
+        Ok(Connection { socket, transport, open: false, unread: Vec::new() })
     }
 
     /// For registering it.

@@ -184,7 +184,8 @@ impl Load {
         while open < self.options.connections {
             while self.connections.len() < self.options.connections && self.connections.len() - open < OPENING_MAX {
                 let index = self.connections.len();
-                let mut connection = Connection::open(&self.options, index)?;
+                let Options { address, transport, .. } = self.options;
+                let mut connection = Connection::open(address, &self.options.path, transport, index)?;
                 self.register(connection.socket(), Token(index))?;
                 self.connections.push(connection);
             }

@@ -7,6 +7,7 @@ mod load;
 mod options;
 mod outcome;
 mod publisher;
+mod soak;
 mod wire;
 
 use load::Load;
@@ -18,7 +19,11 @@ use std::time::Duration;
 const RUN_MAX: f64 = 600.0;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|mode| mode == "soak").is_some() {
+        return soak::main(arguments);
+    }
+    let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("volador-load: {error}\n\n{USAGE}");

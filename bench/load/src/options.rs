@@ -4,7 +4,8 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// How it is called; printed with every error about it.
-pub const USAGE: &str = "Usage: volador-load fanout|echo|timed|idle --address 127.0.0.1:PORT --path PATH --connections N
+pub const USAGE: &str =
+    "Usage: volador-load fanout|echo|timed|idle --address 127.0.0.1:PORT --path PATH --connections N
                     [--transport websocket|sse] [--payload BYTES] [--burst N] [--publication query|body]
                     [--lifetime SECONDS]
 
@@ -17,7 +18,9 @@ with it:
                 timed:  takes what comes; each message begins with the CLOCK_MONOTONIC nanoseconds when it was sent
                 Prints the outcome as one line of JSON; times in microseconds.
 
-idle only holds its connections. Everything ends after LIFETIME (900 seconds).";
+idle only holds its connections. Everything ends after LIFETIME (900 seconds).
+
+       volador-load soak ...: see `volador-load soak --help`";
 
 /// The byte that messages are filled with.
 pub const FILL: u8 = b'x';
@@ -121,14 +124,16 @@ impl Options {
     }
 }
 
-fn loopback(value: &str) -> Result<SocketAddrV4, String> {
+/// The address, if it is one of this machine alone.
+pub fn loopback(value: &str) -> Result<SocketAddrV4, String> {
     match value.parse::<SocketAddrV4>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
         _ => Err(format!("--address {value} is not 127.0.0.1:PORT")),
     }
 }
 
-fn number(name: &str, value: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
+/// The number, if it is in the range.
+pub fn number(name: &str, value: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
     match value.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
         _ => Err(format!("{name} {value} is not in {} to {}", range.start(), range.end())),

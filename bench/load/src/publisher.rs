@@ -75,17 +75,25 @@ impl Publisher {
 
 /// The length of the response that `bytes` begin with, once all of it is there.
 fn response_length(bytes: &[u8]) -> Result<Option<usize>, String> {
+    match response(bytes)? {
+        Some((200..300, length)) => Ok(Some(length)),
+        Some((status, _)) => Err(format!("a publication was answered with {status}")),
+        None => Ok(None),
+    }
+}
+
+/// The status and the length of the response that `bytes` begin with, once all of it is there.
+pub fn response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(head) = head_length(bytes)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    if !text.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
-        return Err(format!("a publication was answered with:\n{text}"));
-    }
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| format!("a response has no status:\n{text}"))?;
     let body = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .and_then(|length| length.trim().parse::<usize>().ok())
-        .ok_or_else(|| format!("the response to a publication has no length:\n{text}"))?;
-    Ok((bytes.len() >= head + body).then_some(head + body))
+        .ok_or_else(|| format!("a response has no length:\n{text}"))?;
+    Ok((bytes.len() >= head + body).then_some((status, head + body)))
 }
 
 #[cfg(test)]
