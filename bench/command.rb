@@ -2,8 +2,11 @@
 
 require "optparse"
 require_relative "comparison"
+require_relative "crash"
+require_relative "deploy"
 require_relative "endurance"
 require_relative "idle"
+require_relative "isolation"
 require_relative "machine"
 require_relative "push_peers"
 require_relative "push_rate"
@@ -21,7 +24,10 @@ module Bench
       "fanout" => { rounds: 5, seconds: 3, connections: [1000, 10_000], transport: %i[websocket sse], burst: 1 },
       "echo" => { rounds: 7, seconds: 4, connections: 100 },
       "slow" => { rounds: 7, seconds: 4, connections: 1000 },
-      "idle" => { rounds: 3, connections: 15_000, transport: %i[websocket sse] }
+      "idle" => { rounds: 3, connections: 15_000, transport: %i[websocket sse] },
+      "deploy" => { rounds: 3, seconds: 10, connections: 11_000, publications: 3, messages: 500, requests: 200 },
+      "crash" => { rounds: 60, connections: 11_000, publications: 3, messages: 500, requests: 200 },
+      "cluster" => { rounds: 7, seconds: 4, connections: 64 }
     }.freeze
     ALL_SERVERS = (SERVERS + PUSH_SERVERS).uniq.freeze
     # Descriptors that a process needs besides its connections.
@@ -108,6 +114,27 @@ module Bench
                transports: @options[:transport]).run
     end
 
+    def deploy
+      prepare_push([SERVERS.first])
+      Deploy.new(deploys: @options[:rounds], seconds: @options[:seconds], **soak).run
+    end
+
+    def crash
+      prepare_push([SERVERS.first])
+      Crash.new(kills: @options[:rounds], **soak).run
+    end
+
+    def cluster
+      prepare_push([SERVERS.first])
+      Isolation.new(**@options).run
+    end
+
+    # What is asked of a cluster while something happens to it.
+    def soak
+      { workers: 2, connections: possible(@options[:connections]),
+        **@options.slice(:publications, :messages, :requests) }
+    end
+
     def prepare_push(servers = PUSH_SERVERS)
       products = installed(servers)
       PushLoad.build
@@ -148,6 +175,10 @@ module Bench
                  bin/bench echo [--rounds N] [--seconds N] [--connections N] [--only NAME,...]
                  bin/bench slow [--rounds N] [--seconds N] [--connections N]
                  bin/bench idle [--rounds N] [--connections N] [--transport NAME] [--only NAME,...]
+                 bin/bench deploy [--rounds N] [--seconds N] [--connections N] [--publications N] [--messages N]
+                                  [--requests N]
+                 bin/bench crash [--rounds N] [--connections N] [--publications N] [--messages N] [--requests N]
+                 bin/bench cluster [--rounds N] [--seconds N] [--connections N]
                  bin/bench --list
 
           hello   requests per second of Volador and of each peer that is installed, in turn (the default)
@@ -156,6 +187,9 @@ module Bench
           echo    messages per CPU second, through the application, over 100 WebSockets
           slow    how late messages arrive, with idle application threads and with all of them asleep
           idle    resident memory for each of 15000 connections that only wait
+          deploy  what clients notice of three deploys under load, with 11000 push connections: nothing, it should be
+          crash   what they notice of 60 workers that are killed, one every second
+          cluster requests per second through the border between processes, and on two cores by a second worker
 
           The server runs on core #{Machine::SERVER_CORE}, the load generator on core #{Machine::LOAD_CORE}: wrk, and for push bench/load.
           Prints a Markdown table. A peer is found when its gem or package is installed; gems
@@ -173,8 +207,9 @@ module Bench
     end
 
     def counts(parser)
-      { rounds: "Turns of each server", seconds: "Length of a turn", connections: "Open at once",
-        requests: "In all, for memory", burst: "Publications at once" }.each do |name, meaning|
+      { rounds: "Turns of each server; deploys; kills", seconds: "Length of a turn", connections: "Open at once",
+        requests: "In all for memory, else a second", burst: "Publications at once", publications: "A second",
+        messages: "A second" }.each do |name, meaning|
         parser.on("--#{name} N", Integer, "#{meaning} (default #{defaults_of(name)})") do |number|
           raise OptionParser::InvalidArgument, "#{number}: must be at least 1" if number < 1
 

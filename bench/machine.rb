@@ -8,6 +8,8 @@ module Bench
     # The server's core and the load generator's.
     SERVER_CORE = 0
     LOAD_CORE = 1
+    # Both of them, for whom it is not about the core.
+    ALL_CORES = "#{SERVER_CORE},#{LOAD_CORE}".freeze
 
     PACKAGES = { "wrk" => "wrk", "taskset" => "util-linux" }.freeze
     private_constant :PACKAGES

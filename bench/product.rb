@@ -57,6 +57,11 @@ module Bench
     # @return [Symbol] :query when the application has the message, :body when the request brings it
     def publication = :query
 
+    # What its processes find in their environment, besides what every server finds there.
+    # @param folder [String] see {#command}
+    # @return [Hash{String => String}]
+    def environment(folder:) = {} # rubocop:disable Lint/UnusedMethodArgument
+
     # @param port [Integer] of 127.0.0.1
     # @param app [String] path of the application
     # @param folder [String] an empty folder that is removed when the server has ended
@@ -79,8 +84,8 @@ module Bench
     THREADS = 5
     private_constant :THREADS
 
-    def initialize
-      super(name: "volador", gem: "volador", executable: "volador", setting: "#{THREADS} threads", push_app: "push.ru",
+    def initialize(name: "volador", setting: "#{THREADS} threads", push_app: "push.ru")
+      super(name: name, gem: "volador", executable: "volador", setting: setting, push_app: push_app,
             arguments: lambda { |port:, app:|
               ["-b", "tcp://127.0.0.1:#{port}", "-t", THREADS.to_s, "-e", "production", "--quiet", app]
             })

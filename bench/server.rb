@@ -20,7 +20,7 @@ module Bench
     #
     # @param product [Product] which server
     # @param app [String] path of the rackup file
-    # @param core [Integer] which CPU core
+    # @param core [Integer, String] which CPU core, or cores ("0,1")
     # @yieldparam server [Server] ready for requests
     # @return what the block returns
     # @raise [Failed]
@@ -38,6 +38,12 @@ module Bench
     # @return [String] the same, for a program that speaks to sockets
     attr_reader :address
 
+    # @return [Integer] of its first process
+    attr_reader :pid
+
+    # @return [String] a folder of its own, which is removed when it has ended
+    attr_reader :folder
+
     # @return [ProcessTree]
     attr_reader :processes
 
@@ -46,14 +52,15 @@ module Bench
       @port = free_port
       @address = "127.0.0.1:#{@port}"
       @url = "http://#{@address}/"
-      @folder = Dir.mktmpdir("volador-bench")
-      @log = File.join(@folder, "log")
-      working_folder = File.join(@folder, "server")
-      Dir.mkdir(working_folder)
+      @parent = Dir.mktmpdir("volador-bench")
+      @log = File.join(@parent, "log")
+      @folder = File.join(@parent, "server")
+      Dir.mkdir(@folder)
       # A process group of its own, so that children which outlive the server can be ended with it. In the folder of
       # the application: no server finds a configuration of its own there.
-      @pid = Process.spawn({ "RACK_ENV" => "production", "WEB_CONCURRENCY" => nil, "RAILS_MAX_THREADS" => nil },
-                           "taskset", "-c", core.to_s, *product.command(port: @port, app: app, folder: working_folder),
+      @pid = Process.spawn({ "RACK_ENV" => "production", "WEB_CONCURRENCY" => nil, "RAILS_MAX_THREADS" => nil,
+                             **product.environment(folder: @folder) },
+                           "taskset", "-c", core.to_s, *product.command(port: @port, app: app, folder: @folder),
                            %i[out err] => @log, in: File::NULL, pgroup: true, chdir: File.dirname(app))
       @processes = ProcessTree.new(@pid)
     end
@@ -81,8 +88,11 @@ module Bench
       end
       Process.wait(@pid) unless @ended
       @ended = true
-      FileUtils.rm_rf(@folder)
+      FileUtils.rm_rf(@parent)
     end
+
+    # @return [String] what it has printed last
+    def last_words = File.readlines(@log).last(20).join
 
     private
 
@@ -100,7 +110,6 @@ module Bench
     end
 
     def fail!(what)
-      last_words = File.readlines(@log).last(20).join
       raise Failed, "#{@product.name} #{what}. --only leaves it out. Its last words:\n#{last_words}"
     end
 
