@@ -222,7 +222,8 @@ RSpec.describe "A push connection of a cluster" do
 
     expect(clients.map { |client| ask(client, "there")[2] }).to all(eq("there"))
     clients.each(&:close)
-    cluster.wait_for_output(/(?:^closed .*?){60}/m)
+    Deadline.until("every on_close") { cluster.output.scan(/^closed/).size >= 60 }
+    cluster.stop
     expect(cluster.output.scan(/^closed/).size).to eq(60)
   end
 end

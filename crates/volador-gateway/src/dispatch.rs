@@ -101,21 +101,41 @@ impl Shard {
             self.dispatch.waiting.borrow_mut().pop_front();
             self.shared.waiting.fetch_sub(1, Relaxed);
         }
-        // Another shard's requests may have waited for this worker.
-        if self.shared.waiting.load(Relaxed) > 0 {
-            self.shared.inboxes.iter().for_each(|inbox| inbox.look());
+    }
+
+    /// There is room, and other shards may have requests that wait for it. They look for themselves, and tell nobody.
+    fn tell_others_of_room(&self) {
+        if self.shared.waiting.load(Relaxed) > self.dispatch.waiting() {
+            let others = self.shared.inboxes.iter().enumerate().filter(|(number, _)| *number != self.number());
+            others.for_each(|(_, inbox)| inbox.look());
         }
     }
 
-    /// The worker has completed a request, or given it back.
-    pub(crate) fn completed(&self, member: &Member) {
-        member.completed(self.shared.roster.now());
+    /// The client of a request that waits has left.
+    pub(crate) fn leave_queue(&self, id: StreamId) {
+        let mut waiting = self.dispatch.waiting.borrow_mut();
+        let before = waiting.len();
+        waiting.retain(|(waiting, _)| *waiting != id);
+        self.shared.waiting.fetch_sub(before - waiting.len(), Relaxed);
+    }
+
+    /// What the workers have may have become uneven.
+    pub(crate) fn look_for_uneven(&self) {
+        if !self.dispatch.looks.replace(true) {
+            self.dispatch.uneven.notify_one();
+        }
+    }
+
+    /// The worker has completed a request, or (`is_answer` false) given it back.
+    pub(crate) fn completed(&self, member: &Member, is_answer: bool) {
+        member.completed(is_answer.then(|| self.shared.roster.now()));
         self.pump();
+        self.tell_others_of_room();
         if member.is_idle() {
             self.shared.roster.ring();
         }
-        if self.dispatch.waiting() == 0 && member.in_flight() < member.threads() && !self.dispatch.looks.replace(true) {
-            self.dispatch.uneven.notify_one();
+        if self.dispatch.waiting() == 0 && member.in_flight() < member.threads() {
+            self.look_for_uneven();
         }
     }
 

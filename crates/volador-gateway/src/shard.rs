@@ -141,6 +141,8 @@ impl Shard {
         tokio::task::spawn_local(async move { shard.engine.timer_task(&shard).await });
         loop {
             let delivery = inbox.next().await;
+            // A worker that publishes without a pause is not to keep everything else from its turn.
+            tokio::task::yield_now().await;
             let mut frames = delivery.frames.into_frames();
             while let Some(frame) = ToGateway::next(&mut frames) {
                 match frame {
@@ -198,9 +200,14 @@ impl Shard {
         tokio::task::spawn_local(http::serve(self.clone(), socket, peer));
     }
 
+    /// Its own number.
+    pub(crate) fn number(&self) -> usize {
+        self.streams.borrow().shard().into()
+    }
+
     /// Takes a link of a worker.
     fn welcome(self: &Rc<Self>, arrival: Arrival) -> io::Result<()> {
-        let socket = Rc::new(LinkSocket::new(arrival.stream)?);
+        let socket = Rc::new(LinkSocket::new(arrival.stream, arrival.hello.threads == 0)?);
         let shards = self.shared.inboxes.len() as u8;
         let journal = socket.journal.for_worker()?;
         let member = self.shared.roster.link_came(arrival.hello, arrival.pid, shards.into());
@@ -228,6 +235,7 @@ impl Shard {
                     }
                 });
                 self.pump();
+                self.look_for_uneven();
                 self.engine.rearrange(self);
             }
             Order::Dismiss(_) | Order::DismissAll => self.workers.each(|key, member| {
@@ -248,7 +256,10 @@ impl Shard {
         for slot in 0..slots {
             let id = match self.streams.borrow_mut().in_slot(slot) {
                 Some((id, Stream::Exchange(exchange))) => {
-                    if exchange.worker() == Some(key) && !exchange.is_complete() {
+                    if exchange.worker() == Some(key) && exchange.is_complete() {
+                        // Its key may be another one's soon.
+                        exchange.forget_worker();
+                    } else if exchange.worker() == Some(key) {
                         if socket.journal.begun(id) == 0 {
                             unbegun.push(id);
                         } else {
@@ -261,7 +272,7 @@ impl Shard {
                 Some((id, Stream::Push(_))) => id,
                 None => continue,
             };
-            self.engine.lost_worker(self, key, id, || socket.journal.begun(id));
+            self.engine.lost_worker(self, Some(key), id, || socket.journal.begun(id));
         }
         // The oldest one to the front.
         unbegun.into_iter().rev().for_each(|id| self.take_back(id, key));
@@ -275,7 +286,7 @@ impl Shard {
             return self.dispatch_from(from, id, frame);
         }
         let Some(member) = self.workers.member(from) else { return };
-        let completes = dispatch::completes(&frame);
+        let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
         match frame {
             ToGateway::Beat { dropped } => {
                 let more = member.beat(self.shared.roster.now(), dropped);
@@ -288,7 +299,7 @@ impl Shard {
             frame => self.dispatch_from(from, id, frame),
         }
         if completes {
-            self.completed(&member);
+            self.completed(&member, is_answer);
         }
     }
 

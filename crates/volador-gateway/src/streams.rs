@@ -34,6 +34,11 @@ impl Streams {
         Self { shard, slots: Vec::new(), free: Vec::new() }
     }
 
+    /// Whose streams these are.
+    pub(crate) fn shard(&self) -> u8 {
+        self.shard
+    }
+
     /// Streams that there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()

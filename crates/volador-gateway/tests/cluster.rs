@@ -80,7 +80,7 @@ fn a_request_behind_a_slow_one_is_recalled_for_a_worker_that_is_free() {
         let (id, _) = quick.request();
         quick.answer(id, "quick");
     }
-    assert!(matches!(slow.next(), (_, ToWorker::Recall(1))));
+    assert!(matches!(slow.next_or_recall(), (_, ToWorker::Recall(1))));
     slow.send(|batch| batch.returned(behind));
     let (id, _) = quick.request();
     assert_eq!(id, behind);
@@ -165,7 +165,7 @@ fn a_generation_that_is_promoted_gets_the_requests_and_the_old_one_is_idle_when_
     let (id, _) = old.request();
     let mut new = cluster.worker(1, 2, 1);
     cluster.gateway.promote(2);
-    assert!(matches!(old.next(), (_, ToWorker::Recall(u32::MAX))));
+    assert!(matches!(old.next_or_recall(), (_, ToWorker::Recall(u32::MAX))));
     clients[1].send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
     let (new_id, request) = new.request();
     assert_eq!(&request.path[..], b"/new");
@@ -238,4 +238,77 @@ fn who_does_not_say_who_it_is_does_not_join() {
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut stranger, &mut rest).unwrap();
     assert_eq!((rest.len(), cluster.gateway.workers().len()), (0, 1));
+}
+
+#[test]
+fn requests_that_wait_on_every_shard_are_served_by_one_worker() {
+    const CLIENTS: usize = 60;
+    let cluster = Cluster::start(Config { shards: 2, ..config() });
+    // More than the worker has room for, and some before it is there.
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| cluster.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    eventually("all wait", || cluster.stat("queued") == CLIENTS as u64);
+    let links = [cluster.link(0, 1, 1, 1), cluster.link(1, 1, 1, 1)];
+    cluster.gateway.promote(1);
+    let threads: Vec<_> = links
+        .into_iter()
+        .map(|mut link| {
+            std::thread::spawn(move || {
+                while let Some((id, frame)) = link.next_or_end() {
+                    if matches!(frame, ToWorker::Request(_)) {
+                        link.begin(id, 1);
+                        link.answer(id, "done");
+                    }
+                }
+            })
+        })
+        .collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.reply().body, "done"));
+    assert_eq!(cluster.stat("queued"), 0);
+    drop(cluster);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_worker_that_publishes_without_a_pause_keeps_nobody_from_their_turn() {
+    use volador_proto::link::Payload;
+    let (cluster, [mut publisher, mut other]) = serving(config());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let data = vec![b'x'; 16 << 10];
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                publisher.send(|batch| (0..8).for_each(|_| batch.publish(b"flood", Payload::Binary, &data)));
+            }
+        });
+        // Both workers are idle, so one of the two requests is the other one's.
+        let mut clients = [cluster.connect(), cluster.connect()];
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let (id, _) = other.request();
+        other.answer(id, "done");
+        let answered = |client: &mut support::Client| {
+            client.socket.set_nonblocking(true).unwrap();
+            client.socket.peek(&mut [0]).is_ok()
+        };
+        eventually("one is answered", || clients.iter_mut().any(answered));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_guest_that_takes_nothing_loses_its_link() {
+    use volador_proto::link::{ListenerId, Match, Payload};
+    let (cluster, [mut worker]) = serving(config());
+    let mut guest = cluster.worker(0, 0, 0);
+    guest.send(|batch| batch.listen(ListenerId(1), Match::Exact, b"news"));
+    eventually("it listens", || cluster.stat("subscriptions") == 1);
+    let data = vec![b'x'; 256 << 10];
+    for _ in 0..80 {
+        worker.send(|batch| batch.publish(b"news", Payload::Binary, &data));
+    }
+    eventually("it is gone", || cluster.state(0, 0) == "gone" && cluster.stat("subscriptions") == 0);
 }

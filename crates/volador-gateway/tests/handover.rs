@@ -283,3 +283,36 @@ fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
     client.send_frame(8, &1001u16.to_be_bytes());
     assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1001 }) if closed == id));
 }
+
+#[test]
+fn a_handler_that_comes_to_a_worker_that_retires_meanwhile_goes_on_to_the_next() {
+    let (cluster, mut old, _client, id) = opened(Some(Interest::MESSAGES));
+    let mut second = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    old.send(|batch| batch.handed_over(id, Some(b"one")));
+    replayed(&mut second, id, Some("one"));
+    let mut third = cluster.worker(1, 3, 1);
+    cluster.gateway.promote(3);
+    eventually("the second retires", || cluster.state(1, 2) == "retiring");
+    accept(&mut second, id);
+    asked_to_hand_over(&mut second, id);
+    second.send(|batch| batch.handed_over(id, Some(b"two")));
+    replayed(&mut third, id, Some("two"));
+}
+
+#[test]
+fn a_connection_that_was_not_read_is_read_again_when_its_worker_is_lost() {
+    let (cluster, mut lost, mut client, id) = opened(Some(Interest::MESSAGES));
+    let mut other = cluster.worker(2, 1, 1);
+    // As much as a worker may have in hand, and one more behind it.
+    let large = "x".repeat(1 << 20);
+    client.send_frame(1, large.as_bytes());
+    assert_eq!(lost.message().len(), large.len());
+    client.send_frame(1, b"behind");
+    assert!(lost.is_quiet());
+    lost.begin(id, 2);
+    drop(lost);
+    replayed(&mut other, id, None);
+    accept(&mut other, id);
+    assert_eq!(other.message(), "behind");
+}

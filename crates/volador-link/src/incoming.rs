@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use volador_proto::link::{Assembler, Frames, LinkError};
 
 use crate::FDS_MAX;
@@ -45,13 +45,19 @@ impl Incoming {
     /// Takes what has arrived, with one call. `wait`: for something to arrive, when nothing has.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's.
+    /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's, or that descriptors were lost.
+    /// The link is then of no more use.
     pub fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         // No child process is to hold a client's file open.
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
-        let read = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?.bytes;
+        let received = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?;
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            // A frame would be given the file of another one, and a client the file of another client.
+            return Err(io::Error::other("descriptors were lost on the way: this process has too many files open"));
+        }
+        let read = received.bytes;
         let mut fds: Vec<OwnedFd> = Vec::new();
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = message {

@@ -251,6 +251,14 @@ impl Core {
         }
     }
 
+    /// See [`Worker::hand_over`](crate::Worker::hand_over). The first time counts.
+    pub(crate) fn hand_over(&self, push: &PushStream, state: Option<&[u8]>) {
+        if push.hand_over() {
+            self.unlisten_all(push.id());
+            self.push(push.id().shard(), |batch| batch.handed_over(push.id(), state));
+        }
+    }
+
     /// A seat begins with a job of a stream.
     pub(crate) fn begins(&self, stream: StreamId, push: Option<&Arc<PushStream>>) {
         let begun = push.map_or(1, |push| push.begin());

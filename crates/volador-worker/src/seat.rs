@@ -46,7 +46,17 @@ pub enum Taken {
 enum Current {
     None,
     Request { stream: StreamId, push: Option<Arc<PushStream>>, answer: Answer },
-    Event(Recipient, /** Whether the gateway waits to hear that it was handled. */ bool),
+    Event(Recipient, Told),
+}
+
+/// What an event was, as far as something is to be done at its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// The gateway waits to hear that it was handled.
+    Message,
+    /// The gateway waits for what the handler leaves.
+    HandOver,
+    Other,
 }
 
 #[derive(Debug)]
@@ -164,7 +174,12 @@ impl Seat {
                         if let (Recipient::Stream(push), Event::Message(..)) = (&recipient, &event) {
                             self.core.begins(id, Some(push));
                         }
-                        self.current = Current::Event(recipient, matches!(event, Event::Message(..)));
+                        let told = match event {
+                            Event::Message(..) => Told::Message,
+                            Event::HandOver => Told::HandOver,
+                            _ => Told::Other,
+                        };
+                        self.current = Current::Event(recipient, told);
                         Taken::Event(id, event)
                     }
                     // Its listener has ended meanwhile.
@@ -188,8 +203,12 @@ impl Seat {
                     self.let_go(Recipient::Stream(push));
                 }
             }
-            Current::Event(recipient, handled) => {
-                if handled {
+            Current::Event(recipient, event) => {
+                if let (Told::HandOver, Recipient::Stream(push)) = (&event, &recipient) {
+                    // Unless the handler has: the thread may have been ended over it.
+                    self.core.hand_over(push, None);
+                }
+                if event == Told::Message {
                     let stream = recipient.id();
                     self.push(stream, |last| Haste::Answer { last }, |batch| batch.handled(stream, 1));
                 }

@@ -240,10 +240,7 @@ impl Worker {
     /// Its handler has been asked, and leaves `state` for the next one: from here on the push connection takes no more
     /// from this worker. Ignored when it has ended meanwhile.
     pub fn hand_over(&self, push: &PushStream, state: Option<&[u8]>) {
-        if push.hand_over() {
-            self.core.unlisten_all(push.id());
-            self.core.push(push.id().shard(), |batch| batch.handed_over(push.id(), state));
-        }
+        self.core.hand_over(push, state);
     }
 
     /// Notes from now on which jobs begin, so that the gateway knows when this process is no more.

@@ -44,7 +44,7 @@ const STATS_TIMEOUT: Duration = Duration::from_secs(5);
 #[magnus(class = "Volador::Native::Worker", free_immediately, size, mark)]
 pub(crate) struct Worker {
     /// The links of `remote`. Before it, since fields are dropped in their order.
-    links: OnceLock<NotInherited>,
+    links: Forked<OnceLock<NotInherited>>,
     worker: Forked<Arc<volador_worker::Worker>>,
     /// The gateway of another process, once it is joined.
     remote: Forked<OnceLock<Remote>>,
@@ -79,7 +79,7 @@ impl Worker {
             });
             let empty_input: Value = options.get("empty_input")?;
             Ok(ruby.obj_wrap(Self {
-                links: OnceLock::new(),
+                links: Forked::new(OnceLock::new()),
                 worker: Forked::new(Arc::new(worker)),
                 remote: Forked::new(OnceLock::new()),
                 complete_max_bytes: window_bytes,
@@ -116,7 +116,7 @@ impl Worker {
             // Another thread that has joined meanwhile keeps its own; this one's links end.
             let descriptors = joined.descriptors().to_vec();
             if slot.set(joined).is_ok() {
-                let _ = this.links.set(NotInherited::new(&descriptors));
+                let _ = this.links.get(ruby)?.set(NotInherited::new(&descriptors));
             }
             Ok(())
         })

@@ -206,10 +206,10 @@ impl Drop for Ticket {
         if self.handed_over {
             return;
         }
-        if self.open
-            && let Some(worker) = self.worker()
-        {
-            self.shard.workers.batch(worker).cancel(self.id);
+        match self.worker() {
+            Some(worker) if self.open => self.shard.workers.batch(worker).cancel(self.id),
+            Some(_) => {}
+            None => self.shard.leave_queue(self.id),
         }
         self.shard.remove(self.id);
         self.shard.ended();

@@ -107,6 +107,11 @@ impl Exchange {
         self.worker
     }
 
+    /// Its worker, which has said all that there is to say, is lost.
+    pub(crate) fn forget_worker(&mut self) {
+        self.worker = None;
+    }
+
     /// Whether its worker has said all that there is to say, or has accepted a push connection.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete

@@ -101,11 +101,13 @@ impl Member {
         dropped.saturating_sub(self.dropped.swap(dropped, Relaxed))
     }
 
-    /// A request has its whole answer, or was given back.
-    pub(crate) fn completed(&self, now: u64) {
+    /// A request has its whole answer, `now`, or (None) was given back, which is no progress.
+    pub(crate) fn completed(&self, now: Option<u64>) {
         // Of a worker that sends more answers than it got requests nothing is believed; it must not wrap.
         let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
-        self.progress_at.store(now, Relaxed);
+        if let Some(now) = now {
+            self.progress_at.store(now, Relaxed);
+        }
     }
 
     pub(crate) fn handlers(&self) -> usize {

@@ -23,17 +23,24 @@ pub(crate) struct LinkSocket {
     pub(crate) journal: Journal,
     /// Nothing goes over it any more.
     closed: Cell<bool>,
+    /// Bytes that may wait. A worker that takes nothing is found by its silence and has work that must not be lost; of a
+    /// guest nobody asks for a sign of life.
+    outgoing_max: usize,
 }
+
+/// Bytes that may wait for a guest.
+const GUEST_OUTGOING_MAX: usize = 16 << 20;
 
 impl LinkSocket {
     /// To be called in the shard's runtime.
-    pub(crate) fn new(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+    pub(crate) fn new(stream: std::os::unix::net::UnixStream, is_guest: bool) -> io::Result<Self> {
         Ok(Self {
             stream: UnixStream::from_std(stream)?,
             outgoing: RefCell::default(),
             waits: Notify::new(),
             journal: Journal::new()?,
             closed: Cell::new(false),
+            outgoing_max: if is_guest { GUEST_OUTGOING_MAX } else { usize::MAX },
         })
     }
 
@@ -45,6 +52,12 @@ impl LinkSocket {
         let mut outgoing = self.outgoing.borrow_mut();
         let waits = !outgoing.is_empty();
         outgoing.push(batch);
+        if outgoing.len() > self.outgoing_max {
+            log::warn(format_args!("a guest takes nothing of what it has subscribed to: its link is closed"));
+            // Its reader ends, and with it all that is kept for it.
+            let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+            return self.close(&mut outgoing);
+        }
         if waits {
             return; // the writer is at it
         }
@@ -114,6 +127,8 @@ impl LinkSocket {
                 Ok(())
             });
             shard.engine.flush_writes(shard);
+            // A worker that publishes without a pause is not to keep everything else from its turn.
+            tokio::task::yield_now().await;
             if let Err(error) = taken {
                 return log::warn(format_args!("a worker's frames can't be read, its link is closed: {error}"));
             }

@@ -130,10 +130,6 @@ impl Workers {
         self.nobody.take();
     }
 
-    pub(crate) fn is_there(&self, key: WorkerKey) -> bool {
-        self.ends.borrow().get(usize::from(key.0)).is_some_and(Option::is_some)
-    }
-
     /// None for the embedded worker, and for one that is no more.
     pub(crate) fn member(&self, key: WorkerKey) -> Option<Arc<Member>> {
         self.ends.borrow().get(usize::from(key.0))?.as_ref()?.member.clone()

@@ -188,16 +188,14 @@ impl Engine {
         } else if shard.draining.get() {
             self.shut_down(shard, id);
         }
-        if let Some(worker) = worker {
-            match shard.workers.member(worker) {
-                // It was lost, or told to retire, after it had answered.
-                None if !shard.workers.is_there(worker) => {
-                    self.lost_worker(shard, worker, id, || 1);
-                    self.move_on(shard);
-                }
-                Some(member) if member.state() == State::Retiring => self.rearrange(shard),
-                _ => {}
+        // It was lost, or told to retire, after it had answered.
+        match worker.map(|worker| shard.workers.member(worker)) {
+            None => {
+                self.lost_worker(shard, None, id, || 1);
+                self.move_on(shard);
             }
+            Some(Some(member)) if member.state() == State::Retiring => self.rearrange(shard),
+            Some(_) => {}
         }
     }
 

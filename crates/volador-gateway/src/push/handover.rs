@@ -149,7 +149,7 @@ impl Engine {
 
     /// The worker `new` accepts the connection.
     pub(super) fn settle(&self, shard: &Shard, new: WorkerKey, id: StreamId, interest: Option<Interest>) {
-        let mut resumes = false;
+        let resumes;
         let old = {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
@@ -166,7 +166,9 @@ impl Engine {
                 connection.tenant = None;
             }
             connection.untold();
-            resumes = paused && !connection.is_paused() || resumes;
+            resumes = paused && !connection.is_paused();
+            drop(batch);
+            self.tell_backlog(shard, id, connection);
             old
         };
         count(&shard.counters.resumed);
@@ -182,6 +184,10 @@ impl Engine {
         self.moves.borrow_mut().replaying -= 1;
         if resumes {
             self.read_later(id);
+        }
+        // It may have been told to retire while it was asked.
+        if interest.is_some() && shard.workers.member(new).is_some_and(|member| member.state() == State::Retiring) {
+            self.moves.borrow_mut().to_leave.push_back(id);
         }
         if shard.draining.get() {
             self.shut_down(shard, id);
@@ -234,11 +240,20 @@ impl Engine {
     }
 
     /// A worker is lost that may have had the connection, or was about to get it.
-    pub(crate) fn lost_worker(&self, shard: &Shard, lost: WorkerKey, id: StreamId, begun: impl FnOnce() -> u32) {
+    /// None: one that is not known any more.
+    pub(crate) fn lost_worker(
+        &self,
+        shard: &Shard,
+        lost: Option<WorkerKey>,
+        id: StreamId,
+        begun: impl FnOnce() -> u32,
+    ) {
+        let mut resumes = false;
         let given_up = {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id) else { return };
-            let was_its = connection.worker == Some(lost);
+            let paused = connection.is_paused();
+            let was_its = connection.worker == lost;
             if was_its {
                 connection.worker = None;
             }
@@ -252,10 +267,11 @@ impl Engine {
                     let messages = tenant.lost_worker(begun());
                     add(&shard.counters.lost_messages, messages as usize);
                     connection.forget_unhandled(messages);
+                    resumes = paused && !connection.is_paused();
                     moves.to_replay.push_back(id);
                     false
                 }
-                Stage::Replaying(new) if new == lost => {
+                Stage::Replaying(new) if Some(new) == lost => {
                     moves.replaying -= 1;
                     let again = tenant.lost_candidate();
                     if again {
@@ -266,6 +282,9 @@ impl Engine {
                 _ => false,
             }
         };
+        if resumes {
+            self.read_later(id);
+        }
         if given_up {
             log::warn(format_args!("a push connection is closed: its handler's request ends one worker after another"));
             self.close(shard, id, SERVICE_RESTART);

@@ -38,16 +38,23 @@ impl Cluster {
 
     /// A worker that has joined. All workers of a test are of one process, so the roster tells them by their numbers.
     pub fn worker(&self, number: u32, generation: u32, threads: u16) -> Worker {
+        let worker = self.link(0, number, generation, threads);
+        eventually("the worker has joined", || {
+            let joined = |state| !matches!(state, "joining" | "gone");
+            joined(self.state(number, generation))
+        });
+        worker
+    }
+
+    /// One link of a worker, for one shard; all of a worker's links are of one process.
+    pub fn link(&self, shard: u8, number: u32, generation: u32, threads: u16) -> Worker {
         let socket = UnixStream::connect(self.folder.join("link.sock")).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut worker = Worker { socket, incoming: Incoming::new(), frames: Vec::new(), journal: None, threads };
-        worker.send(|batch| batch.hello(&Hello { shard: 0, number, generation, threads }));
+        worker.send(|batch| batch.hello(&Hello { shard, number, generation, threads }));
         let (_, welcome) = worker.next();
-        let ToWorker::Welcome { shards: 1, journal } = welcome else { panic!("{welcome:?}") };
+        let ToWorker::Welcome { journal, .. } = welcome else { panic!("{welcome:?}") };
         worker.journal = Some(journal);
-        eventually("the worker has joined", || {
-            self.gateway.workers().iter().any(|report| report.number == number && report.generation == generation)
-        });
         worker
     }
 
@@ -98,7 +105,17 @@ impl Worker {
         rustix::io::pwrite(self.journal.as_ref().unwrap(), &note.to_le_bytes(), u64::from(id.slot()) * 8).unwrap();
     }
 
+    /// The next frame, but for recalls of requests: those may come at any time, and nothing need be done about them.
     pub fn next(&mut self) -> (StreamId, ToWorker) {
+        loop {
+            match self.next_or_recall() {
+                (_, ToWorker::Recall(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    pub fn next_or_recall(&mut self) -> (StreamId, ToWorker) {
         loop {
             if let Some(frame) = self.frames.pop() {
                 return frame;
@@ -106,6 +123,17 @@ impl Worker {
             assert_eq!(self.incoming.receive(&self.socket, true).expect("a frame in time"), Received::Some);
             self.take();
         }
+    }
+
+    /// As [`Self::next`]; None at the end of the link.
+    pub fn next_or_end(&mut self) -> Option<(StreamId, ToWorker)> {
+        while self.frames.is_empty() {
+            match self.incoming.receive(&self.socket, true) {
+                Ok(Received::Some) => self.take(),
+                _ => return None,
+            }
+        }
+        self.frames.pop()
     }
 
     fn take(&mut self) {
@@ -127,6 +155,7 @@ impl Worker {
             self.take();
         }
         self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        self.frames.retain(|(_, frame)| !matches!(frame, ToWorker::Recall(_)));
         self.frames.is_empty()
     }
 

@@ -1,7 +1,8 @@
 //! A request on the link: everything that the Rack environment needs, ready to be read in place.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Seek},
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -168,7 +169,11 @@ impl SealedRequest {
     /// # Errors
     /// The system's, when it has no descriptor left.
     pub(super) fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
-        self.fd.as_ref().map(|fd| fd.as_fd().try_clone_to_owned()).transpose()
+        let Some(fd) = &self.fd else { return Ok(None) };
+        let mut file = File::from(fd.as_fd().try_clone_to_owned()?);
+        // All duplicates share one position, and a worker that was sent the request before may have read.
+        file.rewind()?;
+        Ok(Some(file.into()))
     }
 }
 

@@ -416,6 +416,24 @@ mod tests {
     }
 
     #[test]
+    fn the_body_of_a_request_that_is_sent_again_is_read_from_its_start() {
+        let path = std::env::temp_dir().join(format!("volador-sealed-{}", std::process::id()));
+        let mut file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.write_all(b"body").unwrap();
+        let sealed = SealedRequest::new(&head(b"/"), [], RequestBody::File { fd: file.into(), len: 4 });
+        for _ in 0..2 {
+            let mut batch = Batch::new();
+            batch.replay(ID, &sealed, None).unwrap();
+            let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
+            let RequestBody::File { fd, .. } = request.body else { panic!("not a file") };
+            let mut text = String::new();
+            std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+            assert_eq!(text, "body");
+        }
+    }
+
+    #[test]
     fn frames_about_the_worker_come_back() {
         let mut batch = Batch::new();
         batch.recall(3);

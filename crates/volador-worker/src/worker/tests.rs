@@ -856,3 +856,15 @@ fn who_publishes_is_ahead_when_the_gateway_takes_nothing() {
         });
     });
 }
+
+#[test]
+fn a_handler_whose_thread_ends_over_it_leaves_nothing() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.hand_over(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    drop(seat);
+    assert_eq!(s.await_handed_over(), (id(1), None));
+    assert!(!push.is_open());
+}
