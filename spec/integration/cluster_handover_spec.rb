@@ -217,8 +217,9 @@ RSpec.describe "A push connection of a cluster" do
     cluster.wait_for_output(/generation 2 serves/)
     Process.kill(:KILL, cluster.workers.last)
     deploy(cluster)
-    Process.kill(:KILL, *cluster.workers)
-    cluster.wait_for_workers(2, without: cluster.workers) if cluster.workers.size < 2
+    killed = cluster.workers
+    Process.kill(:KILL, *killed)
+    cluster.wait_for_workers(2, without: killed)
 
     expect(clients.map { |client| ask(client, "there")[2] }).to all(eq("there"))
     clients.each(&:close)
