@@ -69,6 +69,8 @@ struct Soak {
     traffic: Option<Traffic>,
     /// When the requests were due that no requester was free for.
     waiting: VecDeque<Instant>,
+    /// The requester that was asked last.
+    requester: usize,
     /// The peer that sends the next message.
     speaker: usize,
     /// Publications that were asked for.
@@ -98,6 +100,7 @@ impl Soak {
             requesters,
             traffic: None,
             waiting: VecDeque::new(),
+            requester: 0,
             speaker: 0,
             publications: 0,
             tally: Tally::default(),
@@ -250,9 +253,14 @@ impl Soak {
         while let Some(due) = traffic.requests.take(now) {
             self.waiting.push_back(due);
         }
-        for requester in self.requesters.iter_mut().skip(1).filter(|requester| requester.busy.is_none()) {
-            let Some(due) = self.waiting.pop_front() else { break };
-            requester.send("GET /", due, registry)?;
+        // In turn: a server may close a connection that is idle for long, just when the next request is on its way.
+        for _ in 0..REQUESTERS_MAX {
+            self.requester = self.requester % REQUESTERS_MAX + 1;
+            let requester = &mut self.requesters[self.requester];
+            if requester.busy.is_none() {
+                let Some(due) = self.waiting.pop_front() else { break };
+                requester.send("GET /", due, registry)?;
+            }
         }
         while traffic.messages.take(now).is_some() {
             let peer = &mut self.peers[self.speaker];

@@ -52,7 +52,12 @@ impl Requester {
                 }
             }
         }
-        self.answer()
+        let end = self.answer()?;
+        if end.is_some_and(|end| end != End::Answered) {
+            // It says that it closes the connection: nothing may be asked there any more.
+            self.reopen(registry)?;
+        }
+        Ok(end)
     }
 
     fn answer(&mut self) -> Result<Option<End>, String> {
