@@ -130,7 +130,8 @@ module Volador
 
     def parser
       OptionParser.new do |parser|
-        parser.banner = "Usage: volador [options] [config.ru]\n       volador #{ControlCommand::NAMES.keys.join('|')} [options]"
+        parser.banner = "Usage: volador [options] [config.ru]\n" \
+                        "       volador #{ControlCommand::NAMES.keys.join('|')} [options]"
         parser.separator("")
         listening_options(parser)
         running_options(parser)
@@ -162,7 +163,8 @@ module Volador
       end
       parser.on("-e", "--environment NAME", "sets RACK_ENV (and RAILS_ENV, if it is unset);",
                 "default: development") { |name| @options[:environment] = name }
-      parser.on("-C", "--config PATH", "settings and hooks; - for none;", "default: config/volador.rb, if it is there") do |path|
+      parser.on("-C", "--config PATH", "settings and hooks; - for none;",
+                "default: config/volador.rb, if it is there") do |path|
         @config_file = path
       end
       parser.on("-S", "--control PATH", "the control socket, with -w; default: one that volador status finds",

@@ -136,7 +136,7 @@ RSpec.describe "A deploy" do
     cluster = start_cluster(release("one"))
     cluster.write("def broken = raise('no database')\nbroken")
     expect(cluster.command("restart").last).to eq(1)
-    expect(cluster.output).to match(/ERROR: generation 2 has failed to boot; generation 1 goes on: .*config\.ru:1:in `?.*broken.*no database.*\n\tfrom .*config\.ru:2/)
+    cluster.wait_for_output(/ERROR: generation 2 has failed to boot; generation 1 goes on: .*config\.ru:1:in `?.*broken.*no database.*\n\tfrom .*config\.ru:2/)
     cluster.write(release("three"))
 
     expect(cluster.command("restart")).to eq(["generation 3 serves\n", "", 0])

@@ -258,7 +258,7 @@ RSpec.describe "A server with workers" do
 
       expect(answers).to all(eq(200))
       expect(workers).to include(survivor)
-      expect(cluster.output).to match(/worker \d \(pid #{killed}\) has ended \(signal KILL\)/)
+      cluster.wait_for_output(/worker \d \(pid #{killed}\) has ended \(signal KILL\)/)
     end
 
     it "by an application that ends it says with which status" do
@@ -284,7 +284,7 @@ RSpec.describe "A server with workers" do
       stop = true
 
       expect(statuses.flat_map(&:value).tally.keys).to eq([200])
-      expect(cluster.output).to match(/worker 1 \(pid #{first}\) has got TERM: it finishes, and another one takes its place/)
+      cluster.wait_for_output(/worker 1 \(pid #{first}\) has got TERM: it finishes, and another one takes its place/)
       Deadline.until("the end of the worker") { !Processes.alive?(first) }
       clients.each { |client| client.send_frame(:ping, "there?") }
       frames = clients.map { |client| Deadline.until("a pong") { (frame = client.read_frame).opcode == :pong && frame } }
@@ -350,7 +350,7 @@ RSpec.describe "A server with workers" do
 
       expect(answers).to all(eq(200))
       expect(cluster.workers).to eq(workers)
-      expect(cluster.output).to match(/the mold of generation 1 is gone \(it has ended: signal KILL\), its workers go on/)
+      cluster.wait_for_output(/the mold of generation 1 is gone \(it has ended: signal KILL\), its workers go on/)
     end
 
     it "learns of the end of workers that have lost theirs, and replaces them" do
@@ -361,7 +361,7 @@ RSpec.describe "A server with workers" do
       Process.kill(:KILL, killed)
       cluster.wait_for_workers(2, without: [killed])
 
-      expect(cluster.output).to match(/pid #{killed}\) has ended \(signal KILL\)/)
+      cluster.wait_for_output(/pid #{killed}\) has ended \(signal KILL\)/)
       expect(cluster.processes.size).to eq(4)
     end
 
@@ -414,7 +414,7 @@ RSpec.describe "A server with workers" do
 
       expect(lines.size).to be_between(5, 6)
       expect(lines).to all(match(/has ended \(no database \(RuntimeError\)\) \d\.\d s after its start/))
-      expect(cluster.output).to match(%r{config/volador\.rb:1:in .*no database \(RuntimeError\)})
+      cluster.wait_for_output(%r{config/volador\.rb:1:in .*no database \(RuntimeError\)})
       expect(cluster.get("/").status).to eq(200)
     end
 

@@ -185,7 +185,9 @@ module Volador
 
       def booting(now)
         return fail(now, @spawn_error) unless @mold
-        return fail(now, @mold.error || "the mold has ended: #{@mold.ending}", @mold.details) if @mold.error || @mold.ended?
+        if @mold.error || @mold.ended?
+          return fail(now, @mold.error || "the mold has ended: #{@mold.ending}", @mold.details)
+        end
 
         if now >= @boot_until
           return fail(now, "not all workers are ready within the boot timeout of #{@settings.boot_timeout} s")
@@ -196,7 +198,7 @@ module Volador
 
       def serving(now)
         mind_mold(now)
-        @workers.select { |worker| worker.number > @wanted && !worker.leaving? }.each { |worker| retire_worker(worker, now) }
+        staff.select { |worker| worker.number > @wanted }.each { |worker| retire_worker(worker, now) }
         settle(now)
         staff_up(now) if @mold&.loaded? && @worker_backoff.ready?(now)
       end

@@ -27,7 +27,8 @@ module Volador
       # @raise [SystemCallError] when there is no such folder, or no more processes
       def self.start(directory:, boot:, now:, boot_timeout:)
         ours, theirs = UNIXSocket.pair
-        pid = Process.spawn(directory.environment, *command, DESCRIPTOR => theirs, chdir: directory.path, close_others: true)
+        pid = Process.spawn(directory.environment, *command,
+                            DESCRIPTOR => theirs, chdir: directory.path, close_others: true)
         new(pid, Wire.new(ours), now, boot_timeout: boot_timeout).tap { |mold| mold.tell(boot) }
       ensure
         theirs&.close

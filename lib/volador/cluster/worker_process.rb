@@ -180,8 +180,12 @@ module Volador
 
       # @return [Float, nil] when the next thing is due
       def at
-        [(@steps.first&.first if @pid), (@killed + PATIENCE if @killed && !ended?), (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
-         (@retired + @settings.handover_timeout if @retired && !@dismissed)].compact.min
+        [
+          (@steps.first&.first if @pid),
+          (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
+          (@retired + @settings.handover_timeout if @retired && !@dismissed),
+          (@killed + PATIENCE if @killed && !ended?)
+        ].compact.min
       end
 
       # @return [String] for the log
