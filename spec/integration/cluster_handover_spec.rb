@@ -165,7 +165,8 @@ RSpec.describe "A push connection of a cluster" do
         cluster.write("", "refuse")
         deploy(cluster)
 
-        expect(client.close).to eq(1012)
+        expect(client.read_close).to eq(1012)
+        client.send_frame(:close, [1012].pack("n"))
         cluster.wait_for_output(/^closed #{path} at 1$/)
       end
       Deadline.until("the end of the old generation") { cluster.status[:generations].size == 1 }
