@@ -205,8 +205,12 @@ impl Joining {
         socket.set_read_timeout(Some(WELCOME_TIMEOUT))?;
         let mut incoming = Incoming::new();
         let welcome = loop {
-            if incoming.receive(&socket, true)? == Received::End {
-                return Err(io::Error::other("the gateway does not accept this worker"));
+            match incoming.receive(&socket, true) {
+                Ok(Received::Some) => {}
+                Ok(Received::End) => return Err(io::Error::other("the gateway does not accept this worker")),
+                // By a signal: Ruby's own threads send them.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
             }
             if let Some(welcome) = welcome(&mut incoming).map_err(io::Error::other)? {
                 break welcome;
