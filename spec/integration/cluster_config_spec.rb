@@ -132,7 +132,8 @@ RSpec.describe "config/volador.rb" do
   it "may name an application of another server" do
     cluster = start_cluster("require 'iodine'\nrun ->(_) { [200, {}, [Iodine.running?.to_s]] }", configuration: "compat :iodine\n")
 
-    expect(cluster.get("/").body).to eq("true")
+    # A worker may be asked before it has told everybody that it runs.
+    Deadline.until("it runs") { cluster.get("/").body == "true" }
   end
 
   it "is read anew by a deploy, as to hooks" do

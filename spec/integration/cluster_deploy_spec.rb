@@ -213,7 +213,8 @@ RSpec.describe "A deploy" do
     others = Array.new(3) { Thread.new { cluster.command("restart") } }
 
     expect(first.value).to eq(["generation 2 serves\n", "", 0])
-    expect(others.map { |thread| thread.value.first }.uniq).to eq(["generation 3 serves\n"])
+    # One that comes too late for the third has a fourth.
+    expect(others.map { |thread| thread.value.first }).to all(match(/\Ageneration [34] serves\n\z/))
     expect(name_of(cluster)).to eq("three")
   end
 
