@@ -105,6 +105,26 @@ RSpec.describe "Publishing among the processes of a cluster" do
     client.close_socket
   end
 
+  it "keeps no worker from working, however busy the mold's own link is while it is forked" do
+    cluster = start_cluster(<<~RUBY, workers: 4, configuration: "before_fork { Volador.subscribe('tick') {} }\n")
+      3.times { Thread.new { loop { Volador.publish("tick", "x" * 100); sleep 0.0005 } } }
+      #{app}
+    RUBY
+    # All workers are forked anew, again and again.
+    4.times do
+      before = cluster.workers
+      before.each { |pid| Process.kill(:KILL, pid) }
+      now = cluster.wait_for_workers(4, without: before)
+      # Each of them beats and answers, or it would be seen here.
+      sockets = Array.new(8) { cluster.connect.send_request("GET", "/") }
+      answers = sockets.map { |socket| Integer(socket.read_response.body) }
+      sockets.each(&:close)
+
+      expect(answers - now).to eq([])
+      expect(cluster.generation[:workers].map { |worker| worker[:quiet] }).to all(be < 5)
+    end
+  end
+
   it "works from a thread of the config.ru also while it loads, and before any worker is there" do
     cluster = start_cluster("warn \"loading published \#{Volador.publish('news', 'early')}\"\n#{app}")
 

@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use parking_lot::{Mutex, RwLock};
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
     response::Limits,
     seat::push_haste,
     signal,
+    sync::{Mutex, RwLock},
     watcher::Watcher,
     worker::Options,
 };

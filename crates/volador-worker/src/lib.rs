@@ -24,6 +24,7 @@
 //! | `journal`  | which jobs have begun, for the gateway that outlives this process         |
 //! | `flush`    | the policy: when an outbox is handed over                                 |
 //! | `watcher`  | the thread that sees to the two policies when everybody else is busy      |
+//! | `sync`     | locks that survive a fork of other threads                                |
 //! | `signal`   | how a waiting seat is woken                                               |
 //! | `log`      | lines for an operator                                                     |
 //!
@@ -48,6 +49,7 @@ mod response;
 mod seat;
 mod signal;
 mod spool;
+mod sync;
 mod wake;
 mod watcher;
 mod worker;

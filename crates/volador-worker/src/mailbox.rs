@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use volador_proto::link::{ListenerId, Payload};
+
+use crate::sync::Mutex;
 
 /// Something that happened on a push connection, or that a listener is told.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use volador_proto::link::Batch;
 
-use crate::flush::{self, Haste};
+use crate::{
+    flush::{self, Haste},
+    sync::Mutex,
+};
 
 /// The gateway's end of the link.
 pub trait Outlet: Send + Sync {

@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use volador_proto::link::{Request, StreamId};
 
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     push::PushStream,
     response::Flow,
     signal::{self, Signal},
+    sync::Mutex,
     wake::{Overdue, View, WakePolicy},
 };
 

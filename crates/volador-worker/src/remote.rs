@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Signal, getpid, kill_process},
@@ -31,6 +30,7 @@ use crate::{
     Worker,
     journal::{Journal, OpenNotes},
     outbox::Outlet,
+    sync::{Condvar, Mutex},
 };
 
 /// How long the gateway may take to welcome a worker.
@@ -141,7 +141,7 @@ impl Remote {
     pub fn wait_end(&self, timeout: Duration) -> Option<End> {
         let mut end = self.shared.end.lock();
         if end.is_none() {
-            self.shared.ended.wait_for(&mut end, timeout);
+            end = self.shared.ended.wait_for(end, timeout);
         }
         *end
     }
@@ -165,9 +165,10 @@ impl Remote {
             if self.shared.end.lock().is_some() {
                 return Err(io::ErrorKind::NotConnected.into());
             }
-            if self.shared.answered.wait_until(&mut figures, until).timed_out() {
+            if Instant::now() >= until {
                 return Err(io::ErrorKind::TimedOut.into());
             }
+            figures = self.shared.answered.wait_until(figures, until);
         }
     }
 
@@ -180,7 +181,7 @@ impl Remote {
             let mut outgoing = link.outgoing.lock();
             while !outgoing.is_empty() && Instant::now() < until {
                 // The writer is at it.
-                link.waits.wait_for(&mut outgoing, Duration::from_millis(10));
+                outgoing = link.waits.wait_for(outgoing, Duration::from_millis(10));
             }
         }
         self.shared.close();
@@ -313,7 +314,7 @@ impl Shared {
                     if self.closed.load(Ordering::Acquire) {
                         return;
                     }
-                    link.waits.wait(&mut outgoing);
+                    outgoing = link.waits.wait(outgoing);
                 }
             }
             let mut ready = [PollFd::new(&link.socket, PollFlags::OUT)];

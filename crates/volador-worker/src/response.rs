@@ -14,7 +14,7 @@ use std::path::Path;
 
 use volador_proto::link::StreamId;
 
-use crate::{error::WriteError, flush::Haste, outbox::Outboxes, spool::Spool};
+use crate::{error::WriteError, flush::Haste, outbox::Outboxes, spool::Spool, sync::Mutex};
 
 /// What the client has not taken yet; shared with the threads that bring its acknowledgements.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl ResponseStream {
     pub(crate) fn write(
         &mut self,
         data: &[u8],
-        flow: &parking_lot::Mutex<Flow>,
+        flow: &Mutex<Flow>,
         outboxes: &Outboxes,
         limits: Limits<'_>,
     ) -> Result<(usize, bool), WriteError> {
@@ -113,7 +113,6 @@ impl ResponseStream {
 mod tests {
     use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 
-    use parking_lot::Mutex;
     use volador_proto::link::ToGateway;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! [`Signal`]: how a seat that waits is woken, by whoever has a reason.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// There may be a job.
 pub(crate) const JOB: u8 = 1;
@@ -32,7 +32,7 @@ impl Signal {
     pub(crate) fn wait(&self) -> u8 {
         let mut reasons = self.reasons.lock();
         while *reasons == 0 {
-            self.raised.wait(&mut reasons);
+            reasons = self.raised.wait(reasons);
         }
         *reasons
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// Length of a nap; the delay with which something left behind is seen, at most.
 const NAP: Duration = Duration::from_millis(1);
@@ -50,16 +50,16 @@ impl Watcher {
             let next = look(now);
             idle = if next.is_some() { 0 } else { idle + 1 };
             if idle <= NAPS {
-                let mut stopped = self.stopped.lock();
+                let stopped = self.stopped.lock();
                 if !*stopped {
-                    self.called.wait_until(&mut stopped, next.unwrap_or(now + NAP).min(now + NAP));
+                    drop(self.called.wait_until(stopped, next.unwrap_or(now + NAP).min(now + NAP)));
                 }
             } else {
                 self.asleep.store(true, Ordering::SeqCst);
                 if look(now).is_none() {
                     let mut stopped = self.stopped.lock();
                     while !*stopped && self.asleep.load(Ordering::SeqCst) {
-                        self.called.wait(&mut stopped);
+                        stopped = self.called.wait(stopped);
                     }
                 }
                 self.asleep.store(false, Ordering::SeqCst);

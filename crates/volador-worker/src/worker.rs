@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, ToWorker, Transport};
 
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     push::PushStream,
     queue::Waits,
     seat::Seat,
+    sync::Mutex,
 };
 
 /// Bytes that the gateway may be behind before whoever publishes has to wait.
