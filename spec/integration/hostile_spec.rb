@@ -156,7 +156,7 @@ RSpec.describe "Slow and hostile peers", :slow do
             client.publish("flood", format("%08d", @sent) << "x" * #{bytes - 8}) if @sent < #{count}
             @sent += 1
           end
-          GC.start if (@sent % 512).zero? # else its peak would be that of Ruby's garbage
+          GC.start if (@sent % 128).zero? # else its peak would be that of Ruby's garbage
         end
       end
 

@@ -24,7 +24,7 @@ RSpec.describe "A publisher that is faster than the gateway", :slow do
     server = start_configured(application, slow_client: "drop_oldest", send_queue_max_bytes: 65_536)
     clients = Array.new(300) { EventStreamClient.open(server.port, "/") }
 
-    # 160 MiB are published; of what the gateway has not taken 8 MiB may wait.
+    # 160 MiB are published; of what the gateway has not taken 2 MiB may wait.
     expect(Integer(server.get("/flood").body)).to be < 64
     clients.each(&:close)
   end

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Bytes that the gateway may be behind before whoever publishes has to wait.
-const BACKLOG_MAX: usize = 8 << 20;
+const BACKLOG_MAX: usize = 2 << 20;
 
 /// How a worker treats slow clients of streamed responses and slow blocks, and what it should know of the gateway.
 #[derive(Clone, Debug)]
