@@ -71,7 +71,8 @@ impl Shard {
 
     /// Gives the request to the least busy worker. False when none has room.
     fn assign(&self, id: StreamId, since: Instant) -> bool {
-        let room = |member: &Member| member.threads() + AHEAD;
+        // Replays wait in a lane of their own.
+        let room = |member: &Member| member.threads() + AHEAD + member.replays();
         let Some((key, member)) = self.workers.least(Member::in_flight, room) else { return false };
         let mut streams = self.streams.borrow_mut();
         let Some(exchange) = streams.exchange(id) else { return true };

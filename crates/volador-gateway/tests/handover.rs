@@ -17,6 +17,11 @@ fn opened(interest: Option<Interest>) -> (Cluster, Worker, Client, StreamId) {
     let cluster = Cluster::start(config());
     let mut worker = cluster.worker(1, 1, 1);
     cluster.gateway.promote(1);
+    let (client, id) = open(&cluster, &mut worker, interest);
+    (cluster, worker, client, id)
+}
+
+fn open(cluster: &Cluster, worker: &mut Worker, interest: Option<Interest>) -> (Client, StreamId) {
     let mut client = cluster.connect();
     client.send(
         "GET /ws?a=b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nCookie: c=1\r\n\
@@ -25,7 +30,7 @@ fn opened(interest: Option<Interest>) -> (Cluster, Worker, Client, StreamId) {
     let (id, _) = worker.request();
     worker.send(|batch| batch.upgrade(id, interest, []));
     assert_eq!(client.head().status, 101);
-    (cluster, worker, client, id)
+    (client, id)
 }
 
 /// A worker of the second generation, which serves.
@@ -271,6 +276,25 @@ fn messages_past_the_bound_wait_in_the_socket_while_a_handler_moves() {
         assert_eq!(new.message(), text(n));
         new.send(|batch| batch.handled(id, 1));
     }
+}
+
+#[test]
+fn plain_requests_are_sent_to_a_worker_that_has_as_many_replays_as_it_may() {
+    let (cluster, mut old, first, _) = opened(Some(Interest::MESSAGES));
+    let mut clients: Vec<_> = (0..69).map(|_| open(&cluster, &mut old, Some(Interest::MESSAGES)).0).collect();
+    clients.push(first);
+    let mut new = cluster.worker(2, 1, 1);
+    drop(old);
+    let ids: Vec<_> = (0..64).map(|_| new.request().0).collect();
+    assert!(new.is_quiet(), "the other six wait");
+    let mut client = cluster.connect();
+    client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (id, request) = new.request();
+    assert_eq!((&request.path[..], request.resumed), (&b"/plain"[..], None));
+    new.send(|batch| batch.complete_response(id, 204, [], [&b""[..]]));
+    assert_eq!(client.head().status, 204);
+    new.send(|batch| ids.iter().for_each(|&id| batch.upgrade(id, Interest::MESSAGES, [])));
+    eventually("all but six have moved", || cluster.stat("resumed") == 64);
 }
 
 #[test]

@@ -12,13 +12,14 @@ use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
     flush::Haste,
+    jobs::Job,
     journal::Journal,
     listeners::{Listeners, Recipient},
     log,
     mailbox::Event,
     outbox::Outboxes,
     push::PushStream,
-    queue::{Job, JobQueue, SeatState},
+    queue::{JobQueue, SeatState},
     response::Limits,
     seat::push_haste,
     signal,
@@ -207,7 +208,7 @@ impl Core {
     pub(crate) fn cancel(&self, cancelled: StreamId, jobs: &mut Vec<Job>) {
         // If it was a push request: the answer that accepts the handshake may be on its way and comes too late.
         self.end(cancelled, NO_CLOSE, jobs);
-        let in_batch = jobs.iter().position(|job| matches!(job, Job::Request { stream, .. } if *stream == cancelled));
+        let in_batch = jobs.iter().position(|job| job.request() == Some(cancelled));
         let has_begun = match in_batch {
             Some(at) => {
                 jobs.remove(at);
@@ -230,7 +231,7 @@ impl Core {
         let mut at = jobs.len();
         while at > 0 && recalled.len() < max {
             at -= 1;
-            if let Job::Request { stream, .. } = jobs[at] {
+            if let Some(stream) = jobs[at].request() {
                 recalled.push(stream);
                 jobs.remove(at);
             }

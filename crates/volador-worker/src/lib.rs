@@ -17,6 +17,7 @@
 //! | `push`     | [`PushStream`]: one push connection                                       |
 //! | `listeners`| the worker's own subscriptions to channels, and who is told               |
 //! | `mailbox`  | the events of a push connection or a listener, told one after the other   |
+//! | `jobs`     | what waits for a seat: requests and events, and replays beside them       |
 //! | `queue`    | the jobs, and the seats that are parked for them                          |
 //! | `wake`     | the policy: which delivery wakes a parked seat                            |
 //! | `outbox`   | frames on their way to the gateway, per shard                             |
@@ -36,7 +37,10 @@
 
 mod core;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod flush;
+mod jobs;
 mod journal;
 mod listeners;
 mod log;

@@ -11,7 +11,6 @@
 //! a woken thread waits for, another seat that is quicker takes it.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -19,30 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{Request, StreamId};
+use volador_proto::link::StreamId;
 
 use crate::{
-    listeners::Recipient,
-    push::PushStream,
+    jobs::{Job, Jobs, Queued},
     response::Flow,
     signal::{self, Signal},
     sync::Mutex,
     wake::{Overdue, View, WakePolicy},
 };
-
-/// Something for a seat to do.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// A request wants an answer.
-    Request {
-        stream: StreamId,
-        request: Box<Request>,
-        /// Its push stream, when it asks for a transport.
-        push: Option<Arc<PushStream>>,
-    },
-    /// Somebody has an event; the mailbox is held by this job.
-    Event(Recipient),
-}
 
 /// What a seat found in the queue.
 #[derive(Debug)]
@@ -71,14 +55,6 @@ impl Waits {
         self.total += wait;
         self.longest = self.longest.max(wait);
     }
-}
-
-/// A job with its place in time.
-#[derive(Debug)]
-struct Queued {
-    job: Job,
-    /// When it was delivered; None for one that a seat put back.
-    since: Option<Instant>,
 }
 
 const IDLE: u8 = 0;
@@ -124,7 +100,7 @@ impl SeatState {
     }
 }
 
-/// First in, first out, with the seats that wait for it.
+/// The jobs in their order, with the seats that wait for them.
 #[derive(Debug)]
 pub(crate) struct JobQueue {
     state: Mutex<State>,
@@ -134,7 +110,7 @@ pub(crate) struct JobQueue {
 
 #[derive(Debug)]
 struct State {
-    jobs: VecDeque<Queued>,
+    jobs: Jobs,
     waits: Waits,
     /// The last one parked is the first to be woken: its caches are warm, and few threads stay in use under low load.
     parked: Vec<Arc<SeatState>>,
@@ -182,7 +158,7 @@ impl State {
 impl JobQueue {
     pub(crate) fn new() -> Self {
         let state = State {
-            jobs: VecDeque::new(),
+            jobs: Jobs::default(),
             waits: Waits::default(),
             parked: Vec::new(),
             coming: 0,
@@ -214,7 +190,7 @@ impl JobQueue {
     pub(crate) fn deliver(&self, jobs: impl IntoIterator<Item = Job>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
-        state.jobs.extend(jobs.into_iter().map(|job| Queued { job, since: Some(now) }));
+        jobs.into_iter().for_each(|job| state.jobs.push(job, Some(now)));
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         let view = state.view();
         let woken = if state.open && state.policy.delivered(view, now) > 0 { state.unpark() } else { None };
@@ -229,7 +205,7 @@ impl JobQueue {
     /// Adds a job for a seat that is about to take one itself, so that there is nobody to wake at once.
     pub(crate) fn requeue(&self, job: Job) -> bool {
         let mut state = self.state.lock();
-        state.jobs.push_back(Queued { job, since: None });
+        state.jobs.push(job, None);
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         state.needs_watcher()
     }
@@ -239,7 +215,7 @@ impl JobQueue {
     pub(crate) fn take(&self, seat: &SeatState) -> (Popped, bool) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let job = if state.open { state.jobs.pop_front() } else { None };
+        let job = if state.open { state.jobs.pop() } else { None };
         let Some(Queued { job, since }) = job else {
             state.set_role(seat, IDLE);
             seat.current.store(StreamId::NONE.to_bits(), Ordering::Release);
@@ -249,17 +225,12 @@ impl JobQueue {
         self.len.store(queued, Ordering::Relaxed);
         state.set_role(seat, BUSY);
         state.policy.taken(now, queued);
-        let stream = match &job {
-            Job::Request { stream, .. } => {
-                if let Some(since) = since {
-                    state.waits.add(now.saturating_duration_since(since));
-                }
-                *stream
-            }
-            Job::Event(_) => StreamId::NONE,
-        };
+        let request = job.request();
+        if let (Some(_), Some(since)) = (request, since) {
+            state.waits.add(now.saturating_duration_since(since));
+        }
         // Under the lock: a Cancel finds the request in the queue or on the seat, there is nothing between.
-        seat.current.store(stream.to_bits(), Ordering::Release);
+        seat.current.store(request.unwrap_or(StreamId::NONE).to_bits(), Ordering::Release);
         (Popped::Job(job), state.needs_watcher())
     }
 
@@ -290,28 +261,15 @@ impl JobQueue {
     /// Takes a request out that no seat has taken. Returns whether it was there.
     pub(crate) fn cancel(&self, cancelled: StreamId) -> bool {
         let mut state = self.state.lock();
-        let at = state
-            .jobs
-            .iter()
-            .position(|queued| matches!(&queued.job, Job::Request { stream, .. } if *stream == cancelled));
-        let job = at.and_then(|at| state.jobs.remove(at));
+        let was_there = state.jobs.remove(cancelled);
         self.len.store(state.jobs.len(), Ordering::Relaxed);
-        drop(state);
-        job.is_some()
+        was_there
     }
 
-    /// Takes out up to so many requests that no seat has taken, the latest first.
+    /// Takes out up to so many requests that no seat has taken: see [`Jobs::recall`].
     pub(crate) fn recall(&self, max: usize) -> Vec<StreamId> {
         let mut state = self.state.lock();
-        let mut recalled = Vec::new();
-        let mut at = state.jobs.len();
-        while at > 0 && recalled.len() < max {
-            at -= 1;
-            if let Job::Request { stream, .. } = &state.jobs[at].job {
-                recalled.push(*stream);
-                state.jobs.remove(at);
-            }
-        }
+        let recalled = state.jobs.recall(max);
         self.len.store(state.jobs.len(), Ordering::Relaxed);
         recalled
     }
@@ -354,6 +312,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::{listeners::Recipient, push::PushStream};
 
     fn event() -> Job {
         Job::Event(Recipient::Stream(Arc::new(PushStream::new(StreamId::NONE, volador_proto::link::Transport::Sse))))

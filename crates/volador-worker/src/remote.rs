@@ -364,24 +364,16 @@ impl Outlet for Shared {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use volador_proto::link::{RequestBody, RequestHead, StreamId, ToGateway};
+    use volador_proto::link::{StreamId, ToGateway};
 
     use super::*;
-    use crate::{Options, Taken};
+    use crate::{
+        Taken,
+        fixtures::{options, request},
+    };
 
     fn stream() -> StreamId {
         StreamId::new(0, 1, 7)
-    }
-
-    fn options() -> Options {
-        Options {
-            window_bytes: 10,
-            spool_max_bytes: 20,
-            tmpdir: std::env::temp_dir(),
-            block_queue_max_bytes: 10_000,
-            ping_interval: Duration::from_secs(30),
-            heartbeat_interval: Duration::from_secs(15),
-        }
     }
 
     /// A gateway that sends all of this as soon as the worker has said hello.
@@ -404,20 +396,9 @@ mod tests {
     }
 
     fn welcome_and_request() -> Batch {
-        let head = RequestHead {
-            transport: None,
-            tls: false,
-            http_10: false,
-            method: b"GET",
-            path: b"/",
-            query: b"",
-            remote_addr: b"",
-            server_name: b"localhost",
-            server_port: b"80",
-        };
         let mut batch = Batch::new();
         batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
-        batch.request(stream(), &head, [], RequestBody::None);
+        request(&mut batch, stream(), None);
         batch
     }
 

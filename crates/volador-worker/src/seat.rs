@@ -8,11 +8,12 @@ use crate::{
     core::{Core, NO_CLOSE},
     error::WriteError,
     flush::Haste,
+    jobs::Job,
     listeners::Recipient,
     mailbox::Event,
     outbox::Outboxes,
     push::PushStream,
-    queue::{Job, Popped, SeatState},
+    queue::{Popped, SeatState},
     response::{Flow, ResponseStream},
     signal,
 };

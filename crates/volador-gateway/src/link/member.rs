@@ -35,6 +35,8 @@ pub(crate) struct Member {
     links: AtomicU32,
     /// Requests that were sent to it and have no whole answer, those among them that it has not begun.
     in_flight: AtomicUsize,
+    /// How many of these are of push connections that move to it.
+    replays: AtomicUsize,
     /// Push connections whose handler it has, or has to let go of yet.
     handlers: AtomicUsize,
     /// Milliseconds of the roster's clock at its last sign of life.
@@ -55,6 +57,7 @@ impl Member {
             state: AtomicU8::new(state as u8),
             links: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
+            replays: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
             dropped: AtomicU64::new(0),
@@ -86,6 +89,21 @@ impl Member {
         if self.in_flight.fetch_add(1, Relaxed) == self.threads() {
             self.crowded_at.store(now, Relaxed);
         }
+    }
+
+    pub(crate) fn replays(&self) -> usize {
+        self.replays.load(Relaxed)
+    }
+
+    /// The request that is on its way is a replay.
+    pub(crate) fn replay_began(&self) {
+        self.replays.fetch_add(1, Relaxed);
+    }
+
+    /// The connection is the worker's, or will not be. Of one that has ended the worker may still answer the request,
+    /// which is in flight until then.
+    pub(crate) fn replay_ended(&self) {
+        let _ = self.replays.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
     }
 
     /// Since when all threads have been taken, and requests have waited for one, without anything being completed. The

@@ -21,9 +21,10 @@ use crate::{
 /// Handlers that are asked at once what they leave. One that is slow to finish a callback holds one of these places.
 const LEAVING_MAX: usize = 64;
 
-/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run. Of half
-/// as many a worker is often done before the next ones come; more hardly shorten it, and plain requests wait behind them.
-const REPLAYING_MAX: usize = 16;
+/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run; those that
+/// wait for one keep no plain request waiting, which is taken in turn with them. So many are what it takes for a worker not
+/// to be done before the next ones come: the gateway may be busy with a publication meanwhile.
+const REPLAYING_MAX: usize = 64;
 
 /// RFC 6455 §7.4.1 and the registry: "Service Restart".
 const SERVICE_RESTART: u16 = 1012;
@@ -123,6 +124,7 @@ impl Engine {
         }
         tenant.stage = Stage::Replaying(key);
         member.sent(shard.shared.roster.now());
+        member.replay_began();
         self.moves.borrow_mut().replaying += 1;
         true
     }
@@ -181,7 +183,7 @@ impl Engine {
             shard.workers.batch(old).release(id);
             self.handler_went(shard, old);
         }
-        self.moves.borrow_mut().replaying -= 1;
+        self.replayed(shard, new);
         if resumes {
             self.read_later(id);
         }
@@ -206,7 +208,7 @@ impl Engine {
         }
         // The answer may be one that goes on.
         shard.workers.batch(new).cancel(id);
-        self.moves.borrow_mut().replaying -= 1;
+        self.replayed(shard, new);
         self.close(shard, id, SERVICE_RESTART);
         self.move_on(shard);
     }
@@ -219,11 +221,18 @@ impl Engine {
             if let Some(tenant) = &mut connection.tenant {
                 tenant.stage = Stage::Waiting;
             }
-            let mut moves = self.moves.borrow_mut();
-            moves.replaying -= 1;
-            moves.to_replay.push_back(id);
         }
+        self.replayed(shard, new);
+        self.moves.borrow_mut().to_replay.push_back(id);
         self.move_on(shard);
+    }
+
+    /// The worker `new` has one replay less.
+    fn replayed(&self, shard: &Shard, new: WorkerKey) {
+        self.moves.borrow_mut().replaying -= 1;
+        if let Some(member) = shard.workers.member(new) {
+            member.replay_ended();
+        }
     }
 
     /// A connection that ends gives its place up.
@@ -232,7 +241,7 @@ impl Engine {
             Stage::Leaving => self.moves.borrow_mut().leaving -= 1,
             Stage::Replaying(new) => {
                 shard.workers.batch(new).cancel(id);
-                self.moves.borrow_mut().replaying -= 1;
+                self.replayed(shard, new);
             }
             Stage::Settled | Stage::Waiting | Stage::Refused => return,
         }

@@ -5,10 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{Interest, Payload, RequestBody, RequestHead, StreamId, ToGateway, Transport};
+use volador_proto::link::{Interest, Payload, StreamId, ToGateway, Transport};
 
 use super::*;
-use crate::{error::WriteError, mailbox::Event, outbox::tests::Kept, seat::Taken};
+use crate::{
+    error::WriteError,
+    fixtures::{options, request},
+    mailbox::Event,
+    outbox::tests::Kept,
+    seat::Taken,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -67,34 +73,8 @@ impl Setup {
     }
 }
 
-fn options() -> Options {
-    Options {
-        window_bytes: 10,
-        spool_max_bytes: 20,
-        tmpdir: std::env::temp_dir(),
-        block_queue_max_bytes: 10_000,
-        ping_interval: Duration::from_secs(30),
-        heartbeat_interval: Duration::from_secs(15),
-    }
-}
-
 fn id(n: u32) -> StreamId {
     StreamId::new(1, 0, n)
-}
-
-fn request(batch: &mut Batch, id: StreamId, transport: Option<Transport>) {
-    let head = RequestHead {
-        transport,
-        tls: false,
-        http_10: false,
-        method: b"GET",
-        path: b"/",
-        query: b"",
-        remote_addr: b"",
-        server_name: b"localhost",
-        server_port: b"80",
-    };
-    batch.request(id, &head, [], RequestBody::None);
 }
 
 fn is_event(taken: Taken, n: u32, data: &str) -> bool {

@@ -1,0 +1,44 @@
+//! What the crate's tests send to a worker.
+
+use std::time::Duration;
+
+use volador_proto::link::{Batch, RequestBody, RequestHead, SealedRequest, StreamId, Transport};
+
+use crate::Options;
+
+/// So small that tests reach the limits.
+pub(crate) fn options() -> Options {
+    Options {
+        window_bytes: 10,
+        spool_max_bytes: 20,
+        tmpdir: std::env::temp_dir(),
+        block_queue_max_bytes: 10_000,
+        ping_interval: Duration::from_secs(30),
+        heartbeat_interval: Duration::from_secs(15),
+    }
+}
+
+/// Appends a plain GET, or one for a transport.
+pub(crate) fn request(batch: &mut Batch, id: StreamId, transport: Option<Transport>) {
+    batch.request(id, &head(transport), [], RequestBody::None);
+}
+
+/// Appends the request of a push connection that goes on here.
+pub(crate) fn replay(batch: &mut Batch, id: StreamId) {
+    let request = SealedRequest::new(&head(Some(Transport::WebSocket)), [], RequestBody::None);
+    batch.replay(id, &request, None).unwrap();
+}
+
+fn head(transport: Option<Transport>) -> RequestHead<'static> {
+    RequestHead {
+        transport,
+        tls: false,
+        http_10: false,
+        method: b"GET",
+        path: b"/",
+        query: b"",
+        remote_addr: b"",
+        server_name: b"localhost",
+        server_port: b"80",
+    }
+}
