@@ -25,8 +25,8 @@ module Bench
       "echo" => { rounds: 7, seconds: 4, connections: 100 },
       "slow" => { rounds: 7, seconds: 4, connections: 1000 },
       "idle" => { rounds: 3, connections: 15_000, transport: %i[websocket sse] },
-      "deploy" => { rounds: 3, seconds: 10, connections: 11_000, publications: 3, messages: 500, requests: 200 },
-      "crash" => { rounds: 60, connections: 11_000, publications: 3, messages: 500, requests: 200 },
+      "deploy" => { rounds: 3, seconds: 10, connections: 11_000, publications: 100, rooms: 25, messages: 500, requests: 200 },
+      "crash" => { rounds: 60, connections: 11_000, publications: 100, rooms: 25, messages: 500, requests: 200 },
       "cluster" => { rounds: 7, seconds: 4, connections: 64 }
     }.freeze
     ALL_SERVERS = (SERVERS + PUSH_SERVERS).uniq.freeze
@@ -132,7 +132,7 @@ module Bench
     # What is asked of a cluster while something happens to it.
     def soak
       { workers: 2, connections: possible(@options[:connections]),
-        **@options.slice(:publications, :messages, :requests) }
+        **@options.slice(:publications, :rooms, :messages, :requests) }
     end
 
     def prepare_push(servers = PUSH_SERVERS)
@@ -175,9 +175,10 @@ module Bench
                  bin/bench echo [--rounds N] [--seconds N] [--connections N] [--only NAME,...]
                  bin/bench slow [--rounds N] [--seconds N] [--connections N]
                  bin/bench idle [--rounds N] [--connections N] [--transport NAME] [--only NAME,...]
-                 bin/bench deploy [--rounds N] [--seconds N] [--connections N] [--publications N] [--messages N]
-                                  [--requests N]
-                 bin/bench crash [--rounds N] [--connections N] [--publications N] [--messages N] [--requests N]
+                 bin/bench deploy [--rounds N] [--seconds N] [--connections N] [--publications N] [--rooms N]
+                                  [--messages N] [--requests N]
+                 bin/bench crash [--rounds N] [--connections N] [--publications N] [--rooms N]
+                                 [--messages N] [--requests N]
                  bin/bench cluster [--rounds N] [--seconds N] [--connections N]
                  bin/bench --list
 
@@ -208,8 +209,8 @@ module Bench
 
     def counts(parser)
       { rounds: "Turns of each server; deploys; kills", seconds: "Length of a turn", connections: "Open at once",
-        requests: "In all for memory, else a second", burst: "Publications at once", publications: "A second",
-        messages: "A second" }.each do |name, meaning|
+        requests: "In all for memory, else a second", burst: "Publications at once", publications: "A second, to the rooms in turn",
+        rooms: "In which the connections are", messages: "A second" }.each do |name, meaning|
         parser.on("--#{name} N", Integer, "#{meaning} (default #{defaults_of(name)})") do |number|
           raise OptionParser::InvalidArgument, "#{number}: must be at least 1" if number < 1
 

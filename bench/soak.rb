@@ -42,13 +42,15 @@ module Bench
 
     # @param connections [Integer] of all kinds together
     # @param workers [Integer]
-    # @param publications [Integer] a second; so are the next two
-    # @param messages [Integer]
-    # @param requests [Integer]
+    # @param publications [Integer] a second, to the rooms in turn
+    # @param rooms [Integer] in which the connections are, in turn
+    # @param messages [Integer] a second
+    # @param requests [Integer] a second
     # @param work [Float] seconds that each request and each message takes
-    def initialize(connections:, workers:, publications:, messages:, requests:, work: 0.0)
+    def initialize(connections:, workers:, publications:, rooms:, messages:, requests:, work: 0.0)
       @product = Workers.new(workers, push_app: "soak.ru", work: work)
       @mix = SoakLoad.mix(connections)
+      @rooms = rooms
       @rates = { publications: publications, messages: messages, requests: requests }
     end
 
@@ -58,7 +60,7 @@ module Bench
     # @return [String] Markdown
     def description
       connections = @mix.map { |kind, count| "#{count} #{kind}" }.join(", ")
-      "- #{@product.label}; #{connections}; a second " \
+      "- #{@product.label}; #{connections}, in #{@rooms} rooms; a second " \
         "#{@rates.map { |what, count| "#{count} #{what}" }.join(', ')}"
     end
 
@@ -110,7 +112,7 @@ module Bench
     private
 
     def under_load
-      SoakLoad.open(server: @server, core: Machine::ALL_CORES, mix: @mix, rates: @rates) do |load|
+      SoakLoad.open(server: @server, core: Machine::ALL_CORES, mix: @mix, rooms: @rooms, rates: @rates) do |load|
         @load = load
         load.go
         sleep WARM_UP

@@ -39,12 +39,13 @@ module Bench
     # @param server [Server]
     # @param core [Integer, String] which CPU core, or cores
     # @param mix [Hash{Symbol => Integer}] connections by kind
+    # @param rooms [Integer]
     # @param rates [Hash{Symbol => Integer}] :publications, :messages and :requests a second
     # @yieldparam load [SoakLoad] all of its connections are open
     # @return what the block returns
     # @raise [Load::Failed]
-    def self.open(server:, core:, mix:, rates:)
-      options = mix.merge(rates).flat_map { |name, number| ["--#{name}", number.to_s] }
+    def self.open(server:, core:, mix:, rooms:, rates:)
+      options = { **mix, rooms: rooms, **rates }.flat_map { |name, number| ["--#{name}", number.to_s] }
       load = new("taskset", "-c", core.to_s, PROGRAM, "soak", "--address", server.address, *options)
       load.await
       yield load

@@ -11,13 +11,14 @@ class Soak
 
   # One connection that sends messages, or gets events only.
   class Talker
-    def initialize(id)
+    def initialize(id, room)
       @id = id
+      @room = room
       @count = 0
     end
 
     def on_open(client)
-      client.subscribe("soak")
+      client.subscribe("room #{@room}")
     end
 
     def on_message(client, data)
@@ -37,8 +38,8 @@ class Soak
 
   # It knows how many messages there have been, wherever it is.
   class Keeper < Talker
-    def initialize(id, state)
-      super(id)
+    def initialize(id, room, state)
+      super(id, room)
       @count = state.to_i
     end
 
@@ -56,15 +57,15 @@ class Soak
 
   def call(env)
     if env["rack.upgrade?"]
-      id = env["QUERY_STRING"][/\Aid=(\d+)/, 1]
-      env["rack.upgrade"] = env["PATH_INFO"] == "/state" ? Keeper.new(id, env["push.state"]) : Talker.new(id)
+      id, room = env["QUERY_STRING"].match(/\Aid=(\d+)&room=(\d+)/).captures
+      env["rack.upgrade"] = env["PATH_INFO"] == "/state" ? Keeper.new(id, room, env["push.state"]) : Talker.new(id, room)
       return OK
     end
     sleep(WORK) if WORK.positive?
     if env["PATH_INFO"] == "/publish"
-      publication = "p #{env['QUERY_STRING'][/\An=(\d+)/, 1]}"
-      Volador.publish("soak", publication)
-      Volador.broadcast("/listen", publication)
+      number, room = env["QUERY_STRING"].match(/\An=(\d+)&room=(\d+)/).captures
+      Volador.publish("room #{room}", "p #{number}")
+      Volador.broadcast("/listen/#{room}", "p #{number}")
     end
     OK
   end

@@ -278,15 +278,66 @@ fn messages_past_the_bound_wait_in_the_socket_while_a_handler_moves() {
     }
 }
 
+/// As [`opened`], of eighty connections.
+fn opened_eighty() -> (Cluster, Worker, Vec<Client>) {
+    let (cluster, mut worker, first, _) = opened(Some(Interest::MESSAGES));
+    let mut clients: Vec<_> = (0..79).map(|_| open(&cluster, &mut worker, Some(Interest::MESSAGES)).0).collect();
+    clients.push(first);
+    (cluster, worker, clients)
+}
+
+/// The connections that are asked to be handed over until nothing more comes.
+fn all_asked(old: &mut Worker) -> Vec<StreamId> {
+    let mut asked = Vec::new();
+    while !old.is_quiet() {
+        let (id, frame) = old.next();
+        assert!(matches!(frame, ToWorker::HandOver | ToWorker::Release), "{frame:?}");
+        if matches!(frame, ToWorker::HandOver) {
+            asked.push(id);
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_deploy_moves_eight_at_once_and_leaves_the_others_where_they_are() {
+    let (cluster, mut old, _clients) = opened_eighty();
+    let mut new = deployed(&cluster);
+    let asked = all_asked(&mut old);
+    assert_eq!(asked.len(), 64, "one that is slow to answer keeps no other");
+    old.send(|batch| asked.iter().for_each(|&id| batch.handed_over(id, None)));
+    let mut replays: Vec<_> = (0..8).map(|_| new.request().0).collect();
+    assert!(new.is_quiet());
+    assert_eq!(all_asked(&mut old).len(), 8, "one for each that could be replayed; those that wait for that come first");
+    // From here on each that is settled makes room for the next one.
+    for n in 8..64 {
+        let id = replays[n - 8];
+        new.send(|batch| batch.upgrade(id, Interest::MESSAGES, []));
+        assert!(matches!(new.next(), (resumed, ToWorker::Resume) if resumed == id));
+        replays.push(new.request().0);
+    }
+    assert_eq!(replays, asked);
+    assert_eq!(all_asked(&mut old).len(), 8, "none waits to be replayed any more");
+}
+
+#[test]
+fn a_deploy_to_many_threads_moves_half_as_many_at_once() {
+    let (cluster, mut old, _clients) = opened_eighty();
+    let mut new = cluster.worker(1, 2, 100);
+    cluster.gateway.promote(2);
+    let asked = all_asked(&mut old);
+    old.send(|batch| asked.iter().for_each(|&id| batch.handed_over(id, None)));
+    (0..50).for_each(|_| drop(new.request()));
+    assert!(new.is_quiet());
+}
+
 #[test]
 fn plain_requests_are_sent_to_a_worker_that_has_as_many_replays_as_it_may() {
-    let (cluster, mut old, first, _) = opened(Some(Interest::MESSAGES));
-    let mut clients: Vec<_> = (0..69).map(|_| open(&cluster, &mut old, Some(Interest::MESSAGES)).0).collect();
-    clients.push(first);
+    let (cluster, old, _clients) = opened_eighty();
     let mut new = cluster.worker(2, 1, 1);
     drop(old);
     let ids: Vec<_> = (0..64).map(|_| new.request().0).collect();
-    assert!(new.is_quiet(), "the other six wait");
+    assert!(new.is_quiet(), "the other sixteen wait");
     let mut client = cluster.connect();
     client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
     let (id, request) = new.request();
@@ -294,7 +345,7 @@ fn plain_requests_are_sent_to_a_worker_that_has_as_many_replays_as_it_may() {
     new.send(|batch| batch.complete_response(id, 204, [], [&b""[..]]));
     assert_eq!(client.head().status, 204);
     new.send(|batch| ids.iter().for_each(|&id| batch.upgrade(id, Interest::MESSAGES, [])));
-    eventually("all but six have moved", || cluster.stat("resumed") == 64);
+    eventually("all but sixteen have moved", || cluster.stat("resumed") == 64);
 }
 
 #[test]

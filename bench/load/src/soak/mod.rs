@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 use tally::{End, Tally};
 
 const INPUT: Token = Token(usize::MAX - 1);
-/// Requesters are numbered from here on; the first one publishes.
+/// Requesters are numbered from here on; the first ones publish.
 const REQUESTERS: usize = 1 << 20;
+/// Publications under way at once, each to a room of its own.
+const PUBLISHERS: usize = 4;
 /// Plain requests under way at once.
 const REQUESTERS_MAX: usize = 16;
 /// Handshakes under way at once, so that no listener's backlog overflows.
@@ -75,6 +77,8 @@ struct Soak {
     speaker: usize,
     /// Publications that were asked for.
     publications: u32,
+    /// What each publisher has last asked for.
+    publishing: [u32; PUBLISHERS],
     tally: Tally,
     buffer: Vec<u8>,
     /// Commands that have been read and not been obeyed.
@@ -91,7 +95,7 @@ impl Soak {
         poll.registry()
             .register(&mut SourceFd(&0), INPUT, Interest::READABLE)
             .map_err(|error| format!("the standard input must be a pipe: {error}"))?;
-        let requesters = (REQUESTERS..=REQUESTERS + REQUESTERS_MAX)
+        let requesters = (REQUESTERS..REQUESTERS + PUBLISHERS + REQUESTERS_MAX)
             .map(|token| Requester::open(options.address, Token(token), poll.registry()))
             .collect::<Result<_, _>>()?;
         let mut soak = Soak {
@@ -103,6 +107,7 @@ impl Soak {
             requester: 0,
             speaker: 0,
             publications: 0,
+            publishing: [0; PUBLISHERS],
             tally: Tally::default(),
             buffer: vec![0; 65_536],
             input: Vec::new(),
@@ -125,7 +130,8 @@ impl Soak {
                 let mut connection = Connection::open(self.options.address, &path, transport, index)?;
                 let registered = self.poll.registry().register(connection.socket(), Token(index), Interest::READABLE);
                 registered.map_err(|error| error.to_string())?;
-                self.peers.push(Peer::new(connection, index < self.options.keepers));
+                let (room, rooms) = (self.options.room(index) as u32, self.options.rooms as u32);
+                self.peers.push(Peer::new(Some(connection), room, rooms, index < self.options.keepers));
             }
             self.turn(deadline)?;
             let is_open = |peer: &Peer| peer.connection.as_ref().is_some_and(Connection::is_open);
@@ -152,7 +158,7 @@ impl Soak {
                 "mark" => println!("{}", self.tally.mark()),
                 "stop" => {
                     self.stop()?;
-                    println!("{}", self.tally.json(self.connections()));
+                    println!("{}", self.tally.json(&self.rooms()));
                 }
                 _ => return Err(format!("{command}: the commands are go, mark and stop")),
             }
@@ -191,7 +197,7 @@ impl Soak {
             let is_busy = self.requesters.iter().any(|requester| requester.busy.is_some());
             let is_due = is_busy
                 || self.tally.answers < self.tally.messages
-                || self.tally.deliveries < u64::from(self.publications) * self.connections() as u64;
+                || self.peers.iter().any(|peer| peer.is_behind(self.publications));
             // One more look when all has come: what is doubled would come now.
             if since.elapsed() >= if is_due { STILL } else { STILL / 10 } && !is_busy {
                 break;
@@ -203,23 +209,26 @@ impl Soak {
                 self.tally.request(End::Failed, None);
             }
         }
-        self.tally.published.resize(self.publications as usize, End::Failed);
         for peer in &self.peers {
             peer.end(self.publications, &mut self.tally);
         }
         Ok(())
     }
 
-    fn connections(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.connection.is_some()).count()
+    /// How many connections are left in each room.
+    fn rooms(&self) -> Vec<u32> {
+        let mut rooms = vec![0; self.options.rooms];
+        for (index, peer) in self.peers.iter().enumerate() {
+            rooms[self.options.room(index)] += u32::from(peer.connection.is_some());
+        }
+        rooms
     }
 
     /// Waits for what comes first, until the deadline, and handles it.
     fn turn(&mut self, deadline: Instant) -> Result<(), String> {
         self.make_traffic()?;
         let next = self.traffic.as_ref().map(|traffic| {
-            let is_publishing = self.requesters[0].busy.is_some();
-            let publication = (!is_publishing).then(|| traffic.publications.next());
+            let publication = self.publisher().map(|_| traffic.publications.next());
             traffic.messages.next().min(traffic.requests.next()).min(publication.unwrap_or(deadline))
         });
         let until = deadline.min(self.end).min(next.unwrap_or(deadline));
@@ -240,23 +249,26 @@ impl Soak {
 
     /// Does what is due by now.
     fn make_traffic(&mut self) -> Result<(), String> {
-        let Some(traffic) = &mut self.traffic else { return Ok(()) };
         let now = Instant::now();
         let registry = self.poll.registry();
-        // One after the other: only then there is an order in which they have to arrive.
-        if self.requesters[0].busy.is_none()
-            && let Some(due) = traffic.publications.take(now)
+        while let Some(publisher) = self.publisher()
+            && let Some(due) = self.traffic.as_mut().and_then(|traffic| traffic.publications.take(now))
         {
             self.publications += 1;
-            self.requesters[0].send(&format!("POST /publish?n={}", self.publications), due, registry)?;
+            self.publishing[publisher] = self.publications;
+            // What is never answered has failed.
+            self.tally.published.push(End::Failed);
+            let (number, room) = (self.publications, self.options.room(self.publications as usize));
+            self.requesters[publisher].send(&format!("POST /publish?n={number}&room={room}"), due, registry)?;
         }
+        let Some(traffic) = &mut self.traffic else { return Ok(()) };
         while let Some(due) = traffic.requests.take(now) {
             self.waiting.push_back(due);
         }
         // In turn: a server may close a connection that is idle for long, just when the next request is on its way.
         for _ in 0..REQUESTERS_MAX {
-            self.requester = self.requester % REQUESTERS_MAX + 1;
-            let requester = &mut self.requesters[self.requester];
+            self.requester = (self.requester + 1) % REQUESTERS_MAX;
+            let requester = &mut self.requesters[PUBLISHERS + self.requester];
             if requester.busy.is_none() {
                 let Some(due) = self.waiting.pop_front() else { break };
                 requester.send("GET /", due, registry)?;
@@ -274,12 +286,19 @@ impl Soak {
         Ok(())
     }
 
+    /// Who makes the next publication, if it is free: a room has always the same publisher, which makes one after the
+    /// other. Only then there is an order in which they have to arrive.
+    fn publisher(&self) -> Option<usize> {
+        let publisher = self.options.room(self.publications as usize + 1) % PUBLISHERS;
+        self.requesters[publisher].busy.is_none().then_some(publisher)
+    }
+
     fn read_requester(&mut self, number: usize) -> Result<(), String> {
         let requester = &mut self.requesters[number];
         let Some(end) = requester.read(&mut self.buffer, self.poll.registry())? else { return Ok(()) };
         let Some(due) = requester.busy.take() else { return Err("a request was answered twice".into()) };
-        if number == 0 {
-            self.tally.published.push(end);
+        if let Some(publication) = self.publishing.get(number) {
+            self.tally.published[*publication as usize - 1] = end;
             self.tally.request(end, None);
         } else {
             self.tally.request(end, Some(due.elapsed()));

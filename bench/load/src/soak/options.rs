@@ -6,18 +6,18 @@ use std::time::Duration;
 
 /// How it is called; printed with every error about it.
 pub const USAGE: &str = "Usage: volador-load soak --address 127.0.0.1:PORT [--keepers N] [--talkers N] [--listeners N] [--events N]
-                         [--publications N] [--messages N] [--requests N] [--lifetime SECONDS]
+                         [--publications N] [--rooms N] [--messages N] [--requests N] [--lifetime SECONDS]
 
-Opens WebSockets whose handler keeps a state (keepers, at /state?id=N), has none (talkers, /talk?id=N) or does not exist
-(listeners, /listen), and event streams (events, /talk?id=N), and prints \"ready\". Then it does what its standard input (a
+Opens WebSockets whose handler keeps a state (keepers, at /state?id=N&room=R), has none (talkers, /talk?id=N&room=R) or does
+not exist (listeners, /listen/R), and event streams (events, /talk?id=N&room=R), each in one of the rooms, and prints \"ready\". Then it does what its standard input (a
 pipe) says, line by line, and ends with it:
 
-  go     from now on makes so many publications (POST /publish?n=SEQUENCE), messages (\"m NUMBER\") of keepers and talkers
-         in turn, and requests (GET /) a second
+  go     from now on makes so many publications (POST /publish?n=SEQUENCE&room=R, to the rooms in turn), messages (\"m NUMBER\") of
+         keepers and talkers in turn, and requests (GET /) a second
   mark   prints what the requests since the last mark took
   stop   makes no more, waits for what is under way and prints the counts of all
 
-Every connection has to get every publication once and in order; every message is answered with \"a NUMBER COUNT\", COUNT
+Every connection has to get every publication of its room once and in order; every message is answered with \"a NUMBER COUNT\", COUNT
 being how many the handler has had, which a keeper knows over its deploys. Everything is printed as a line of JSON, times
 in microseconds. It ends after LIFETIME (900 seconds).";
 
@@ -33,8 +33,10 @@ pub struct Options {
     pub listeners: usize,
     /// Event streams.
     pub events: usize,
-    /// A second.
+    /// A second, of all rooms together.
     pub publications: usize,
+    /// In which the connections are, in turn.
+    pub rooms: usize,
     /// A second, of all keepers and talkers together.
     pub messages: usize,
     /// A second.
@@ -48,7 +50,7 @@ impl Options {
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut address = None;
         let (mut keepers, mut talkers, mut listeners, mut events) = (0, 0, 0, 0);
-        let (mut publications, mut messages, mut requests, mut lifetime) = (10, 100, 100, 900);
+        let (mut publications, mut rooms, mut messages, mut requests, mut lifetime) = (10, 1, 100, 100, 900);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             let connections = || number(&name, &value, 0..=100_000);
@@ -60,6 +62,7 @@ impl Options {
                 "--listeners" => listeners = connections()?,
                 "--events" => events = connections()?,
                 "--publications" => publications = rate()?,
+                "--rooms" => rooms = number(&name, &value, 1..=10_000)?,
                 "--messages" => messages = rate()?,
                 "--requests" => requests = rate()?,
                 "--lifetime" => lifetime = number(&name, &value, 1..=86_400)?,
@@ -76,6 +79,7 @@ impl Options {
             listeners,
             events,
             publications,
+            rooms,
             messages,
             requests,
             lifetime: Duration::from_secs(lifetime as u64),
@@ -92,13 +96,19 @@ impl Options {
         self.keepers + self.talkers
     }
 
+    /// The room of a connection.
+    pub fn room(&self, index: usize) -> usize {
+        index % self.rooms
+    }
+
     /// Path and transport of a connection.
     pub fn target(&self, index: usize) -> (String, Transport) {
+        let room = self.room(index);
         match index {
-            _ if index < self.keepers => (format!("/state?id={index}"), Transport::WebSocket),
-            _ if index < self.senders() => (format!("/talk?id={index}"), Transport::WebSocket),
-            _ if index < self.senders() + self.listeners => ("/listen".into(), Transport::WebSocket),
-            _ => (format!("/talk?id={index}"), Transport::Sse),
+            _ if index < self.keepers => (format!("/state?id={index}&room={room}"), Transport::WebSocket),
+            _ if index < self.senders() => (format!("/talk?id={index}&room={room}"), Transport::WebSocket),
+            _ if index < self.senders() + self.listeners => (format!("/listen/{room}"), Transport::WebSocket),
+            _ => (format!("/talk?id={index}&room={room}"), Transport::Sse),
         }
     }
 }

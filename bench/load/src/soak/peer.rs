@@ -4,12 +4,13 @@ use super::tally::Tally;
 use crate::connection::Connection;
 
 /// A push connection and its numbers.
-#[derive(Default)]
 pub struct Peer {
     /// None once the server has closed it.
     pub connection: Option<Connection>,
-    /// The last publication that it has got.
-    publication: u32,
+    /// The publication that comes next. It gets every one whose number leaves the same rest by `rooms`.
+    next: u32,
+    /// How many rooms there are.
+    rooms: u32,
     /// Messages that it has sent.
     pub sent: u32,
     /// The last one that was answered.
@@ -19,9 +20,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Nothing has been sent in either direction.
-    pub fn new(connection: Connection, keeps: bool) -> Self {
-        Peer { connection: Some(connection), keeps, ..Peer::default() }
+    /// Nothing has been sent in either direction. The room is one of `0..rooms`.
+    pub fn new(connection: Option<Connection>, room: u32, rooms: u32, keeps: bool) -> Self {
+        // Publications are numbered from 1 on.
+        let next = if room == 0 { rooms } else { room };
+        Peer { connection, next, rooms, sent: 0, answered: 0, keeps }
     }
 
     /// Something has arrived.
@@ -34,12 +37,15 @@ impl Peer {
         match kind {
             "p" => {
                 let publication = number()?;
+                if publication % self.rooms != self.next % self.rooms {
+                    return Err(format!("a publication for another room: {publication}"));
+                }
                 tally.deliveries += 1;
-                if publication <= self.publication {
+                if publication < self.next {
                     tally.disordered += 1;
                 } else {
-                    tally.passed_over(self.publication + 1..publication);
-                    self.publication = publication;
+                    tally.passed_over((self.next..publication).step_by(self.rooms as usize));
+                    self.next = publication + self.rooms;
                 }
             }
             "a" => {
@@ -57,10 +63,15 @@ impl Peer {
         Ok(())
     }
 
+    /// Whether one of so many publications is still to come.
+    pub fn is_behind(&self, publications: u32) -> bool {
+        self.connection.is_some() && self.next <= publications
+    }
+
     /// It is over: what has not come will not.
     pub fn end(&self, publications: u32, tally: &mut Tally) {
         if self.connection.is_some() {
-            tally.passed_over(self.publication + 1..publications + 1);
+            tally.passed_over((self.next..publications + 1).step_by(self.rooms as usize));
         }
     }
 }
@@ -69,8 +80,8 @@ impl Peer {
 mod tests {
     use super::*;
 
-    fn received(messages: &[&str]) -> (Peer, Tally) {
-        let mut peer = Peer { sent: 3, keeps: true, ..Peer::default() };
+    fn received(room: u32, rooms: u32, messages: &[&str]) -> (Peer, Tally) {
+        let mut peer = Peer { sent: 3, ..Peer::new(None, room, rooms, true) };
         let mut tally = Tally::default();
         for message in messages {
             peer.receive(message.as_bytes(), &mut tally).unwrap();
@@ -80,21 +91,36 @@ mod tests {
 
     #[test]
     fn publications_are_missing_or_come_again() {
-        let (peer, tally) = received(&["p 1", "p 4", "p 3", "p 4", "p 5"]);
-        assert_eq!((tally.deliveries, tally.disordered, peer.publication), (5, 2, 5));
+        let (peer, tally) = received(0, 1, &["p 1", "p 4", "p 3", "p 4", "p 5"]);
+        assert_eq!((tally.deliveries, tally.disordered, peer.next), (5, 2, 6));
         assert_eq!(tally.passed, [0, 0, 1, 1]);
     }
 
     #[test]
+    fn publications_of_a_room_are_every_so_many() {
+        for (room, messages, next, passed) in [
+            (0, &["p 3", "p 9"][..], 12, &[0, 0, 0, 0, 0, 0, 1][..]),
+            (1, &["p 1", "p 7"], 10, &[0, 0, 0, 0, 1]),
+            (2, &["p 5"], 8, &[0, 0, 1]),
+        ] {
+            let (peer, tally) = received(room, 3, messages);
+            assert_eq!((peer.next, &tally.passed[..]), (next, passed), "{room}");
+        }
+    }
+
+    #[test]
     fn answers_are_doubled_or_of_a_handler_that_has_forgotten() {
-        let (_, tally) = received(&["a 1 1", "a 1 1", "a 3 2", "a 4 4"]);
+        let (_, tally) = received(0, 1, &["a 1 1", "a 1 1", "a 3 2", "a 4 4"]);
         assert_eq!((tally.answers, tally.doubled, tally.forgotten), (2, 2, 1));
     }
 
     #[test]
     fn anything_else_is_an_error() {
-        for message in ["", "p", "p x", "a 1", "b 1"] {
-            assert!(Peer::default().receive(message.as_bytes(), &mut Tally::default()).is_err(), "{message}");
+        for message in ["", "p", "p x", "p 2", "a 1", "b 1"] {
+            assert!(
+                Peer::new(None, 1, 2, false).receive(message.as_bytes(), &mut Tally::default()).is_err(),
+                "{message}"
+            );
         }
     }
 }

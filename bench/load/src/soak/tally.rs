@@ -1,6 +1,5 @@
 //! What a soak has found.
 
-use std::ops::Range;
 use std::time::Duration;
 
 /// How a request has ended.
@@ -43,7 +42,7 @@ pub struct Tally {
 
 impl Tally {
     /// A connection does not get these publications any more.
-    pub fn passed_over(&mut self, publications: Range<u32>) {
+    pub fn passed_over(&mut self, publications: impl Iterator<Item = u32>) {
         for publication in publications {
             let at = publication as usize;
             if self.passed.len() <= at {
@@ -60,14 +59,16 @@ impl Tally {
     }
 
     /// Publications that were answered and have not reached everybody, one for each of those; and publications whose
-    /// request was lost that have reached some and not others of the `connections`.
-    pub fn missing(&self, connections: usize) -> (u64, u64) {
+    /// request was lost that have reached some and not others of the connections in their room. `rooms` has how many those
+    /// are.
+    pub fn missing(&self, rooms: &[u32]) -> (u64, u64) {
         let (mut missing, mut partial) = (0, 0);
         for (end, publication) in self.published.iter().zip(1..) {
             let passed = self.passed.get(publication).copied().unwrap_or(0);
+            let connections = rooms[publication % rooms.len()];
             match end {
                 End::Answered => missing += u64::from(passed),
-                _ => partial += u64::from(passed > 0 && (passed as usize) < connections),
+                _ => partial += u64::from(passed > 0 && passed < connections),
             }
         }
         (missing, partial)
@@ -85,9 +86,10 @@ impl Tally {
         format!("{{\"requests\":{},\"p50\":{p50},\"p99\":{p99},\"max\":{max}}}", latencies.len())
     }
 
-    /// All counts, as a line of JSON. So many connections are left.
-    pub fn json(&self, connections: usize) -> String {
-        let (missing, partial) = self.missing(connections);
+    /// All counts, as a line of JSON. So many connections are left in each room.
+    pub fn json(&self, rooms: &[u32]) -> String {
+        let (missing, partial) = self.missing(rooms);
+        let connections = rooms.iter().sum::<u32>();
         let [answered, lost, failed] = self.requests;
         let Tally { dropped, deliveries, disordered, messages, answers, doubled, forgotten, .. } = self;
         let (publications, unanswered) = (self.published.len(), messages - answers);
@@ -109,7 +111,16 @@ mod tests {
         let mut tally = Tally { published: vec![End::Answered, End::Lost, End::Lost, End::Lost], ..Tally::default() };
         tally.passed_over(2..4);
         tally.passed_over(1..3);
-        assert_eq!(tally.missing(2), (1, 1));
+        assert_eq!(tally.missing(&[2]), (1, 1));
+    }
+
+    #[test]
+    fn a_publication_is_for_its_room() {
+        let mut tally = Tally { published: vec![End::Lost; 4], ..Tally::default() };
+        tally.passed_over([1, 2, 2, 4].into_iter());
+        // Of the third nobody has missed anything, of the others one connection, two and one.
+        assert_eq!(tally.missing(&[2, 1]), (0, 1));
+        assert_eq!(tally.missing(&[3, 3]), (0, 3));
     }
 
     #[test]

@@ -21,10 +21,14 @@ use crate::{
 /// Handlers that are asked at once what they leave. One that is slow to finish a callback holds one of these places.
 const LEAVING_MAX: usize = 64;
 
-/// Requests that are replayed at once. Each of them takes an application thread for as long as its callbacks run; those that
-/// wait for one keep no plain request waiting, which is taken in turn with them. So many are what it takes for a worker not
-/// to be done before the next ones come: the gateway may be busy with a publication meanwhile.
-const REPLAYING_MAX: usize = 64;
+/// Requests that are replayed at once while a worker retires. Each of them takes an application thread for as long as its
+/// callbacks run, and CPU time that plain requests want as well, on top of what it takes to start the new code. Nobody waits
+/// for a handler that is still where it was: there is time. Where that is more, it is half of the threads that there are.
+const MOVING_MAX: usize = 8;
+
+/// The same after a worker was lost: its handlers are nowhere. So many are what it takes for the next worker not to be done
+/// before more of them come; the gateway may be busy with a publication meanwhile.
+const RETURNING_MAX: usize = 64;
 
 /// RFC 6455 §7.4.1 and the registry: "Service Restart".
 const SERVICE_RESTART: u16 = 1012;
@@ -34,10 +38,27 @@ const SERVICE_RESTART: u16 = 1012;
 pub(super) struct Moves {
     /// Those whose worker retires.
     to_leave: VecDeque<StreamId>,
-    /// Those who are nowhere.
-    to_replay: VecDeque<StreamId>,
+    /// Those whom their worker has let go of.
+    to_move: VecDeque<StreamId>,
+    /// Those whose worker was lost.
+    to_return: VecDeque<StreamId>,
     leaving: usize,
     replaying: usize,
+}
+
+impl Moves {
+    /// The next one to be replayed, if one may be with so many threads.
+    fn next_replay(&mut self, threads: usize) -> Option<StreamId> {
+        let returning = if self.replaying < RETURNING_MAX { self.to_return.pop_front() } else { None };
+        let may_move = self.replaying < MOVING_MAX.max(threads / 2);
+        returning.or_else(|| if may_move { self.to_move.pop_front() } else { None })
+    }
+
+    /// The next one to be asked what it leaves, if one may be. Who has been asked is nowhere until it is replayed, so none
+    /// is while others wait for that.
+    fn next_leaving(&mut self) -> Option<StreamId> {
+        if self.leaving < LEAVING_MAX && self.to_move.is_empty() { self.to_leave.pop_front() } else { None }
+    }
 }
 
 impl Engine {
@@ -67,29 +88,23 @@ impl Engine {
 
     /// Begins as many moves as may be under way.
     pub(crate) fn move_on(&self, shard: &Shard) {
+        let mut threads = 0;
+        shard.workers.each(|_, member| {
+            if member.state() == State::Serving {
+                threads += member.threads();
+            }
+        });
         loop {
-            let id = {
-                let mut moves = self.moves.borrow_mut();
-                if moves.replaying >= REPLAYING_MAX {
-                    break;
-                }
-                moves.to_replay.pop_front()
-            };
-            let Some(id) = id else { break };
+            let next = self.moves.borrow_mut().next_replay(threads);
+            let Some(id) = next else { break };
             if !self.replay(shard, id) {
-                self.moves.borrow_mut().to_replay.push_front(id);
+                self.moves.borrow_mut().to_return.push_front(id);
                 break;
             }
         }
         loop {
-            let id = {
-                let mut moves = self.moves.borrow_mut();
-                if moves.leaving >= LEAVING_MAX {
-                    break;
-                }
-                moves.to_leave.pop_front()
-            };
-            let Some(id) = id else { break };
+            let next = self.moves.borrow_mut().next_leaving();
+            let Some(id) = next else { break };
             self.leave(shard, id);
         }
     }
@@ -144,7 +159,7 @@ impl Engine {
             tenant.state = state.map(|state| Bytes::copy_from_slice(&state));
             let mut moves = self.moves.borrow_mut();
             moves.leaving -= 1;
-            moves.to_replay.push_back(id);
+            moves.to_move.push_back(id);
         }
         self.move_on(shard);
     }
@@ -223,7 +238,7 @@ impl Engine {
             }
         }
         self.replayed(shard, new);
-        self.moves.borrow_mut().to_replay.push_back(id);
+        self.moves.borrow_mut().to_return.push_back(id);
         self.move_on(shard);
     }
 
@@ -277,14 +292,14 @@ impl Engine {
                     add(&shard.counters.lost_messages, messages as usize);
                     connection.forget_unhandled(messages);
                     resumes = paused && !connection.is_paused();
-                    moves.to_replay.push_back(id);
+                    moves.to_return.push_back(id);
                     false
                 }
                 Stage::Replaying(new) if Some(new) == lost => {
                     moves.replaying -= 1;
                     let again = tenant.lost_candidate();
                     if again {
-                        moves.to_replay.push_back(id);
+                        moves.to_return.push_back(id);
                     }
                     !again
                 }
