@@ -208,6 +208,24 @@ RSpec.describe "A push connection of a cluster" do
     expect(cluster.output.scan(/^closed/).size).to eq(1)
   end
 
+  it "tells the end to the next handler, after the last message, when the client leaves and the worker is lost" do
+    cluster = start_cluster(application)
+    lost = cluster.workers
+    WebSocketClient.open(cluster.port, "/draft") do |client|
+      ask(client, "hi")
+      # What comes from here on waits for workers that never get to it.
+      lost.each { |pid| Process.kill(:STOP, pid) }
+      client.send_text("last")
+    end
+    lost.each { |pid| Process.kill(:KILL, pid) }
+    cluster.wait_for_output(%r{^closed /draft at 1$})
+    cluster.wait_for_workers(2, without: lost)
+    stats = cluster.script("Volador.connect; p Volador.stats.values_at(:lost_messages, :resumed, :handlers)")
+
+    expect(stats.lines.last).to eq("[0, 1, 0]\n")
+    expect(cluster.output.scan(%r{^(\w+) /draft}).flatten).to eq(%w[opened resumed closed])
+  end
+
   it "survives deploys and crashes in any order, many at once" do
     cluster = start_cluster(application)
     clients = Array.new(60) { |number| WebSocketClient.open(cluster.port, number.even? ? "/seed" : "/draft") }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::{
     Client,
     cluster::{Cluster, Worker},
@@ -58,6 +60,12 @@ fn accept(new: &mut Worker, id: StreamId) {
     assert!(matches!(new.next(), (resumed, ToWorker::Resume) if resumed == id));
 }
 
+/// The handler is told the end, and the worker says so.
+fn is_told_the_end(worker: &mut Worker, id: StreamId) {
+    assert!(matches!(worker.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    worker.send(|batch| batch.ended(id));
+}
+
 fn is_released(old: &mut Worker, id: StreamId) {
     assert!(matches!(old.next(), (released, ToWorker::Release) if released == id));
 }
@@ -95,7 +103,7 @@ fn a_handler_moves_with_its_state_and_messages_wait_in_order() {
     eventually("the old worker is idle", || cluster.state(1, 1) == "idle");
     assert_eq!((cluster.stat("resumed"), cluster.stat("handlers"), cluster.stat("websocket_connections")), (1, 1, 1));
     drop(client);
-    assert!(matches!(new.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    is_told_the_end(&mut new, id);
     assert!(old.is_quiet());
     eventually("nobody has a handler", || cluster.stat("handlers") == 0);
 }
@@ -137,34 +145,130 @@ fn new_code_that_refuses_closes_with_1012_and_the_old_handler_learns_it() {
         assert_eq!(client.frame(), (CLOSE, 1012u16.to_be_bytes().to_vec()));
         client.send_frame(8, &1012u16.to_be_bytes());
         assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1012 }) if closed == id));
+        eventually("there is no connection", || cluster.stat("websocket_connections") == 0);
+        assert_eq!(cluster.state(1, 1), "retiring", "it has not told its handler yet");
+        old.send(|batch| batch.ended(id));
         eventually("nothing is left", || cluster.state(1, 1) == "idle" && cluster.stat("websocket_connections") == 0);
     }
 }
 
 #[test]
-fn a_client_that_leaves_on_the_way_is_told_to_the_old_handler_alone() {
-    // Before the handler is asked, after, and while the request is replayed.
-    for stage in 0..3 {
-        let (cluster, mut old, client, id) = opened(Some(Interest::MESSAGES));
+fn a_client_that_leaves_on_the_way_is_told_to_the_new_handler_after_its_messages() {
+    // Before the handler is let go of, and while the request is replayed.
+    for is_replayed in [false, true] {
+        let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
         let mut new = deployed(&cluster);
         asked_to_hand_over(&mut old, id);
-        if stage > 0 {
-            old.send(|batch| batch.handed_over(id, None));
-            replayed(&mut new, id, None);
+        let leaves = |client: &mut Client| {
+            client.send_frame(1, b"last words");
+            client.send_frame(8, &1000u16.to_be_bytes());
+            assert_eq!(client.frame().0, CLOSE);
+            eventually("the client has left", || cluster.stat("websocket_connections") == 0);
+        };
+        if !is_replayed {
+            leaves(&mut client);
         }
-        drop(client);
-        assert!(matches!(old.next(), (closed, ToWorker::Closed { .. }) if closed == id), "stage {stage}");
-        if stage == 0 {
-            old.send(|batch| batch.handed_over(id, None));
-            assert!(new.is_quiet());
-        } else {
-            assert!(matches!(new.next(), (cancelled, ToWorker::Cancel) if cancelled == id));
-            // Its answer comes too late: the handler that it has made is told so, and has never been opened.
-            new.send(|batch| batch.upgrade(id, Interest::MESSAGES, []));
-            assert!(matches!(new.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+        old.send(|batch| batch.handed_over(id, Some(b"state")));
+        replayed(&mut new, id, Some("state"));
+        if is_replayed {
+            leaves(&mut client);
         }
+        accept(&mut new, id);
+        is_released(&mut old, id);
+        assert_eq!(new.message(), "last words");
+        is_told_the_end(&mut new, id);
         eventually("nothing is left", || cluster.state(1, 1) == "idle" && cluster.stat("handlers") == 0);
+        assert!(old.is_quiet() && new.is_quiet());
     }
+}
+
+#[test]
+fn a_client_that_leaves_on_its_way_to_code_that_refuses_is_told_to_the_old_handler() {
+    let (cluster, mut old, client, id) = opened(Some(Interest::MESSAGES));
+    let mut new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    old.send(|batch| batch.handed_over(id, None));
+    replayed(&mut new, id, None);
+    drop(client);
+    eventually("the client has left", || cluster.stat("websocket_connections") == 0);
+    new.send(|batch| batch.complete_response(id, 403, [], [&b"no"[..]]));
+    is_told_the_end(&mut old, id);
+    eventually("nothing is left", || cluster.state(1, 1) == "idle");
+}
+
+#[test]
+fn a_client_that_leaves_when_its_worker_is_lost_is_told_to_the_next_handler() {
+    let (cluster, lost, client, id) = opened(Some(Interest::MESSAGES));
+    drop(lost);
+    eventually("the worker is gone", || cluster.state(1, 1) == "gone");
+    drop(client);
+    eventually("the client has left", || cluster.stat("websocket_connections") == 0);
+    let mut next = cluster.worker(2, 1, 1);
+    replayed(&mut next, id, None);
+    accept(&mut next, id);
+    is_told_the_end(&mut next, id);
+    eventually("nobody has a handler", || cluster.stat("handlers") == 0);
+}
+
+#[test]
+fn an_end_that_a_lost_worker_had_not_begun_to_tell_is_told_by_the_next() {
+    for has_begun in [false, true] {
+        let (cluster, mut lost, mut client, id) = opened(Some(Interest::MESSAGES));
+        let mut next = cluster.worker(2, 1, 1);
+        client.send_frame(1, b"hi");
+        assert_eq!(lost.message(), "hi");
+        lost.begin(id, 2);
+        lost.send(|batch| batch.handled(id, 1));
+        drop(client);
+        assert!(matches!(lost.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+        lost.begin(id, 2 + u32::from(has_begun));
+        drop(lost);
+        if has_begun {
+            eventually("the worker is gone", || cluster.state(1, 1) == "gone");
+        } else {
+            replayed(&mut next, id, None);
+            accept(&mut next, id);
+            is_told_the_end(&mut next, id);
+        }
+        assert!(next.is_quiet());
+        assert_eq!((cluster.stat("handlers"), cluster.stat("lost_messages")), (0, 0));
+    }
+}
+
+#[test]
+fn what_a_worker_says_for_a_client_that_has_left_does_no_harm() {
+    let (cluster, mut worker, client, id) = opened(Some(Interest::ALL));
+    worker.send(|batch| batch.subscribe(id, Match::Exact, b"news"));
+    eventually("it has subscribed", || cluster.stat("subscriptions") == 1);
+    drop(client);
+    assert!(matches!(worker.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    worker.send(|batch| {
+        batch.write(id, Payload::Text, b"who is there?");
+        batch.subscribe(id, Match::Exact, b"news");
+        batch.timeout(id, 1);
+        batch.close(id, 1000);
+        batch.publish(b"news", Payload::Text, b"nobody");
+        batch.broadcast(b"/ws", Payload::Text, b"nobody");
+    });
+    assert!(worker.is_quiet());
+    assert_eq!((cluster.stat("subscriptions"), cluster.stat("delivered")), (0, 0));
+    worker.send(|batch| batch.ended(id));
+    eventually("nobody has a handler", || cluster.stat("handlers") == 0);
+}
+
+#[test]
+fn a_drain_ends_when_the_handlers_have_been_told_and_does_not_wait_for_lost_ones() {
+    let (cluster, mut worker, client, id) = opened(Some(Interest::MESSAGES));
+    let (other_client, _) = open(&cluster, &mut worker, Some(Interest::MESSAGES));
+    drop((client, other_client));
+    for _ in 0..2 {
+        assert!(matches!(worker.next(), (_, ToWorker::Closed { .. })));
+    }
+    cluster.gateway.drain();
+    worker.send(|batch| batch.ended(id));
+    assert!(!cluster.gateway.wait_drained(Instant::now() + Duration::from_millis(50)), "one has not been told");
+    drop(worker);
+    assert!(cluster.gateway.wait_drained(Instant::now() + Duration::from_secs(20)));
 }
 
 #[test]
@@ -189,7 +293,7 @@ fn a_lost_worker_gives_its_handlers_to_another_and_what_it_had_begun_is_not_run_
     }
     assert_eq!((cluster.stat("lost_messages"), cluster.stat("resumed")), (1, 1));
     drop(client);
-    assert!(matches!(other.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    is_told_the_end(&mut other, id);
 }
 
 #[test]
@@ -308,7 +412,11 @@ fn a_deploy_moves_eight_at_once_and_leaves_the_others_where_they_are() {
     old.send(|batch| asked.iter().for_each(|&id| batch.handed_over(id, None)));
     let mut replays: Vec<_> = (0..8).map(|_| new.request().0).collect();
     assert!(new.is_quiet());
-    assert_eq!(all_asked(&mut old).len(), 8, "one for each that could be replayed; those that wait for that come first");
+    assert_eq!(
+        all_asked(&mut old).len(),
+        8,
+        "one for each that could be replayed; those that wait for that come first"
+    );
     // From here on each that is settled makes room for the next one.
     for n in 8..64 {
         let id = replays[n - 8];

@@ -129,7 +129,11 @@ impl Core {
                     self.dropped(&recipient.mailbox().make_room(self.options.block_queue_max_bytes));
                 }
             }
-            ToWorker::Closed { code } => self.end(stream, code, jobs),
+            ToWorker::Closed { code } => {
+                if !self.end(stream, code, jobs) {
+                    self.ended(stream);
+                }
+            }
             ToWorker::HandOver => {
                 if self.streams.lock().contains_key(&stream) {
                     self.post(stream, Event::HandOver, jobs);
@@ -194,14 +198,21 @@ impl Core {
         }
     }
 
-    /// A push connection has ended, or will not come to be.
-    pub(crate) fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) {
+    /// A push connection has ended, or will not come to be. Returns whether there is somebody to tell so, now or when the
+    /// handshake is answered.
+    pub(crate) fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) -> bool {
         let push = self.streams.lock().remove(&stream);
-        if let Some(push) = push.filter(|push| push.end()) {
-            Self::post_to(&Recipient::Stream(push), Event::Close(code), jobs);
-        }
+        let is_told = match push {
+            Some(push) if push.end() => {
+                Self::post_to(&Recipient::Stream(push), Event::Close(code), jobs);
+                true
+            }
+            Some(push) => push.is_unanswered(),
+            None => false,
+        };
         // Also those of a stream that was released: the end is told in any case.
         self.unlisten_all(stream);
+        is_told
     }
 
     /// The client of a request that is not answered completely has left.
@@ -249,6 +260,13 @@ impl Core {
     pub(crate) fn give_back(&self, stream: StreamId) {
         if let Some(outboxes) = self.outboxes() {
             outboxes.push(stream.shard(), Haste::Now, |batch| batch.returned(stream));
+        }
+    }
+
+    /// The handler of a push connection has been told its end, or there is none.
+    pub(crate) fn ended(&self, stream: StreamId) {
+        if self.journal.get().is_some() {
+            self.push(stream.shard(), |batch| batch.ended(stream));
         }
     }
 

@@ -35,7 +35,7 @@ pub struct PushStream {
     wants: AtomicU8,
     /// Messages that wait for the client, as the gateway said last.
     backlog: AtomicU32,
-    /// Jobs of this stream that have begun: the request, and messages.
+    /// Jobs of this stream that have begun: the request, messages, and the end.
     begun: AtomicU32,
     /// Milliseconds between two pings or heartbeats; 0: as all others.
     timeout: AtomicU32,

@@ -57,6 +57,8 @@ enum Told {
     Message,
     /// The gateway waits for what the handler leaves.
     HandOver,
+    /// The gateway waits to hear that the end was told.
+    End,
     Other,
 }
 
@@ -172,12 +174,13 @@ impl Seat {
                 Popped::Job(Job::Event(recipient)) => match recipient.mailbox().next() {
                     Some(event) => {
                         let id = recipient.id();
-                        if let (Recipient::Stream(push), Event::Message(..)) = (&recipient, &event) {
+                        if let (Recipient::Stream(push), Event::Message(..) | Event::Close(_)) = (&recipient, &event) {
                             self.core.begins(id, Some(push));
                         }
                         let told = match event {
                             Event::Message(..) => Told::Message,
                             Event::HandOver => Told::HandOver,
+                            Event::Close(_) => Told::End,
                             _ => Told::Other,
                         };
                         self.current = Current::Event(recipient, told);
@@ -212,6 +215,9 @@ impl Seat {
                 if event == Told::Message {
                     let stream = recipient.id();
                     self.push(stream, |last| Haste::Answer { last }, |batch| batch.handled(stream, 1));
+                }
+                if event == Told::End {
+                    self.core.ended(recipient.id());
                 }
                 self.let_go(recipient);
             }

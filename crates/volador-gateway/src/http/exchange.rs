@@ -171,6 +171,7 @@ impl Exchange {
             // Of a push connection only, and of no stream.
             ToGateway::Hello(_)
             | ToGateway::Returned
+            | ToGateway::Ended
             | ToGateway::HandedOver(_)
             | ToGateway::Beat { .. }
             | ToGateway::AskStats(_)

@@ -11,6 +11,8 @@
 //!    └─▶ Failing ── what came before is handled: close frame ──▶ Failed ── all sent: FIN ──▶ Failed
 //!
 //!   Closing, Ending, Failed ── deadline without progress, or the socket's end ──▶ ended
+//!
+//!   ended ── the handler has to be told, in a cluster ──▶ Gone ── a worker has told it ──▶ forgotten
 //! ```
 
 use std::io;
@@ -56,6 +58,8 @@ enum Phase {
     Closing(u16),
     /// Nothing is said any more: ends as soon as everything is sent. The code is what the worker is told.
     Ending(u16),
+    /// The socket has ended. The handler is told this code.
+    Gone(u16),
 }
 
 /// What a call has led to.
@@ -71,7 +75,8 @@ pub(super) enum Now {
 /// A push connection: the protocol's state, the socket, and what waits for it.
 #[derive(Debug)]
 pub(crate) struct PushConnection {
-    pub(super) socket: PushSocket,
+    /// None once it has ended.
+    pub(super) socket: Option<PushSocket>,
     pub(super) transport: Transport,
     /// The window of compressed messages to the client; None when it has not agreed to compressed messages.
     pub(super) deflate: Option<WindowBits>,
@@ -126,7 +131,7 @@ impl PushConnection {
         tenant: Option<Box<Tenant>>,
     ) -> Self {
         Self {
-            socket,
+            socket: Some(socket),
             transport,
             deflate,
             path_key,
@@ -155,6 +160,22 @@ impl PushConnection {
     /// Whether the end has begun, for which there is a deadline.
     pub(super) fn is_closing(&self) -> bool {
         self.phase != Phase::Open
+    }
+
+    /// The close code, once the socket has ended.
+    pub(super) fn gone(&self) -> Option<u16> {
+        match self.phase {
+            Phase::Gone(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Gives the socket up, which has ended, and all that waits for it.
+    pub(super) fn leave(&mut self, code: u16) -> Option<PushSocket> {
+        self.phase = Phase::Gone(code);
+        self.queue = None;
+        self.told = 0;
+        self.socket.take()
     }
 
     /// Whether the worker is behind, so that the socket is not to be read.
@@ -253,6 +274,7 @@ impl PushConnection {
             (None, _) => Now::Alive,
             // The decoder has ended with the fault.
             (Some(_), Phase::Failing(_) | Phase::Failed(_)) => Now::Alive,
+            (Some(_), Phase::Gone(_)) => Now::Alive,
             (Some(code), Phase::Open) => {
                 // RFC 6455 §5.5.1: the answer to a close frame is a close frame, typically with the same code.
                 let echo = self.write(&ws::close(code, ""));
@@ -350,7 +372,7 @@ impl PushConnection {
             queue.push(bytes.clone(), tag, false);
             return Now::Alive;
         }
-        match write_all(&mut self.socket, bytes) {
+        match write_all(self.socket.as_mut(), bytes) {
             Ok(written) if written == bytes.len() => {}
             Ok(written) => {
                 let mut queue = Box::<SendQueue>::default();
@@ -382,7 +404,7 @@ impl PushConnection {
                 self.queue = None;
                 break;
             };
-            match write_all(&mut self.socket, first) {
+            match write_all(self.socket.as_mut(), first) {
                 Ok(0) => return Now::Alive,
                 Ok(written) => {
                     queue.advance(written);
@@ -397,7 +419,7 @@ impl PushConnection {
         match self.phase {
             Phase::Ending(code) => self.ended(code),
             Phase::Failed(_) => {
-                self.socket.shutdown_write();
+                self.shutdown_write();
                 Now::Alive
             }
             _ => Now::Alive,
@@ -425,7 +447,7 @@ impl PushConnection {
         self.phase = Phase::Failed(error.close_code());
         let now = self.write(&ws::close(Some(error.close_code()), &error.to_string()));
         if now == Now::Alive && self.queue.is_none() {
-            self.socket.shutdown_write();
+            self.shutdown_write();
         }
         now
     }
@@ -452,7 +474,7 @@ impl PushConnection {
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
     /// when it gets its first.
     pub(super) fn beat(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
-        if std::mem::take(&mut self.fresh) {
+        if std::mem::take(&mut self.fresh) || self.gone().is_some() {
             return Now::Alive;
         }
         let waits = self.transport == Transport::WebSocket || self.queue.is_some();
@@ -477,7 +499,7 @@ impl PushConnection {
         match self.phase {
             Phase::Open => 1006, // RFC 6455 §7.1.5: no close frame was received
             Phase::Failing(error) => error.close_code(),
-            Phase::Failed(code) | Phase::Closing(code) | Phase::Ending(code) => code,
+            Phase::Failed(code) | Phase::Closing(code) | Phase::Ending(code) | Phase::Gone(code) => code,
         }
     }
 
@@ -492,13 +514,20 @@ impl PushConnection {
 
     fn ended(&mut self, code: u16) -> Now {
         // RFC 6455 §7.1.1: the server closes the TCP connection, and is the one to go first.
-        self.socket.shutdown_write();
+        self.shutdown_write();
         Now::Ended(code)
+    }
+
+    fn shutdown_write(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.shutdown_write();
+        }
     }
 }
 
 /// Writes what the socket takes; how many bytes those were.
-fn write_all(socket: &mut PushSocket, bytes: &[u8]) -> io::Result<usize> {
+fn write_all(socket: Option<&mut PushSocket>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(socket) = socket else { return Err(io::ErrorKind::NotConnected.into()) };
     let mut written = 0;
     while written < bytes.len() {
         match socket.write(&bytes[written..]) {

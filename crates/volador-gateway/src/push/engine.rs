@@ -201,8 +201,10 @@ impl Engine {
 
     /// What the worker says about a push connection.
     pub(crate) fn handle(&self, shard: &Shard, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        let (has_aside, is_closing) = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.listens_to(from) => (connection.has_aside(), connection.is_closing()),
+        let (has_aside, is_closing, is_gone) = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.listens_to(from) => {
+                (connection.has_aside(), connection.is_closing(), connection.gone().is_some())
+            }
             _ => return, // it has gone on elsewhere
         };
         // An acknowledgement that changes nothing about the socket is the usual company of an answer.
@@ -214,9 +216,7 @@ impl Engine {
             ToGateway::Upgrade { interest, .. } => self.settle(shard, from, id, interest),
             ToGateway::Response(_) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
-            ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
-            ToGateway::Close(code) => self.close(shard, id, code),
-            ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
+            ToGateway::Ended => self.end_told(shard, from, id),
             ToGateway::Handled(messages) => {
                 let mut resumes = false;
                 self.with(shard, id, |connection| {
@@ -229,6 +229,10 @@ impl Engine {
                     self.read_later(id);
                 }
             }
+            _ if is_gone => {} // for the client
+            ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
+            ToGateway::Close(code) => self.close(shard, id, code),
+            ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
             ToGateway::Subscribe(matching, name) => self.subscribe(shard, id, matching, &name),
             ToGateway::Unsubscribe(matching, name) => self.unsubscribe(shard, id, matching, &name),
             // Of an exchange, which this stream no longer is, or of none.
@@ -260,6 +264,7 @@ impl Engine {
 
     pub(super) fn shut_down(&self, shard: &Shard, id: StreamId) {
         let asked = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.gone().is_some() => return self.hurry(shard, id),
             // A handler that is on its way to another worker has no last words.
             Some(connection) if connection.tenant.as_ref().is_some_and(|one| one.stage != Stage::Settled) => None,
             Some(connection) => connection.worker.filter(|_| connection.interest.shutdown && connection.is_open()),
@@ -326,28 +331,26 @@ impl Engine {
         self.closing_wake.notify_one();
     }
 
+    /// The socket has ended: nothing reaches the client any more, and the handler is told.
     fn end(&self, shard: &Shard, id: StreamId, code: u16) {
-        let Some(Stream::Push(mut connection)) = shard.remove(id) else { return };
-        // The registration goes with the socket in any case; an error has nothing to add.
-        let _ = connection.socket.deregister(self.selector.get_ref().0.borrow().registry());
-        self.hub.borrow_mut().leave(connection.path_key);
-        if connection.has_timeout {
+        let (path_key, transport, has_timeout) = {
+            let mut streams = shard.streams.borrow_mut();
+            let Some(connection) = streams.push(id) else { return };
+            let Some(mut socket) = connection.leave(code) else { return };
+            // The registration goes with the socket in any case; an error has nothing to add.
+            let _ = socket.deregister(self.selector.get_ref().0.borrow().registry());
+            (connection.path_key, connection.transport, connection.has_timeout)
+        };
+        self.hub.borrow_mut().leave(path_key);
+        self.forget(shard, id);
+        if has_timeout {
             self.timeouts.borrow_mut().forget(id);
         }
-        uncount(match connection.transport {
+        uncount(match transport {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
         });
-        if let Some(worker) = connection.worker {
-            shard.workers.batch(worker).closed(id, code);
-        }
-        if let Some(tenant) = &connection.tenant {
-            if let Some(worker) = connection.worker {
-                self.handler_went(shard, worker);
-            }
-            self.move_ended(shard, id, tenant);
-        }
-        shard.ended();
+        self.tell_end(shard, id, code);
     }
 
     fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
@@ -382,9 +385,10 @@ impl Engine {
         let mut buf = self.read_buf.borrow_mut();
         for _ in 0..READS_IN_A_ROW {
             let result = match shard.streams.borrow_mut().push(id) {
-                Some(connection) if !connection.is_paused() => connection.socket.read(&mut buf),
+                Some(connection) if !connection.is_paused() => connection.socket.as_mut().map(|one| one.read(&mut buf)),
                 _ => return,
             };
+            let Some(result) = result else { return };
             match result {
                 Ok(0) => {
                     return self.with(shard, id, |connection| Now::Ended(connection.lost()));

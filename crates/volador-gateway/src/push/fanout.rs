@@ -95,14 +95,18 @@ impl Engine {
             let (mut ids, mut sends) = (Vec::with_capacity(targets.len()), Vec::with_capacity(targets.len()));
             for target in targets {
                 match target {
-                    Subscriber::Stream(slot) => match streams.look_at_push(*slot) {
-                        Some((id, connection)) if connection.is_clear() => {
+                    Subscriber::Stream(slot) => {
+                        if let Some((id, connection)) = streams.look_at_push(*slot)
+                            && connection.is_clear()
+                            && let Some(socket) = &connection.socket
+                        {
                             ids.push(id);
                             let bytes = message.bytes(connection.transport, connection.deflate);
-                            sends.push(Send { socket: connection.socket.as_fd(), bytes });
+                            sends.push(Send { socket: socket.as_fd(), bytes });
+                        } else {
+                            others.push(*target);
                         }
-                        _ => others.push(*target),
-                    },
+                    }
                     Subscriber::Listener(..) => others.push(*target),
                 }
             }

@@ -6,11 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use volador_proto::link::{Interest, StreamId};
 
-use super::{
-    connection::PushConnection,
-    engine::Engine,
-    tenant::{Stage, Tenant},
-};
+use super::{connection::PushConnection, engine::Engine, tenant::Stage};
 use crate::{
     link::{Member, State, WorkerKey},
     log,
@@ -166,7 +162,7 @@ impl Engine {
 
     /// The worker `new` accepts the connection.
     pub(super) fn settle(&self, shard: &Shard, new: WorkerKey, id: StreamId, interest: Option<Interest>) {
-        let resumes;
+        let (resumes, is_over);
         let old = {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
@@ -182,6 +178,7 @@ impl Engine {
             if interest.is_none() {
                 connection.tenant = None;
             }
+            is_over = interest.is_none() && connection.gone().is_some();
             connection.untold();
             resumes = paused && !connection.is_paused();
             drop(batch);
@@ -199,6 +196,9 @@ impl Engine {
             self.handler_went(shard, old);
         }
         self.replayed(shard, new);
+        if is_over {
+            self.depart(shard, id);
+        }
         if resumes {
             self.read_later(id);
         }
@@ -218,14 +218,23 @@ impl Engine {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id).filter(|connection| connection.is_replaying(new)) else { return };
             if let Some(tenant) = &mut connection.tenant {
-                tenant.stage = Stage::Refused;
+                tenant.refuse();
             }
         }
         // The answer may be one that goes on.
         shard.workers.batch(new).cancel(id);
         self.replayed(shard, new);
-        self.close(shard, id, SERVICE_RESTART);
+        self.close_refused(shard, id);
         self.move_on(shard);
+    }
+
+    /// No worker takes the handler.
+    fn close_refused(&self, shard: &Shard, id: StreamId) {
+        let gone = shard.streams.borrow_mut().push(id).and_then(|connection| connection.gone());
+        match gone {
+            Some(code) => self.tell_end(shard, id, code),
+            None => self.close(shard, id, SERVICE_RESTART),
+        }
     }
 
     /// The worker `new` gives the request back that it was sent.
@@ -250,9 +259,9 @@ impl Engine {
         }
     }
 
-    /// A connection that ends gives its place up.
-    pub(super) fn move_ended(&self, shard: &Shard, id: StreamId, tenant: &Tenant) {
-        match tenant.stage {
+    /// A connection that was in this stage moves no more, and gives its place up.
+    pub(super) fn move_ended(&self, shard: &Shard, id: StreamId, former: Stage) {
+        match former {
             Stage::Leaving => self.moves.borrow_mut().leaving -= 1,
             Stage::Replaying(new) => {
                 shard.workers.batch(new).cancel(id);
@@ -272,11 +281,11 @@ impl Engine {
         id: StreamId,
         begun: impl FnOnce() -> u32,
     ) {
-        let mut resumes = false;
+        let (mut resumes, mut is_over) = (false, false);
         let given_up = {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id) else { return };
-            let paused = connection.is_paused();
+            let (paused, gone) = (connection.is_paused(), connection.gone());
             let was_its = connection.worker == lost;
             if was_its {
                 connection.worker = None;
@@ -289,10 +298,14 @@ impl Engine {
                         moves.leaving -= 1;
                     }
                     let messages = tenant.lost_worker(begun());
+                    // While the server stops, nobody comes after the lost one.
+                    is_over = gone.is_some() && (shard.draining.get() || !tenant.has_end_to_tell());
                     add(&shard.counters.lost_messages, messages as usize);
                     connection.forget_unhandled(messages);
                     resumes = paused && !connection.is_paused();
-                    moves.to_return.push_back(id);
+                    if !is_over {
+                        moves.to_return.push_back(id);
+                    }
                     false
                 }
                 Stage::Replaying(new) if Some(new) == lost => {
@@ -303,15 +316,22 @@ impl Engine {
                     }
                     !again
                 }
+                Stage::Refused if was_its => {
+                    is_over = gone.is_some();
+                    false
+                }
                 _ => false,
             }
         };
+        if is_over {
+            self.depart(shard, id);
+        }
         if resumes {
             self.read_later(id);
         }
         if given_up {
             log::warn(format_args!("a push connection is closed: its handler's request ends one worker after another"));
-            self.close(shard, id, SERVICE_RESTART);
+            self.close_refused(shard, id);
         }
     }
 

@@ -17,11 +17,13 @@
 //! | [`tenant`]     | the handler of a connection, which may move                   |
 //! | [`writes`]     | messages to single clients, sent together                     |
 //! | [`handover`]   | how handlers move from worker to worker                       |
+//! | [`departure`]  | how handlers learn the end, whatever becomes of their worker  |
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
 mod channels;
 mod connection;
+mod departure;
 mod engine;
 mod fanout;
 mod handover;

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Messages are sent to the worker of a settled handler, and kept until it has handled them. In all other stages they
-//! wait here; there are never more than the connection may have unhandled, since it is not read then.
+//! wait here; there are never more than the connection may have unhandled, since it is not read then. The end of the
+//! connection is the last of them.
 
 use std::{collections::VecDeque, rc::Rc};
 
@@ -41,17 +42,34 @@ pub(super) enum Stage {
     Refused,
 }
 
+/// What a handler is to be told.
+#[derive(Debug)]
+enum Kept {
+    Message(Payload, Bytes),
+    /// The connection has ended, with this close code.
+    End(u16),
+}
+
+impl Kept {
+    fn send(&self, id: StreamId, worker: &mut Batch) {
+        match self {
+            Self::Message(payload, data) => worker.message(id, *payload, data),
+            Self::End(code) => worker.closed(id, *code),
+        }
+    }
+}
+
 /// What a connection needs to move.
 #[derive(Debug)]
 pub(super) struct Tenant {
     /// What opened the connection.
     pub(super) request: Rc<SealedRequest>,
     pub(super) stage: Stage,
-    /// Messages that the worker was sent and has not handled, in order.
-    unacked: VecDeque<(Payload, Bytes)>,
-    /// Messages that no worker was sent, in order.
-    held: VecDeque<(Payload, Bytes)>,
-    /// Messages that the worker was sent.
+    /// What the worker was sent and has not handled, in order.
+    unacked: VecDeque<Kept>,
+    /// What no worker was sent, in order.
+    held: VecDeque<Kept>,
+    /// How much the worker was sent.
     sent: u32,
     /// What the former handler left.
     pub(super) state: Option<Bytes>,
@@ -74,14 +92,33 @@ impl Tenant {
 
     /// The client has sent a message. `worker` takes frames for the connection's worker.
     pub(super) fn message(&mut self, id: StreamId, payload: Payload, data: &[u8], worker: &mut Batch) {
-        let kept = (payload, Bytes::copy_from_slice(data));
+        self.tell(id, Kept::Message(payload, Bytes::copy_from_slice(data)), worker);
+    }
+
+    /// The connection has ended. `worker` as above.
+    pub(super) fn end(&mut self, id: StreamId, code: u16, worker: &mut Batch) {
+        self.tell(id, Kept::End(code), worker);
+    }
+
+    fn tell(&mut self, id: StreamId, kept: Kept, worker: &mut Batch) {
         if self.stage == Stage::Settled {
-            worker.message(id, payload, data);
+            kept.send(id, worker);
             self.unacked.push_back(kept);
             self.sent = self.sent.wrapping_add(1);
         } else {
             self.held.push_back(kept);
         }
+    }
+
+    /// The handler stays where it is, and what has come meanwhile is for nobody.
+    pub(super) fn refuse(&mut self) {
+        self.stage = Stage::Refused;
+        self.held = VecDeque::new();
+    }
+
+    /// Whether a worker is to be told the end that has not begun to tell it.
+    pub(super) fn has_end_to_tell(&self) -> bool {
+        matches!(self.held.back(), Some(Kept::End(_)))
     }
 
     /// The worker has handled so many.
@@ -93,13 +130,13 @@ impl Tenant {
         }
     }
 
-    /// The worker is lost, which has begun so many jobs of this connection: one was the request, the others are messages.
-    /// What it had begun is not begun again; how many messages those are that it has not said to have handled.
+    /// The worker is lost, which has begun so many jobs of this connection: one was the request, the others are messages,
+    /// or the end. What it had begun is not begun again; how many messages those are that it has not said to have handled.
     pub(super) fn lost_worker(&mut self, begun: u32) -> u32 {
         let handled = self.sent.wrapping_sub(self.unacked.len() as u32);
         let begun = begun.saturating_sub(1).saturating_sub(handled);
         let lost = (begun as usize).min(self.unacked.len());
-        self.unacked.drain(..lost);
+        let lost = self.unacked.drain(..lost).filter(|kept| matches!(kept, Kept::Message(..))).count();
         while let Some(message) = self.unacked.pop_back() {
             self.held.push_front(message);
         }
@@ -111,7 +148,11 @@ impl Tenant {
     pub(super) fn lost_candidate(&mut self) -> bool {
         self.crashes += 1;
         let again = self.crashes < CRASHES_MAX;
-        self.stage = if again { Stage::Waiting } else { Stage::Refused };
+        if again {
+            self.stage = Stage::Waiting;
+        } else {
+            self.refuse();
+        }
         again
     }
 
@@ -122,16 +163,15 @@ impl Tenant {
         self.state = None;
         self.sent = 0;
         self.crashes = 0;
-        let held = std::mem::take(&mut self.held);
-        if !wants_messages {
-            return held.len() as u32;
+        let mut unwanted = 0;
+        for kept in std::mem::take(&mut self.held) {
+            if !wants_messages && matches!(kept, Kept::Message(..)) {
+                unwanted += 1;
+            } else {
+                self.tell(id, kept, worker);
+            }
         }
-        for (payload, data) in held {
-            worker.message(id, payload, &data);
-            self.unacked.push_back((payload, data));
-            self.sent += 1;
-        }
-        0
+        unwanted
     }
 }
 

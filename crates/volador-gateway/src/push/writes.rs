@@ -61,9 +61,10 @@ impl Engine {
                 for (index, (id, bytes)) in writes.iter().enumerate() {
                     if let Some((current, connection)) = streams.look_at_push(id.slot())
                         && current == *id
+                        && let Some(socket) = &connection.socket
                     {
                         indices.push(index);
-                        sends.push(Send { socket: connection.socket.as_fd(), bytes });
+                        sends.push(Send { socket: socket.as_fd(), bytes });
                     }
                 }
                 let mut bytes_sent = 0;

@@ -32,6 +32,7 @@ const RETURNED: u8 = 19;
 const HANDED_OVER: u8 = 20;
 const BEAT: u8 = 21;
 const ASK_STATS: u8 = 22;
+const ENDED: u8 = 23;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -98,6 +99,9 @@ pub enum ToGateway {
     Hello(Hello),
     /// The request has not begun and never will in this worker: it was recalled, or cancelled.
     Returned,
+    /// The answer to [`ToWorker::Closed`](super::ToWorker::Closed): the handler has been told, or there is none. Only
+    /// between processes: the gateway tells another worker when this one is lost before.
+    Ended,
     /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
     HandedOver(Option<Bytes>),
     /// The worker is alive: Ruby code runs in it.
@@ -168,6 +172,7 @@ impl ToGateway {
             }
             HELLO => Self::Hello(Hello::decode(&mut Reader::new(kind, payload))?),
             RETURNED => Self::Returned,
+            ENDED => Self::Ended,
             HANDED_OVER => {
                 let mut reader = Reader::new(kind, payload);
                 Self::HandedOver(if reader.u8()? == 0 { None } else { Some(reader.rest()) })
@@ -321,6 +326,11 @@ impl Batch {
         self.frame(RETURNED, stream, |_| ());
     }
 
+    /// Appends [`ToGateway::Ended`].
+    pub fn ended(&mut self, stream: StreamId) {
+        self.frame(ENDED, stream, |_| ());
+    }
+
     /// Appends [`ToGateway::HandedOver`].
     pub fn handed_over(&mut self, stream: StreamId, state: Option<&[u8]>) {
         self.frame(HANDED_OVER, stream, |out| {
@@ -383,6 +393,7 @@ mod tests {
         let worker = Hello { shard: 3, number: 1, generation: 2, threads: 5 };
         batch.hello(&worker);
         batch.returned(ID);
+        batch.ended(ID);
         batch.handed_over(ID, None);
         batch.handed_over(ID, Some(b""));
         batch.beat(9);
@@ -423,6 +434,7 @@ mod tests {
         assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
         assert!(matches!(next(), ToGateway::Hello(hello) if hello == worker));
         assert!(matches!(next(), ToGateway::Returned));
+        assert!(matches!(next(), ToGateway::Ended));
         assert!(matches!(next(), ToGateway::HandedOver(None)));
         assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
         assert!(matches!(next(), ToGateway::Beat { dropped: 9 }));
@@ -442,7 +454,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..24, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..25, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();
