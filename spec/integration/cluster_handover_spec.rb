@@ -226,24 +226,34 @@ RSpec.describe "A push connection of a cluster" do
     expect(cluster.output.scan(%r{^(\w+) /draft}).flatten).to eq(%w[opened resumed closed])
   end
 
-  it "survives deploys and crashes in any order, many at once" do
+  it "survives deploys and crashes in any order, many at once, and every handler is told its end once" do
     cluster = start_cluster(application)
-    clients = Array.new(60) { |number| WebSocketClient.open(cluster.port, number.even? ? "/seed" : "/draft") }
+    names = Array.new(120) { |number| "#{number.even? ? '/seed' : '/draft'}/#{number}" }
+    clients = names.map { |name| WebSocketClient.open(cluster.port, name) }
     clients.each { |client| ask(client, "hi") }
+    closed = -> { cluster.output.scan(/^closed (\S+)/).flatten }
+    # Some leave at each turn, with their handlers anywhere; none is being told when the next worker is killed.
+    leave = -> { clients.shift(20).each(&:close) }
+    told = -> { Deadline.until("their on_close") { closed.call.size + clients.size >= 120 } }
     # A crash during a deploy, a deploy during a crash, and both generations at once.
     cluster.signal(:USR1)
     Process.kill(:KILL, cluster.workers.first)
+    leave.call
     cluster.wait_for_output(/generation 2 serves/)
+    told.call
     Process.kill(:KILL, cluster.workers.last)
+    leave.call
     deploy(cluster)
+    told.call
     killed = cluster.workers
     Process.kill(:KILL, *killed)
+    leave.call
     cluster.wait_for_workers(2, without: killed)
 
     expect(clients.map { |client| ask(client, "there")[2] }).to all(eq("there"))
-    clients.each(&:close)
-    Deadline.until("every on_close") { cluster.output.scan(/^closed/).size >= 60 }
+    clients.shift(60).each(&:close)
+    told.call
     cluster.stop
-    expect(cluster.output.scan(/^closed/).size).to eq(60)
+    expect(closed.call).to match_array(names)
   end
 end
