@@ -5,6 +5,7 @@ require_relative "comparison"
 require_relative "crash"
 require_relative "deploy"
 require_relative "endurance"
+require_relative "fanout"
 require_relative "idle"
 require_relative "isolation"
 require_relative "machine"
@@ -85,14 +86,9 @@ module Bench
 
     def fanout
       products = prepare_push
-      Array(@options[:connections]).product(@options[:transport]).map do |wanted, transport|
-        connections = possible(wanted)
-        title = "#{connections} subscribers, #{transport}"
-        warn title
-        table = PushRate.new(mode: "fanout", products: products, connections: connections, transport: transport,
-                             **@options.slice(:rounds, :seconds, :burst)).run
-        "#### #{title}\n\n#{table}"
-      end.join("\n\n")
+      sizes = Array(@options[:connections]).map { |wanted| possible(wanted) }
+      Fanout.new(products: products, sizes: sizes, transports: @options[:transport],
+                 **@options.slice(:rounds, :seconds, :burst)).run
     end
 
     def echo

@@ -21,6 +21,7 @@ module Bench
       @progress = progress
       @turns = products.to_h { |product| [product.name, []] }
       @failed = []
+      @stolen = @ticks = 0
     end
 
     # Takes all turns.
@@ -28,17 +29,22 @@ module Bench
     # @yieldparam round [String] for the progress, as in "round 2/7"
     # @yieldreturn [Object] what was found
     # @raise [Server::Failed, Load::Failed] when Volador fails
-    def run
-      stolen_before, ticks_before = Machine.stolen
-      @rounds.times do |round|
-        @products.rotate(round).each do |product|
-          @turns[product.name]&.push(yield(product, "round #{round + 1}/#{@rounds}"))
-        rescue Server::Failed, Load::Failed => e
-          drop(product, e)
-        end
+    def run(&turn)
+      @rounds.times { |round| take_round(round, &turn) }
+    end
+
+    # Takes the turns of one round, for those who take rounds of several contests in turn. As {#run}.
+    # @param round [Integer] from 0 on
+    def take_round(round)
+      before = Machine.stolen
+      @products.rotate(round).each do |product|
+        @turns[product.name]&.push(yield(product, "round #{round + 1}/#{@rounds}"))
+      rescue Server::Failed, Load::Failed => e
+        drop(product, e)
       end
-      stolen, ticks = Machine.stolen
-      @stolen = 100.0 * (stolen - stolen_before) / [ticks - ticks_before, 1].max
+      stolen, ticks = Machine.stolen.zip(before).map { |now, then_| now - then_ }
+      @stolen += stolen
+      @ticks += ticks
     end
 
     # @return [Hash{String => Array}] what was found, by the server's name
@@ -58,14 +64,12 @@ module Bench
     def ratio(name, &figure)
       return ["-", "-"] if name == "volador" || !@turns.key?("volador")
 
-      pairs = @turns.fetch("volador").map(&figure).zip(@turns.fetch(name).map(&figure))
-      ratios = Figures.new(pairs.map { |volador, peer| volador / peer })
-      [format("%.2f", ratios.median), format("%.2f-%.2f", ratios.min, ratios.max)]
+      Figures.ratios(@turns.fetch("volador").map(&figure), @turns.fetch(name).map(&figure)).cells
     end
 
     # @return [String] Markdown; after {#run}
     def remarks
-      [*losses, format("- CPU time taken by the machine's host meanwhile: %.1f %%", @stolen)].join("\n")
+      [*losses, format("- CPU time taken by the machine's host meanwhile: %.1f %%", 100.0 * @stolen / [@ticks, 1].max)].join("\n")
     end
 
     # @return [Array<String>] Markdown: who has failed

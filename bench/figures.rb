@@ -3,6 +3,11 @@
 module Bench
   # One figure, measured several times.
   class Figures
+    # @param mine [Array<Numeric>] one of each round
+    # @param its [Array<Numeric>] of the same rounds, in which both have met the same weather
+    # @return [Figures] the ratios
+    def self.ratios(mine, its) = new(mine.zip(its).map { |one, other| one.fdiv(other) })
+
     # @param values [Array<Numeric>] at least one
     def initialize(values)
       @values = values.sort
@@ -19,5 +24,8 @@ module Bench
 
     # @return [Numeric]
     def max = @values.last
+
+    # @return [Array(String, String)] cells of a table: median, and minimum to maximum
+    def cells = [format("%.2f", median), format("%.2f-%.2f", min, max)]
   end
 end

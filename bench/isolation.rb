@@ -73,13 +73,10 @@ module Bench
        *%i[p50 p99].map { |name| format("%.2f", contest.figures(product.name) { |turn| turn.load[name] }.median) }]
     end
 
-    # Within a round, where both have met the same weather.
     def ratio(contest, product, first)
       return ["-", "-"] if product == first
 
-      rates = [product, first].map { |one| contest.turns.fetch(one.name).map(&:rate) }
-      ratios = Figures.new(rates.transpose.map { |mine, its| mine / its })
-      [format("%.2f", ratios.median), format("%.2f-%.2f", ratios.min, ratios.max)]
+      Figures.ratios(*[product, first].map { |one| contest.turns.fetch(one.name).map(&:rate) }).cells
     end
   end
 end

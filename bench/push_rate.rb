@@ -37,15 +37,29 @@ module Bench
       @noun = mode == "fanout" ? "deliveries" : "messages"
       @contest = Contest.new(products: products.select { |product| product.transports.include?(transport) },
                              rounds: rounds)
+      @rounds = rounds
       @seconds = seconds
       @load = { core: Machine::LOAD_CORE, path: "/#{mode}", connections: connections, transport: transport,
                 burst: burst }
       @progress = progress
     end
 
-    # @return [String] the table, Markdown, and remarks on what limits its worth
+    # @return [String] see {#report}
     def run
-      @contest.run { |product, round| take_turn(product, round) }
+      @rounds.times { |round| take_round(round) }
+      report
+    end
+
+    # @param round [Integer] from 0 on
+    def take_round(round)
+      @contest.take_round(round) { |product, progress| take_turn(product, progress) }
+    end
+
+    # @return [Array<Float>] Volador's messages per CPU second, by round; nil where it did not take part
+    def own_rates = @contest.turns["volador"]&.map(&:rate)
+
+    # @return [String] the table, Markdown, and remarks on what limits its worth
+    def report
       headings = HEADINGS.map { |heading| heading.sub("%s", @noun) }
       [Table.new(headings, @contest.finishers.map { |product| row(product) }), "", *remarks,
        @contest.remarks].join("\n")
