@@ -7,9 +7,8 @@
 //!      └──────▶ waiting ─────────┘ ◀──────────── (at the front) ─────────────────────────┘
 //! ```
 //!
-//! A worker is sent a few requests more than it has threads, so that it finds the next one at once when a thread is done:
-//! across processes a request on demand would cost a change of processes each. That must not keep a request waiting
-//! behind a slow one while another worker is free. So when one has a free thread and another more than it runs, what the
+//! A worker is sent a few requests more than it has threads (`link/lead.rs`), so that it finds the next one at
+//! once when a thread is done. That must not keep a request waiting behind a slow one while another worker is free. So when one has a free thread and another more than it runs, what the
 //! other has not begun is recalled after a moment.
 //!
 //! Embedded there is nothing to choose: the one worker has the queue, and the requests go there at once.
@@ -31,9 +30,6 @@ use crate::{
     stats::{add, count},
     streams::Stream,
 };
-
-/// Requests that a worker is sent beyond its threads.
-const AHEAD: usize = 27;
 
 /// How long a request may wait in a worker while another one is free, before it is recalled.
 const RECALL_AFTER: Duration = Duration::from_millis(1);
@@ -72,7 +68,7 @@ impl Shard {
     /// Gives the request to the least busy worker. False when none has room.
     fn assign(&self, id: StreamId, since: Instant) -> bool {
         // Replays wait in a lane of their own.
-        let room = |member: &Member| member.threads() + AHEAD + member.replays();
+        let room = |member: &Member| member.threads() + member.lead.requests() + member.replays();
         let Some((key, member)) = self.workers.least(Member::in_flight, room) else { return false };
         let mut streams = self.streams.borrow_mut();
         let Some(exchange) = streams.exchange(id) else { return true };

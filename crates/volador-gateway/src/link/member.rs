@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::R
 
 use volador_proto::link::Hello;
 
+use super::lead::Lead;
+
 /// How a worker stands in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -37,6 +39,8 @@ pub(crate) struct Member {
     in_flight: AtomicUsize,
     /// How many of these are of push connections that move to it.
     replays: AtomicUsize,
+    /// How many requests it is sent beyond its threads.
+    pub(crate) lead: Lead,
     /// Push connections whose handler it has, or has to let go of yet.
     handlers: AtomicUsize,
     /// Milliseconds of the roster's clock at its last sign of life.
@@ -57,6 +61,7 @@ impl Member {
             state: AtomicU8::new(state as u8),
             links: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
+            lead: Lead::new(now),
             replays: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
@@ -124,6 +129,7 @@ impl Member {
         // Of a worker that sends more answers than it got requests nothing is believed; it must not wrap.
         let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
         if let Some(now) = now {
+            self.lead.completed(now);
             self.progress_at.store(now, Relaxed);
         }
     }

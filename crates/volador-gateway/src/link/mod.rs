@@ -6,6 +6,7 @@
 //! | module      | noun                                                              |
 //! |-------------|-------------------------------------------------------------------|
 //! | [`member`]  | a worker as all shards see it: what it has in hand, how it is      |
+//! | [`lead`]    | how many requests it is sent beyond its threads                    |
 //! | [`roster`]  | all members, and which generation gets the requests                |
 //! | [`workers`] | a shard's ends of its links, and the frames that gather there      |
 //! | [`socket`]  | one link of one shard                                              |
@@ -14,6 +15,7 @@
 
 mod door;
 mod journal;
+mod lead;
 mod member;
 mod roster;
 mod socket;

@@ -107,10 +107,12 @@ impl Workers {
         }
     }
 
-    /// Hands over what there is, after each wake-up, for ever.
+    /// Hands over what there is, after each wake-up, for ever. What else the sockets have brought by then goes along: it is
+    /// asked for once more before.
     pub(crate) async fn flush_task(&self) {
         loop {
             self.wake.notified().await;
+            tokio::task::yield_now().await;
             self.flush();
         }
     }
