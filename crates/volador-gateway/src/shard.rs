@@ -16,7 +16,7 @@ use crate::{
     WorkerLink,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, ConnectionState},
+    http::{self, ConnectionState, Wires},
     inbox::{Command, Inbox, Order},
     link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
     listener::{Acceptor, Listener},
@@ -46,6 +46,8 @@ pub(crate) struct Shard {
     pub(crate) connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Where HTTP connections read into, before the bytes are watched and handed to the parser.
     pub(crate) read_buf: RefCell<Box<[u8]>>,
+    /// HTTP connections that have something to send.
+    pub(crate) wires: Wires,
     pub(crate) draining: Cell<bool>,
     /// Fires when a drain may have come to its end.
     progress: tokio::sync::Notify,
@@ -103,6 +105,7 @@ impl Shard {
                 counters,
                 connections: RefCell::default(),
                 read_buf: RefCell::new(vec![0; READ_BYTES].into()),
+                wires: Wires::default(),
                 draining: Cell::new(false),
                 progress: tokio::sync::Notify::new(),
                 drained,
@@ -127,6 +130,8 @@ impl Shard {
         let mut accepting = Some((accepting, listeners));
         let shard = self.clone();
         tokio::task::spawn_local(async move { shard.workers.flush_task().await });
+        let shard = self.clone();
+        tokio::task::spawn_local(async move { shard.wires.task(&shard).await });
         if let Some(door) = door {
             let shard = self.clone();
             tokio::task::spawn_local(async move { door.task(shard).await });

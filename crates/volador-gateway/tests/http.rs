@@ -46,6 +46,64 @@ fn pipelined_requests_are_answered_in_order_whatever_their_bodies() {
     assert!(client.is_quiet());
 }
 
+/// Small answers of a turn leave together. Many of them are more than a socket takes.
+#[test]
+fn answers_that_sockets_do_not_take_at_once_arrive_whole_and_in_order() {
+    const REQUESTS: usize = 4_000;
+    let filler = "x".repeat(3_800);
+    let server = Server::answering(config(), move |request| format!("{} {filler}", text(&request.path)));
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    // By parts, so that each has its turns among the others; nobody reads meanwhile.
+    for part in 0..REQUESTS / 20 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let requests: String =
+                (0..20).map(|n| format!("GET /{number}/{} HTTP/1.1\r\nHost: a\r\n\r\n", part * 20 + n)).collect();
+            client.send(requests);
+        }
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        for n in 0..REQUESTS {
+            let body = client.reply().body;
+            assert!(
+                body.len() > 3_800 && body.starts_with(&format!("/{number}/{n} ")),
+                "{number} {n}: {}",
+                &body[..20]
+            );
+        }
+        assert!(client.is_quiet());
+    }
+}
+
+#[test]
+fn small_answers_before_a_large_one_and_before_an_upgrade_keep_their_place() {
+    let server = Server::answering(config(), |request| {
+        let path = text(&request.path);
+        if path == "/large" { "y".repeat(100_000) } else { path }
+    });
+    let mut client = server.connect();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(["/1", "/2", "/large", "/3"].map(get).concat() + "BAD\r\n\r\n");
+    let bodies = [(); 4].map(|()| client.reply().body);
+    assert_eq!(bodies.map(|body| body.len()), [2, 2, 100_000, 2]);
+    assert_eq!(client.reply().status, 400);
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn clients_that_vanish_before_their_answer_harm_nobody() {
+    let server = echo(config());
+    for _ in 0..20 {
+        let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\nGET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let mut stays = clients.pop().unwrap();
+        drop(clients);
+        assert_eq!([stays.reply().body, stays.reply().body], ["GET /gone ", "GET /gone "]);
+    }
+    eventually("they are gone", || server.gateway.stats().http_connections == 0);
+}
+
 #[test]
 fn bad_requests_get_their_status_and_the_end_of_the_connection() {
     let server = echo(Config { body_max_bytes: 10, ..config() });

@@ -23,6 +23,7 @@ use super::{
     deadline::{Deadline, Expired, Waiting},
     refusal::Refusal,
     watched::Watched,
+    wire::Wire,
 };
 use crate::{
     Config,
@@ -178,34 +179,45 @@ pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
     let key = shard.connections.borrow_mut().insert(state.clone());
     count(&shard.counters.accepted);
     count(&shard.counters.http_connections);
-    let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
+    let driven = drive(&shard, &state, socket).await;
     uncount(&shard.counters.http_connections);
-    match outcome {
-        Outcome::TakenOver(takeover) => shard.engine.adopt(&shard, socket, &read_buf, takeover),
-        Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
-            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
-            refuse(&shard, socket, Some(&refusal)).await;
-        }
-        Outcome::Expired(_) => drop(socket),
-        Outcome::Done | Outcome::Refused => match state.fault.take() {
-            Some(fault) => refuse(&shard, socket, Some(&fault.into())).await,
-            None if matches!(outcome, Outcome::Refused) => {
-                count(&shard.counters.refused_bad);
-                refuse(&shard, socket, None).await;
-            }
-            // More has arrived than was answered, or may arrive.
-            None if state.lingers.get() || !state.watch.borrow().is_empty() => refuse(&shard, socket, None).await,
-            None => drop(socket),
-        },
+    if let Some((socket, read_buf, outcome)) = driven {
+        leave(&shard, &state, socket, &read_buf, outcome).await;
     }
     shard.connections.borrow_mut().remove(key);
     shard.ended();
 }
 
-/// Has hyper serve the connection until it ends or leaves.
-async fn drive(shard: &Rc<Shard>, state: &Rc<ConnectionState>, socket: Socket) -> (Socket, bytes::Bytes, Outcome) {
+/// What becomes of a socket that hyper does not serve any more.
+async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_buf: &[u8], outcome: Outcome) {
+    match outcome {
+        Outcome::TakenOver(takeover) => shard.engine.adopt(shard, socket, read_buf, takeover),
+        Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
+            refuse(shard, socket, Some(&refusal)).await;
+        }
+        Outcome::Expired(_) => drop(socket),
+        Outcome::Done | Outcome::Refused => match state.fault.take() {
+            Some(fault) => refuse(shard, socket, Some(&fault.into())).await,
+            None if matches!(outcome, Outcome::Refused) => {
+                count(&shard.counters.refused_bad);
+                refuse(shard, socket, None).await;
+            }
+            // More has arrived than was answered, or may arrive.
+            None if state.lingers.get() || !state.watch.borrow().is_empty() => refuse(shard, socket, None).await,
+            None => drop(socket),
+        },
+    }
+}
+
+/// Has hyper serve the connection until it ends or leaves. None when the client does not take what it was sent.
+async fn drive(
+    shard: &Rc<Shard>,
+    state: &Rc<ConnectionState>,
+    socket: Socket,
+) -> Option<(Socket, bytes::Bytes, Outcome)> {
     let config = &shard.shared.config;
-    let io = Watched { socket, state: state.clone(), shard: shard.clone() };
+    let io = Watched { wire: Wire::new(socket, state.clone()), state: state.clone(), shard: shard.clone() };
     let service = service_fn(|request| answer::answer(shard.clone(), state.clone(), request));
     let mut connection = http1::Builder::new()
         .max_headers(config.header_fields_max)
@@ -235,8 +247,12 @@ async fn drive(shard: &Rc<Shard>, state: &Rc<ConnectionState>, socket: Socket) -
         poll_deadline(state, config, timer.as_mut(), cx).map(Outcome::Expired)
     })
     .await;
+    if matches!(outcome, Outcome::Expired(Expired::Write)) {
+        return None;
+    }
     let parts = connection.into_parts();
-    (parts.io.socket, parts.read_buf, outcome)
+    let socket = parts.io.wire.into_socket(shard).await?;
+    Some((socket, parts.read_buf, outcome))
 }
 
 /// Ready when the client has taken too long. The timer is set again only when a deadline comes closer, or when it has

@@ -5,6 +5,7 @@
 //! |----------------|-------------------------------------------------------------------|
 //! | [`connection`] | one connection from accept to its end, or to its upgrade           |
 //! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
+//! | [`wire`]       | the socket, and what it is to send at the end of the turn          |
 //! | [`deadline`]   | when a client has taken too long                                   |
 //! | [`answer`]     | one request on its way to the worker, and its answer               |
 //! | [`request`]    | a request head in the form of the link                             |
@@ -24,6 +25,8 @@ mod refusal;
 mod request;
 mod upload;
 mod watched;
+mod wire;
 
 pub(crate) use connection::{ConnectionState, serve};
 pub(crate) use exchange::Exchange;
+pub(crate) use wire::Wires;

@@ -11,17 +11,17 @@ use std::{
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
-use super::ConnectionState;
-use crate::{shard::Shard, socket::Socket};
+use super::{ConnectionState, wire::Wire};
+use crate::shard::Shard;
 
 /// A socket that is watched while hyper drives it.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(crate) socket: Socket,
-    pub(crate) state: Rc<ConnectionState>,
-    pub(crate) shard: Rc<Shard>,
+    pub(super) wire: Rc<Wire>,
+    pub(super) state: Rc<ConnectionState>,
+    pub(super) shard: Rc<Shard>,
 }
 
 impl Read for Watched {
@@ -30,45 +30,37 @@ impl Read for Watched {
         let mut buf = this.shard.read_buf.borrow_mut();
         let len = buf.len().min(cursor.remaining());
         let mut read = ReadBuf::new(&mut buf[..len]);
-        ready!(Pin::new(&mut this.socket).poll_read(cx, &mut read))?;
+        ready!(this.wire.poll_read(cx, &mut read))?;
         this.state.received(read.filled(), &this.shard.shared.config)?;
         cursor.put_slice(read.filled());
         Poll::Ready(Ok(()))
     }
 }
 
-impl Watched {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.state.sent(result.is_pending());
-        result
-    }
-}
-
 impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.wrote(result)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.wire.poll_write(&self.shard, cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        self.wire.poll_write(&self.shard, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_flush(cx)
     }
 
-    /// Left to the connection, which has to linger when the client is still sending.
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// All is sent. The end itself is left to the connection, which has to linger when the client is still sending.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.wire.poll_flush(cx))?;
+        self.wire.poll_drain(cx)
     }
 }

@@ -136,6 +136,15 @@ impl Engine {
         })
     }
 
+    /// Whether messages to many leave by one system call.
+    pub(crate) fn has_ring(&self) -> bool {
+        self.ring.borrow().is_some()
+    }
+
+    pub(crate) fn ring(&self) -> std::cell::RefMut<'_, Option<Ring>> {
+        self.ring.borrow_mut()
+    }
+
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
         let Takeover { id, transport, deflate, head, interest, path } = takeover;

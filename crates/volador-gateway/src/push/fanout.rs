@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Sockets from which on the ring is worth its trouble.
-pub(super) const RING_MIN: usize = 4;
+pub(crate) const RING_MIN: usize = 4;
 
 impl Engine {
     /// Sends a message to every push connection whose request path matches.

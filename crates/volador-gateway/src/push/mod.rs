@@ -38,3 +38,4 @@ mod writes;
 
 pub(crate) use connection::PushConnection;
 pub(crate) use engine::{Engine, Takeover};
+pub(crate) use fanout::RING_MIN;
