@@ -60,7 +60,7 @@ module Bench
     # @return [String] Markdown
     def description
       connections = @mix.map { |kind, count| "#{count} #{kind}" }.join(", ")
-      "- #{@product.label}; #{connections}, in #{@rooms} rooms; a second " \
+      "- #{@product.label}; #{connections}, in #{@rooms} #{@rooms == 1 ? 'room' : 'rooms'}; a second " \
         "#{@rates.map { |what, count| "#{count} #{what}" }.join(', ')}"
     end
 

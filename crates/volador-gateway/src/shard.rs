@@ -16,7 +16,7 @@ use crate::{
     WorkerLink,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, ConnectionState, Wires},
+    http::{self, ConnectionState, Corks},
     inbox::{Command, Inbox, Order},
     link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
     listener::{Acceptor, Listener},
@@ -47,7 +47,7 @@ pub(crate) struct Shard {
     /// Where HTTP connections read into, before the bytes are watched and handed to the parser.
     pub(crate) read_buf: RefCell<Box<[u8]>>,
     /// HTTP connections that have something to send.
-    pub(crate) wires: Wires,
+    pub(crate) corks: Corks,
     pub(crate) draining: Cell<bool>,
     /// Fires when a drain may have come to its end.
     progress: tokio::sync::Notify,
@@ -105,7 +105,7 @@ impl Shard {
                 counters,
                 connections: RefCell::default(),
                 read_buf: RefCell::new(vec![0; READ_BYTES].into()),
-                wires: Wires::default(),
+                corks: Corks::default(),
                 draining: Cell::new(false),
                 progress: tokio::sync::Notify::new(),
                 drained,
@@ -131,7 +131,7 @@ impl Shard {
         let shard = self.clone();
         tokio::task::spawn_local(async move { shard.workers.flush_task().await });
         let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.wires.task(&shard).await });
+        tokio::task::spawn_local(async move { shard.corks.task(&shard).await });
         if let Some(door) = door {
             let shard = self.clone();
             tokio::task::spawn_local(async move { door.task(shard).await });

@@ -20,10 +20,10 @@ use volador_proto::http1::{HeadFault, HeadLimits, HeadWatch};
 
 use super::{
     answer,
+    corked::Corked,
     deadline::{Deadline, Expired, Waiting},
     refusal::Refusal,
     watched::Watched,
-    wire::Wire,
 };
 use crate::{
     Config,
@@ -217,7 +217,7 @@ async fn drive(
     socket: Socket,
 ) -> Option<(Socket, bytes::Bytes, Outcome)> {
     let config = &shard.shared.config;
-    let io = Watched { wire: Wire::new(socket, state.clone()), state: state.clone(), shard: shard.clone() };
+    let io = Watched { corked: Corked::new(socket, state.clone()), state: state.clone(), shard: shard.clone() };
     let service = service_fn(|request| answer::answer(shard.clone(), state.clone(), request));
     let mut connection = http1::Builder::new()
         .max_headers(config.header_fields_max)
@@ -251,7 +251,7 @@ async fn drive(
         return None;
     }
     let parts = connection.into_parts();
-    let socket = parts.io.wire.into_socket(shard).await?;
+    let socket = parts.io.corked.into_socket(shard).await?;
     Some((socket, parts.read_buf, outcome))
 }
 

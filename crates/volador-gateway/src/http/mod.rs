@@ -5,7 +5,7 @@
 //! |----------------|-------------------------------------------------------------------|
 //! | [`connection`] | one connection from accept to its end, or to its upgrade           |
 //! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
-//! | [`wire`]       | the socket, and what it is to send at the end of the turn          |
+//! | [`corked`]     | the socket, and what it is to send at the end of the turn          |
 //! | [`deadline`]   | when a client has taken too long                                   |
 //! | [`answer`]     | one request on its way to the worker, and its answer               |
 //! | [`request`]    | a request head in the form of the link                             |
@@ -18,6 +18,7 @@
 mod answer;
 mod body;
 mod connection;
+mod corked;
 mod deadline;
 mod exchange;
 mod origin;
@@ -25,8 +26,7 @@ mod refusal;
 mod request;
 mod upload;
 mod watched;
-mod wire;
 
 pub(crate) use connection::{ConnectionState, serve};
+pub(crate) use corked::Corks;
 pub(crate) use exchange::Exchange;
-pub(crate) use wire::Wires;

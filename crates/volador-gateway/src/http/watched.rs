@@ -13,13 +13,13 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::ReadBuf;
 
-use super::{ConnectionState, wire::Wire};
+use super::{ConnectionState, corked::Corked};
 use crate::shard::Shard;
 
 /// A socket that is watched while hyper drives it.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(super) wire: Rc<Wire>,
+    pub(super) corked: Rc<Corked>,
     pub(super) state: Rc<ConnectionState>,
     pub(super) shard: Rc<Shard>,
 }
@@ -30,7 +30,7 @@ impl Read for Watched {
         let mut buf = this.shard.read_buf.borrow_mut();
         let len = buf.len().min(cursor.remaining());
         let mut read = ReadBuf::new(&mut buf[..len]);
-        ready!(this.wire.poll_read(cx, &mut read))?;
+        ready!(this.corked.poll_read(cx, &mut read))?;
         this.state.received(read.filled(), &this.shard.shared.config)?;
         cursor.put_slice(read.filled());
         Poll::Ready(Ok(()))
@@ -39,7 +39,7 @@ impl Read for Watched {
 
 impl Write for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.wire.poll_write(&self.shard, cx, &[io::IoSlice::new(buf)])
+        self.corked.poll_write(&self.shard, cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -47,7 +47,7 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wire.poll_write(&self.shard, cx, bufs)
+        self.corked.poll_write(&self.shard, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -55,12 +55,12 @@ impl Write for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_flush(cx)
+        self.corked.poll_flush(cx)
     }
 
     /// All is sent. The end itself is left to the connection, which has to linger when the client is still sending.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.wire.poll_flush(cx))?;
-        self.wire.poll_drain(cx)
+        ready!(self.corked.poll_flush(cx))?;
+        self.corked.poll_drain(cx)
     }
 }

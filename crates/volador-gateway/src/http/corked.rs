@@ -1,4 +1,4 @@
-//! [`Wire`]: the socket of a connection that speaks HTTP. What it sends is held to the end of the loop's turn, and leaves
+//! [`Corked`]: the socket of a connection that speaks HTTP. What it sends is held to the end of the loop's turn, and leaves
 //! with what other connections send, by one system call.
 //!
 //! ```text
@@ -49,25 +49,25 @@ enum Phase {
 
 /// A socket, and what it is to send.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Corked {
     socket: RefCell<Socket>,
     held: RefCell<Vec<u8>>,
     phase: Cell<Phase>,
-    /// Whether it is among the shard's [`Wires`], once.
+    /// Whether it is among the shard's [`Corks`], once.
     is_listed: Cell<bool>,
     /// How sending has failed; told with the next call.
     error: RefCell<Option<io::Error>>,
     state: Rc<ConnectionState>,
 }
 
-/// The wires of a shard that hold something.
+/// The corks of a shard that hold something.
 #[derive(Debug, Default)]
-pub(crate) struct Wires {
-    listed: RefCell<Vec<Rc<Wire>>>,
+pub(crate) struct Corks {
+    listed: RefCell<Vec<Rc<Corked>>>,
     wake: Notify,
 }
 
-impl Wire {
+impl Corked {
     pub(super) fn new(socket: Socket, state: Rc<ConnectionState>) -> Rc<Self> {
         Rc::new(Self {
             socket: RefCell::new(socket),
@@ -97,7 +97,7 @@ impl Wire {
             bufs.iter().for_each(|buf| held.extend_from_slice(buf));
             self.phase.set(Phase::Held);
             if !self.is_listed.replace(true) {
-                shard.wires.list(self.clone());
+                shard.corks.list(self.clone());
             }
             return Poll::Ready(Ok(len));
         }
@@ -137,11 +137,11 @@ impl Wire {
     /// The socket, once all has been sent that was held; None when it does not take that.
     pub(super) async fn into_socket(self: Rc<Self>, shard: &Shard) -> Option<Socket> {
         if self.is_listed.get() {
-            shard.wires.flush(shard);
+            shard.corks.flush(shard);
         }
         let drained = poll_fn(|cx| self.poll_drain(cx));
         timeout(shard.shared.config.write_timeout, drained).await.ok()?.ok()?;
-        Rc::into_inner(self).map(|wire| wire.socket.into_inner())
+        Rc::into_inner(self).map(|corked| corked.socket.into_inner())
     }
 
     /// The socket has taken so much of what is held, or has failed.
@@ -170,13 +170,13 @@ impl Wire {
     }
 }
 
-impl Wires {
-    fn list(&self, wire: Rc<Wire>) {
+impl Corks {
+    fn list(&self, corked: Rc<Corked>) {
         let mut listed = self.listed.borrow_mut();
         if listed.is_empty() {
             self.wake.notify_one();
         }
-        listed.push(wire);
+        listed.push(corked);
     }
 
     /// Sends what is held, behind all tasks of a turn, for ever.
@@ -189,16 +189,16 @@ impl Wires {
 
     fn flush(&self, shard: &Shard) {
         let mut listed = self.listed.take();
-        listed.retain(|wire| {
-            wire.is_listed.set(false);
-            wire.phase.get() == Phase::Held
+        listed.retain(|corked| {
+            corked.is_listed.set(false);
+            corked.phase.get() == Phase::Held
         });
         match &mut *shard.engine.ring() {
             Some(ring) if listed.len() >= RING_MIN => {
                 let mut results = Vec::with_capacity(listed.len());
                 {
                     let borrowed: Vec<(Ref<'_, Socket>, Ref<'_, Vec<u8>>)> =
-                        listed.iter().map(|wire| (wire.socket.borrow(), wire.held.borrow())).collect();
+                        listed.iter().map(|corked| (corked.socket.borrow(), corked.held.borrow())).collect();
                     let sends: Vec<_> =
                         borrowed.iter().map(|(socket, held)| Send { socket: socket.as_fd(), bytes: held }).collect();
                     ring.send_all(&sends, |n, sent| results.push((n, sent)));
@@ -206,9 +206,9 @@ impl Wires {
                 results.into_iter().for_each(|(n, sent)| listed[n].sent(sent));
             }
             _ => {
-                for wire in &listed {
-                    let sent = wire.socket.borrow().try_write(&wire.held.borrow());
-                    wire.sent(sent);
+                for corked in &listed {
+                    let sent = corked.socket.borrow().try_write(&corked.held.borrow());
+                    corked.sent(sent);
                 }
             }
         }
