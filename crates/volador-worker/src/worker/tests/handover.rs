@@ -1,0 +1,91 @@
+//! Handlers that move to another worker, and ends that are told.
+
+use super::*;
+
+#[test]
+fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_here() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| {
+        batch.message(id(1), Payload::Text, b"before");
+        batch.hand_over(id(1));
+    });
+    assert!(is_event(seat.take(), 1, "before"));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    assert!(s.worker.listen_for(&push, Match::Exact, b"news").is_some());
+    s.worker.hand_over(&push, Some(b"state"));
+    assert!(!push.is_open() && !s.worker.write(&push, Payload::Text, b"late"));
+    assert!(s.worker.listen_for(&push, Match::Exact, b"more").is_none());
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert_eq!(s.await_handed_over(), (id(1), Some("state".into())));
+    s.deliver(|batch| batch.release(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Released)));
+    assert!(s.worker.core.streams.lock().is_empty() && s.worker.core.listeners.lock().is_empty());
+    s.deliver(|batch| batch.closed(id(1), 1000));
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn a_handler_whose_connection_ends_on_the_way_is_told_the_end() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.hand_over(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    s.worker.hand_over(&push, None);
+    s.deliver(|batch| batch.closed(id(1), 1012));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1012))));
+    // One that the worker does not know any more has nothing to leave.
+    assert_eq!(s.await_handed_over(), (id(1), None));
+    s.deliver(|batch| batch.hand_over(id(9)));
+    assert_eq!(s.await_handed_over(), (id(9), None));
+}
+
+#[test]
+fn the_gateway_of_a_cluster_hears_when_a_handler_has_been_told_the_end() {
+    let ended = |s: &Setup| s.kept.frames().iter().any(|frame| matches!(frame, (of, ToGateway::Ended) if *of == id(1)));
+    for is_cluster in [false, true] {
+        let s = Setup::new();
+        if is_cluster {
+            s.worker.keep_journal(Journal::new(Vec::new()));
+        }
+        let mut seat = s.worker.seat();
+        s.upgraded(&mut seat, 1);
+        s.deliver(|batch| batch.closed(id(1), 1000));
+        assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
+        s.worker.flush();
+        assert!(!ended(&s), "it is being told");
+        assert!(matches!(seat.take(), Taken::Empty));
+        s.worker.flush();
+        assert_eq!(ended(&s), is_cluster);
+    }
+}
+
+#[test]
+fn an_end_that_is_nobodys_is_answered_at_once() {
+    let s = Setup::new();
+    s.worker.keep_journal(Journal::new(Vec::new()));
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), Some(Transport::Sse)));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    seat.upgrade(None, []);
+    seat.take();
+    s.kept.frames();
+    s.deliver(|batch| (1..=2).for_each(|n| batch.closed(id(n), 1000)));
+    s.worker.flush();
+    let ended: Vec<_> = s.kept.frames().into_iter().map(|(id, frame)| (id, format!("{frame:?}"))).collect();
+    assert_eq!(ended, [(id(1), "Ended".to_owned()), (id(2), "Ended".to_owned())]);
+}
+
+#[test]
+fn a_handler_whose_thread_ends_over_it_leaves_nothing() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.hand_over(id(1)));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
+    drop(seat);
+    assert_eq!(s.await_handed_over(), (id(1), None));
+    assert!(!push.is_open());
+}

@@ -1,0 +1,194 @@
+//! Requests: who takes them, how they are answered, and what becomes of those that are given up.
+
+use super::*;
+
+#[test]
+fn request_is_taken_and_its_answer_handed_over() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    assert_eq!(s.worker.queued(), 1);
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    assert!(seat.is_unanswered());
+    seat.respond(200, [(&b"a"[..], &b"b"[..])], [&b"he"[..], b"llo"]);
+    assert!(!seat.is_unanswered());
+    assert!(matches!(&s.kept.frames()[..], [(stream, ToGateway::Response(r))] if *stream == id(1) && r.status == 200));
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn cancelled_request_is_never_taken() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| {
+        request(batch, id(1), None);
+        request(batch, id(2), Some(Transport::Sse));
+    });
+    s.deliver(|batch| {
+        batch.cancel(id(1));
+        batch.cancel(id(2));
+        request(batch, id(3), None);
+        batch.cancel(id(3));
+    });
+    assert!(matches!(seat.take(), Taken::Empty));
+    assert!(s.worker.core.streams.lock().is_empty());
+}
+
+#[test]
+fn stream_of_a_client_that_left_takes_no_more() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    seat.start(200, []);
+    assert_eq!(seat.write(b"12345").unwrap(), 5);
+    s.deliver(|batch| batch.cancel(id(1)));
+    assert!(matches!(seat.write(b"6"), Err(WriteError::Gone)));
+    s.deliver(|batch| request(batch, id(2), None));
+    seat.take();
+    seat.start(200, []);
+    assert_eq!(seat.write(b"6").unwrap(), 1, "the next request is not concerned");
+}
+
+#[test]
+fn writer_waits_for_credit_when_the_spool_is_full() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    seat.start(200, []);
+    assert_eq!(seat.write(&[b'x'; 40]).unwrap(), 30);
+    let waiter = seat.waiter();
+    std::thread::scope(|scope| {
+        waiter.prepare();
+        let waiting = scope.spawn(|| waiter.wait_credit());
+        s.deliver(|batch| batch.credit(id(1), 29));
+        assert!(!waiting.is_finished());
+        s.deliver(|batch| batch.credit(id(1), 1));
+    });
+    assert_eq!(seat.write(b"0123456789").unwrap(), 10);
+    seat.finish();
+    let frames = s.kept.frames();
+    assert!(matches!(frames.last(), Some((_, ToGateway::End))));
+}
+
+#[test]
+fn wait_for_credit_ends_by_cancel_and_by_interrupt() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    seat.start(200, []);
+    seat.write(&[b'x'; 40]).unwrap();
+    let waiter = seat.waiter();
+    waiter.prepare();
+    waiter.interrupt();
+    waiter.wait_credit();
+    waiter.prepare();
+    s.deliver(|batch| batch.cancel(id(1)));
+    waiter.wait_credit();
+    assert!(matches!(seat.write(b"x"), Err(WriteError::Gone)));
+}
+
+#[test]
+fn answer_that_waits_for_more_is_handed_over_by_the_watcher() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
+    seat.take();
+    seat.respond(200, [], []);
+    seat.take();
+    // The second request is inside of slow application code.
+    assert!(matches!(&s.await_frames()[..], [(stream, ToGateway::Response(_))] if *stream == id(1)));
+}
+
+#[test]
+fn job_behind_a_blocked_one_is_taken_by_another_seat() {
+    let s = Setup::new();
+    std::thread::scope(|scope| {
+        let (mut blocked, mut other) = (s.worker.seat(), s.worker.seat());
+        s.deliver(|batch| request(batch, id(1), None));
+        blocked.take();
+        let waiting = scope.spawn(move || {
+            let waiter = other.waiter();
+            loop {
+                match other.take() {
+                    Taken::Empty => waiter.park(),
+                    taken => return matches!(taken, Taken::Request(_)),
+                }
+                waiter.prepare();
+            }
+        });
+        s.deliver(|batch| request(batch, id(2), None));
+        assert!(waiting.join().unwrap());
+    });
+}
+
+#[test]
+fn seat_dropped_in_a_request_cuts_it_off() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    drop(seat);
+    assert!(matches!(&s.kept.frames()[..], [(_, ToGateway::Abort)]));
+    assert!(s.worker.core.seats.read().is_empty());
+}
+
+#[test]
+fn frame_that_is_none_is_an_error_after_those_before_it() {
+    let s = Setup::new();
+    let mut batch = Batch::new();
+    request(&mut batch, id(1), None);
+    batch.beat(0); // of the other direction
+    assert!(matches!(s.worker.deliver(batch), Err(LinkError::UnknownKind(_))));
+    assert_eq!(s.worker.queued(), 1);
+}
+
+#[test]
+fn waits_of_requests_are_measured_and_those_of_events_are_not() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    assert_eq!(s.worker.waits().requests, 1);
+    s.deliver(|batch| {
+        request(batch, id(2), None);
+        batch.message(push.id(), Payload::Text, b"hi");
+    });
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    assert!(matches!(seat.take(), Taken::Event(..)));
+    let waits = s.worker.waits();
+    assert_eq!(waits.requests, 2);
+    assert!(waits.longest >= Duration::from_millis(2) && waits.total >= waits.longest, "{waits:?}");
+}
+
+#[test]
+fn requests_that_no_seat_has_begun_are_given_back_the_latest_first() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=4).for_each(|n| request(batch, id(n), (n == 4).then_some(Transport::Sse))));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    s.deliver(|batch| batch.recall(2));
+    let returned: Vec<_> = s.kept.frames().into_iter().map(|(id, frame)| (id, format!("{frame:?}"))).collect();
+    assert_eq!(returned, [(id(4), "Returned".to_owned()), (id(3), "Returned".to_owned())]);
+    assert!(s.worker.core.streams.lock().is_empty());
+    s.deliver(|batch| {
+        request(batch, id(5), None);
+        batch.recall(u32::MAX);
+    });
+    assert_eq!(s.kept.frames().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(5), id(2)]);
+    // The one that has begun is not.
+    seat.respond(200, [], []);
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn a_cancelled_request_is_given_back_unless_a_seat_has_it() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    s.deliver(|batch| (1..=2).for_each(|n| batch.cancel(id(n))));
+    assert!(matches!(&s.kept.frames()[..], [(given_back, ToGateway::Returned)] if *given_back == id(2)));
+}
