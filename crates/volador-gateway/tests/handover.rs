@@ -62,7 +62,7 @@ fn accept(new: &mut Worker, id: StreamId) {
 
 /// The handler is told the end, and the worker says so.
 fn is_told_the_end(worker: &mut Worker, id: StreamId) {
-    assert!(matches!(worker.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    assert!(matches!(worker.next(), (closed, ToWorker::Gone { .. }) if closed == id));
     worker.send(|batch| batch.ended(id));
 }
 
@@ -144,7 +144,7 @@ fn new_code_that_refuses_closes_with_1012_and_the_old_handler_learns_it() {
         new.send(|batch| refusal(batch, id));
         assert_eq!(client.frame(), (CLOSE, 1012u16.to_be_bytes().to_vec()));
         client.send_frame(8, &1012u16.to_be_bytes());
-        assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1012 }) if closed == id));
+        assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1012 }) if closed == id));
         eventually("there is no connection", || cluster.stat("websocket_connections") == 0);
         assert_eq!(cluster.state(1, 1), "retiring", "it has not told its handler yet");
         old.send(|batch| batch.ended(id));
@@ -220,7 +220,7 @@ fn an_end_that_a_lost_worker_had_not_begun_to_tell_is_told_by_the_next() {
         lost.begin(id, 2);
         lost.send(|batch| batch.handled(id, 1));
         drop(client);
-        assert!(matches!(lost.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+        assert!(matches!(lost.next(), (closed, ToWorker::Gone { .. }) if closed == id));
         lost.begin(id, 2 + u32::from(has_begun));
         drop(lost);
         if has_begun {
@@ -241,7 +241,7 @@ fn what_a_worker_says_for_a_client_that_has_left_does_no_harm() {
     worker.send(|batch| batch.subscribe(id, Match::Exact, b"news"));
     eventually("it has subscribed", || cluster.stat("subscriptions") == 1);
     drop(client);
-    assert!(matches!(worker.next(), (closed, ToWorker::Closed { .. }) if closed == id));
+    assert!(matches!(worker.next(), (closed, ToWorker::Gone { .. }) if closed == id));
     worker.send(|batch| {
         batch.write(id, Payload::Text, b"who is there?");
         batch.subscribe(id, Match::Exact, b"news");
@@ -262,11 +262,13 @@ fn a_drain_ends_when_the_handlers_have_been_told_and_does_not_wait_for_lost_ones
     let (other_client, _) = open(&cluster, &mut worker, Some(Interest::MESSAGES));
     drop((client, other_client));
     for _ in 0..2 {
-        assert!(matches!(worker.next(), (_, ToWorker::Closed { .. })));
+        assert!(matches!(worker.next(), (_, ToWorker::Gone { .. })));
     }
     cluster.gateway.drain();
     worker.send(|batch| batch.ended(id));
     assert!(!cluster.gateway.wait_drained(Instant::now() + Duration::from_millis(50)), "one has not been told");
+    worker.send(|batch| batch.ask_stats(7));
+    assert!(matches!(worker.next(), (_, ToWorker::Stats { token: 7, .. })), "the gateway lives on");
     drop(worker);
     assert!(cluster.gateway.wait_drained(Instant::now() + Duration::from_secs(20)));
 }
@@ -464,7 +466,7 @@ fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
     cluster.gateway.drain();
     assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
     client.send_frame(8, &1001u16.to_be_bytes());
-    assert!(matches!(old.next(), (closed, ToWorker::Closed { code: 1001 }) if closed == id));
+    assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1001 }) if closed == id));
 }
 
 #[test]

@@ -130,6 +130,12 @@ impl Core {
                 }
             }
             ToWorker::Closed { code } => {
+                self.end(stream, code, jobs);
+            }
+            ToWorker::Gone { code } => {
+                if let Some(push) = self.streams.lock().get(&stream) {
+                    push.await_end();
+                }
                 if !self.end(stream, code, jobs) {
                     self.ended(stream);
                 }
@@ -198,7 +204,7 @@ impl Core {
         }
     }
 
-    /// A push connection has ended, or will not come to be. Returns whether there is somebody to tell so, now or when the
+    /// A push connection has ended, or will not come to be. Returns whether there is a handler to tell so, now or when the
     /// handshake is answered.
     pub(crate) fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) -> bool {
         let push = self.streams.lock().remove(&stream);
@@ -263,11 +269,9 @@ impl Core {
         }
     }
 
-    /// The handler of a push connection has been told its end, or there is none.
+    /// The handler of a push connection has been told its end, or there is none: the gateway waits to hear that.
     pub(crate) fn ended(&self, stream: StreamId) {
-        if self.journal.get().is_some() {
-            self.push(stream.shard(), |batch| batch.ended(stream));
-        }
+        self.push(stream.shard(), |batch| batch.ended(stream));
     }
 
     /// See [`Worker::hand_over`](crate::Worker::hand_over). The first time counts.

@@ -14,6 +14,8 @@ const CLOSED: u8 = 2;
 const GONE: u8 = 4;
 /// It is to go on in another worker, or does: nothing is written here any more.
 const MOVED: u8 = 8;
+/// The gateway waits to hear that the handler has been told the end.
+const AWAITED: u8 = 16;
 
 /// There is a handler, which wants to know of the end.
 const HANDLER: u8 = 1;
@@ -29,13 +31,13 @@ const SHUTDOWN: u8 = 8;
 pub struct PushStream {
     id: StreamId,
     transport: Transport,
-    /// ANSWERED, CLOSED, GONE and MOVED, in any combination. Bits are only ever added.
+    /// ANSWERED, CLOSED, GONE, MOVED and AWAITED, in any combination. Bits are only ever added.
     state: AtomicU8,
     /// What the application wants to be told: HANDLER, with any of MESSAGES, DRAINED and SHUTDOWN, or nothing.
     wants: AtomicU8,
     /// Messages that wait for the client, as the gateway said last.
     backlog: AtomicU32,
-    /// Jobs of this stream that have begun: the request, messages, and the end.
+    /// Jobs of this stream that have begun: the request, messages, and an end that is awaited.
     begun: AtomicU32,
     /// Milliseconds between two pings or heartbeats; 0: as all others.
     timeout: AtomicU32,
@@ -125,6 +127,15 @@ impl PushStream {
     /// It is to go on in another worker. Returns whether it can.
     pub(crate) fn hand_over(&self) -> bool {
         self.state.fetch_or(MOVED, Ordering::AcqRel) & (GONE | MOVED) == 0
+    }
+
+    /// The gateway waits to hear that the handler has been told the end, and keeps the stream until then.
+    pub(crate) fn await_end(&self) {
+        self.state.fetch_or(AWAITED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_end_awaited(&self) -> bool {
+        self.state.load(Ordering::Acquire) & AWAITED != 0
     }
 
     /// A job of this stream begins. Returns how many have.

@@ -174,15 +174,16 @@ impl Seat {
                 Popped::Job(Job::Event(recipient)) => match recipient.mailbox().next() {
                     Some(event) => {
                         let id = recipient.id();
-                        if let (Recipient::Stream(push), Event::Message(..) | Event::Close(_)) = (&recipient, &event) {
-                            self.core.begins(id, Some(push));
-                        }
-                        let told = match event {
-                            Event::Message(..) => Told::Message,
-                            Event::HandOver => Told::HandOver,
-                            Event::Close(_) => Told::End,
+                        let told = match (&event, &recipient) {
+                            (Event::Message(..), _) => Told::Message,
+                            (Event::HandOver, _) => Told::HandOver,
+                            // Only then the note is about the stream that has the slot now.
+                            (Event::Close(_), Recipient::Stream(push)) if push.is_end_awaited() => Told::End,
                             _ => Told::Other,
                         };
+                        if let (Recipient::Stream(push), Told::Message | Told::End) = (&recipient, &told) {
+                            self.core.begins(id, Some(push));
+                        }
                         self.current = Current::Event(recipient, told);
                         Taken::Event(id, event)
                     }

@@ -179,10 +179,12 @@ pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
     let key = shard.connections.borrow_mut().insert(state.clone());
     count(&shard.counters.accepted);
     count(&shard.counters.http_connections);
-    let driven = drive(&shard, &state, socket).await;
+    let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
     uncount(&shard.counters.http_connections);
-    if let Some((socket, read_buf, outcome)) = driven {
-        leave(&shard, &state, socket, &read_buf, outcome).await;
+    match (socket, outcome) {
+        (Some(socket), outcome) => leave(&shard, &state, socket, &read_buf, outcome).await,
+        (None, Outcome::TakenOver(takeover)) => shard.engine.abandon(&shard, takeover.id),
+        (None, _) => {}
     }
     shard.connections.borrow_mut().remove(key);
     shard.ended();
@@ -210,12 +212,12 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
     }
 }
 
-/// Has hyper serve the connection until it ends or leaves. None when the client does not take what it was sent.
+/// Has hyper serve the connection until it ends or leaves. Without a socket when the client does not take what it was sent.
 async fn drive(
     shard: &Rc<Shard>,
     state: &Rc<ConnectionState>,
     socket: Socket,
-) -> Option<(Socket, bytes::Bytes, Outcome)> {
+) -> (Option<Socket>, bytes::Bytes, Outcome) {
     let config = &shard.shared.config;
     let io = Watched { corked: Corked::new(socket, state.clone()), state: state.clone(), shard: shard.clone() };
     let service = service_fn(|request| answer::answer(shard.clone(), state.clone(), request));
@@ -235,24 +237,26 @@ async fn drive(
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+        let polled = Pin::new(&mut connection).poll(cx);
+        // First: the worker counts on it, also when the connection has failed meanwhile.
+        if let Some(takeover) = state.takeover.borrow_mut().take() {
+            return Poll::Ready(Outcome::TakenOver(takeover));
+        }
+        if let Poll::Ready(result) = polled {
             return Poll::Ready(match result {
                 Err(error) if error.is_parse() => Outcome::Refused,
                 _ => Outcome::Done,
             });
         }
-        if let Some(takeover) = state.takeover.borrow_mut().take() {
-            return Poll::Ready(Outcome::TakenOver(takeover));
-        }
         poll_deadline(state, config, timer.as_mut(), cx).map(Outcome::Expired)
     })
     .await;
-    if matches!(outcome, Outcome::Expired(Expired::Write)) {
-        return None;
-    }
     let parts = connection.into_parts();
-    let socket = parts.io.corked.into_socket(shard).await?;
-    Some((socket, parts.read_buf, outcome))
+    let socket = match outcome {
+        Outcome::Expired(Expired::Write) => None,
+        _ => parts.io.corked.into_socket(shard).await,
+    };
+    (socket, parts.read_buf, outcome)
 }
 
 /// Ready when the client has taken too long. The timer is set again only when a deadline comes closer, or when it has

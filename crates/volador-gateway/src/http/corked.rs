@@ -147,6 +147,9 @@ impl Corked {
     /// The socket has taken so much of what is held, or has failed.
     fn sent(&self, sent: io::Result<usize>) {
         let mut held = self.held.borrow_mut();
+        if matches!(sent, Ok(1..)) {
+            self.state.sent(false);
+        }
         match sent {
             Ok(sent) if sent == held.len() => {
                 self.phase.set(Phase::Idle);

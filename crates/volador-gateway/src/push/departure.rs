@@ -26,7 +26,7 @@ impl Engine {
                 }
                 // Nobody has it, and nobody will.
                 Some(tenant) if tenant.stage == Stage::Refused => {
-                    worker.into_iter().for_each(|worker| shard.workers.batch(worker).closed(id, code));
+                    worker.into_iter().for_each(|worker| shard.workers.batch(worker).gone(id, code));
                     worker.is_some()
                 }
                 Some(tenant) => {

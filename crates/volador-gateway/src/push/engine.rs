@@ -158,11 +158,7 @@ impl Engine {
             Ok(socket) => socket,
             Err(error) => {
                 log::warn(format_args!("lost a push connection at its start: {error}"));
-                shard.remove(id);
-                if let Some(worker) = worker {
-                    shard.workers.batch(worker).closed(id, 1006);
-                }
-                return shard.ended();
+                return self.forsake(shard, id, worker);
             }
         };
         let path_key = self.hub.borrow_mut().join(&path, id.slot());
@@ -208,18 +204,36 @@ impl Engine {
         }
     }
 
+    /// A connection that the application has accepted has ended before it was taken over.
+    pub(crate) fn abandon(&self, shard: &Shard, id: StreamId) {
+        let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
+        let (worker, ..) = former.unwrap_or_default().into_parts();
+        self.forsake(shard, id, worker);
+    }
+
+    fn forsake(&self, shard: &Shard, id: StreamId, worker: Option<WorkerKey>) {
+        shard.remove(id);
+        if let Some(worker) = worker {
+            shard.workers.batch(worker).closed(id, 1006);
+        }
+        shard.ended();
+    }
+
     /// What the worker says about a push connection.
     pub(crate) fn handle(&self, shard: &Shard, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        let (has_aside, is_closing, is_gone) = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.listens_to(from) => {
-                (connection.has_aside(), connection.is_closing(), connection.gone().is_some())
-            }
+        let (has_aside, is_closing) = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.listens_to(from) => (connection.has_aside(), connection.is_closing()),
             _ => return, // it has gone on elsewhere
         };
         // An acknowledgement that changes nothing about the socket is the usual company of an answer.
         if has_aside && (is_closing || !matches!(frame, ToGateway::Handled(_))) {
             self.flush_writes(shard);
         }
+        // The client may have been found gone over that.
+        let is_gone = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.listens_to(from) => connection.gone().is_some(),
+            _ => return,
+        };
         match frame {
             ToGateway::HandedOver(state) => self.handed_over(shard, from, id, state),
             ToGateway::Upgrade { interest, .. } => self.settle(shard, from, id, interest),
@@ -272,8 +286,11 @@ impl Engine {
     }
 
     pub(super) fn shut_down(&self, shard: &Shard, id: StreamId) {
+        let is_gone = shard.streams.borrow_mut().push(id).is_some_and(|connection| connection.gone().is_some());
+        if is_gone {
+            return self.hurry(shard, id);
+        }
         let asked = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.gone().is_some() => return self.hurry(shard, id),
             // A handler that is on its way to another worker has no last words.
             Some(connection) if connection.tenant.as_ref().is_some_and(|one| one.stage != Stage::Settled) => None,
             Some(connection) => connection.worker.filter(|_| connection.interest.shutdown && connection.is_open()),

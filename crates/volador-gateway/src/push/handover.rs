@@ -45,6 +45,9 @@ pub(super) struct Moves {
 impl Moves {
     /// The next one to be replayed, if one may be with so many threads.
     fn next_replay(&mut self, threads: usize) -> Option<StreamId> {
+        if threads == 0 {
+            return None; // no worker takes requests
+        }
         let returning = if self.replaying < RETURNING_MAX { self.to_return.pop_front() } else { None };
         let may_move = self.replaying < MOVING_MAX.max(threads / 2);
         returning.or_else(|| if may_move { self.to_move.pop_front() } else { None })

@@ -54,7 +54,7 @@ impl Kept {
     fn send(&self, id: StreamId, worker: &mut Batch) {
         match self {
             Self::Message(payload, data) => worker.message(id, *payload, data),
-            Self::End(code) => worker.closed(id, *code),
+            Self::End(code) => worker.gone(id, *code),
         }
     }
 }

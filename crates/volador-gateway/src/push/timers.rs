@@ -60,7 +60,7 @@ impl Engine {
     /// others again.
     pub(super) fn set_timeout(&self, shard: &Shard, id: StreamId, millis: u32) {
         let mut streams = shard.streams.borrow_mut();
-        let Some(connection) = streams.push(id) else { return };
+        let Some(connection) = streams.push(id).filter(|connection| connection.gone().is_none()) else { return };
         connection.set_has_timeout(millis > 0);
         let mut timeouts = self.timeouts.borrow_mut();
         if millis == 0 {

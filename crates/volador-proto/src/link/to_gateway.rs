@@ -99,8 +99,7 @@ pub enum ToGateway {
     Hello(Hello),
     /// The request has not begun and never will in this worker: it was recalled, or cancelled.
     Returned,
-    /// The answer to [`ToWorker::Closed`](super::ToWorker::Closed): the handler has been told, or there is none. Only
-    /// between processes: the gateway tells another worker when this one is lost before.
+    /// The answer to [`ToWorker::Gone`](super::ToWorker::Gone): the handler has been told, or there is none.
     Ended,
     /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
     HandedOver(Option<Bytes>),

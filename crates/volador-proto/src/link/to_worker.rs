@@ -29,6 +29,7 @@ const RELEASE: u8 = 15;
 const WELCOME: u8 = 16;
 const STOP: u8 = 17;
 const STATS: u8 = 18;
+const GONE: u8 = 19;
 
 /// What the gateway tells a worker about one stream.
 #[derive(Debug)]
@@ -62,6 +63,12 @@ pub enum ToWorker {
     /// The push connection has ended; no frame follows for it.
     Closed {
         /// The close code as the peers saw it (RFC 6455 §7.4); 1006 when there was no close handshake, and for SSE.
+        code: u16,
+    },
+    /// As [`Self::Closed`], and `Ended` is to say when the handler has been told. The gateway keeps the stream until then, to
+    /// have another worker tell it when this one is lost.
+    Gone {
+        /// The close code, as above.
         code: u16,
     },
     /// So many requests that have not begun are to be given back, the latest first, each by a `Returned`: another worker
@@ -144,6 +151,7 @@ impl ToWorker {
             DRAINED => Self::Drained,
             SHUTDOWN => Self::Shutdown,
             CLOSED => Self::Closed { code: Reader::new(kind, payload).u16()? },
+            GONE => Self::Gone { code: Reader::new(kind, payload).u16()? },
             _ => return Err(LinkError::UnknownKind(kind)),
         })
     }
@@ -263,6 +271,11 @@ impl Batch {
         self.frame(CLOSED, stream, |out| out.put_u16_le(code));
     }
 
+    /// Appends [`ToWorker::Gone`].
+    pub fn gone(&mut self, stream: StreamId, code: u16) {
+        self.frame(GONE, stream, |out| out.put_u16_le(code));
+    }
+
     /// Appends [`ToWorker::Recall`].
     pub fn recall(&mut self, requests: u32) {
         self.frame(RECALL, StreamId::NONE, |out| out.put_u32_le(requests));
@@ -358,7 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..20, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..21, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();
@@ -467,6 +480,7 @@ mod tests {
         more.drained(ID);
         more.shutdown(ID);
         more.closed(ID, 1001);
+        more.gone(ID, 1002);
         batch.append(more);
         let mut frames = batch.into_frames();
         let mut next = || ToWorker::next(&mut frames).unwrap().unwrap();
@@ -480,6 +494,7 @@ mod tests {
         assert!(matches!(next(), (ID, ToWorker::Drained)));
         assert!(matches!(next(), (ID, ToWorker::Shutdown)));
         assert!(matches!(next(), (ID, ToWorker::Closed { code: 1001 })));
+        assert!(matches!(next(), (ID, ToWorker::Gone { code: 1002 })));
         assert!(ToWorker::next(&mut frames).is_none());
     }
 }

@@ -43,36 +43,32 @@ fn a_handler_whose_connection_ends_on_the_way_is_told_the_end() {
 }
 
 #[test]
-fn the_gateway_of_a_cluster_hears_when_a_handler_has_been_told_the_end() {
+fn a_gateway_that_waits_for_it_hears_when_a_handler_has_been_told_the_end() {
     let ended = |s: &Setup| s.kept.frames().iter().any(|frame| matches!(frame, (of, ToGateway::Ended) if *of == id(1)));
-    for is_cluster in [false, true] {
+    for is_awaited in [false, true] {
         let s = Setup::new();
-        if is_cluster {
-            s.worker.keep_journal(Journal::new(Vec::new()));
-        }
         let mut seat = s.worker.seat();
         s.upgraded(&mut seat, 1);
-        s.deliver(|batch| batch.closed(id(1), 1000));
+        s.deliver(|batch| if is_awaited { batch.gone(id(1), 1000) } else { batch.closed(id(1), 1000) });
         assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
         s.worker.flush();
         assert!(!ended(&s), "it is being told");
         assert!(matches!(seat.take(), Taken::Empty));
         s.worker.flush();
-        assert_eq!(ended(&s), is_cluster);
+        assert_eq!(ended(&s), is_awaited);
     }
 }
 
 #[test]
 fn an_end_that_is_nobodys_is_answered_at_once() {
     let s = Setup::new();
-    s.worker.keep_journal(Journal::new(Vec::new()));
     let mut seat = s.worker.seat();
     s.deliver(|batch| request(batch, id(1), Some(Transport::Sse)));
     assert!(matches!(seat.take(), Taken::Request(_)));
     seat.upgrade(None, []);
     seat.take();
     s.kept.frames();
-    s.deliver(|batch| (1..=2).for_each(|n| batch.closed(id(n), 1000)));
+    s.deliver(|batch| (1..=2).for_each(|n| batch.gone(id(n), 1000)));
     s.worker.flush();
     let ended: Vec<_> = s.kept.frames().into_iter().map(|(id, frame)| (id, format!("{frame:?}"))).collect();
     assert_eq!(ended, [(id(1), "Ended".to_owned()), (id(2), "Ended".to_owned())]);
