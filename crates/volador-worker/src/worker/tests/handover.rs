@@ -1,6 +1,7 @@
 //! Handlers that move to another worker, and ends that are told.
 
 use super::*;
+use crate::{journal::Notes, sync::Mutex};
 
 #[test]
 fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_here() {
@@ -56,6 +57,30 @@ fn a_gateway_that_waits_for_it_hears_when_a_handler_has_been_told_the_end() {
         assert!(matches!(seat.take(), Taken::Empty));
         s.worker.flush();
         assert_eq!(ended(&s), is_awaited);
+    }
+}
+
+/// A slot is another stream's as soon as nobody waits for this one: a note would hide that the other one has begun.
+#[test]
+fn only_an_end_that_is_awaited_is_noted_in_the_journal() {
+    #[derive(Clone, Debug, Default)]
+    struct Recorder(Arc<Mutex<Vec<u64>>>);
+
+    impl Notes for Recorder {
+        fn note(&self, _slot: u32, note: u64) {
+            self.0.lock().push(note);
+        }
+    }
+
+    for (is_awaited, noted) in [(false, vec![1]), (true, vec![1, 2])] {
+        let (s, recorder) = (Setup::new(), Recorder::default());
+        // The streams of these tests are the second shard's.
+        s.worker.keep_journal(Journal::new(vec![Box::new(Recorder::default()), Box::new(recorder.clone())]));
+        let mut seat = s.worker.seat();
+        s.upgraded(&mut seat, 1);
+        s.deliver(|batch| if is_awaited { batch.gone(id(1), 1000) } else { batch.closed(id(1), 1000) });
+        assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
+        assert_eq!(*recorder.0.lock(), noted, "awaited: {is_awaited}");
     }
 }
 
