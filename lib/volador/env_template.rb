@@ -5,10 +5,14 @@ require_relative "version"
 module Volador
   # What the env of every request has in common.
   module EnvTemplate
+    # Pairs for which a copy has room without growing: these, and what the least request adds.
+    ROOM = 32
+    private_constant :ROOM
+
     # @param multiprocess [Boolean] other processes run the same application
     # @return [Hash{String => Object}] frozen
     def self.make(multiprocess:)
-      {
+      roomy.update(
         "SCRIPT_NAME" => "",
         "SERVER_SOFTWARE" => "Volador/#{VERSION}",
         "rack.errors" => $stderr,
@@ -21,7 +25,14 @@ module Volador
         "rack.url_scheme" => "http",
         # Rack 2 wants it, Rack 3 ignores it.
         "rack.version" => [1, 3].freeze
-      }.freeze
+      ).freeze
     end
+
+    # A Hash that is cleared keeps its table, and so does a copy of it: to grow costs more than a request's own pairs.
+    # @return [Hash] empty
+    def self.roomy
+      (1..ROOM).to_h { |key| [key, nil] }.clear
+    end
+    private_class_method :roomy
   end
 end

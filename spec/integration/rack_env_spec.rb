@@ -106,6 +106,15 @@ RSpec.describe "env" do
                                                                "HTTP_HOST" => "fish.example:8080")
   end
 
+  it "has SERVER_NAME and SERVER_PORT of each request's own Host, however they change" do
+    hosts = %w[fish.example:8080 fish.example sea.example:8080] * 8
+    server.connect do |socket|
+      found = hosts.map { |host| picture(socket.request("GET", "/", { "Host" => host })) }
+      expect(found.map { |one| [one["SERVER_NAME"], one["SERVER_PORT"]] })
+        .to eq(hosts.map { |host| host.split(":").then { |name, port| [name, port || "80"] } })
+    end
+  end
+
   it "has SERVER_NAME and SERVER_PORT of a Host with an IPv6 address" do
     expect(env("/", "Host" => "[::1]:8080")).to include("SERVER_NAME" => "[::1]", "SERVER_PORT" => "8080")
     expect(env("/", "Host" => "[2001:db8::1]")).to include("SERVER_NAME" => "[2001:db8::1]")

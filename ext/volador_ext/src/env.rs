@@ -4,13 +4,16 @@
 //! for all requests), then gets what the request says. Encodings are those of Puma: what comes from the client is
 //! BINARY, which Rack::Lint demands as soon as there is a byte outside of ASCII in it.
 
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::{
+    cell::Cell,
+    os::fd::{AsRawFd, IntoRawFd},
+};
 
 use magnus::{
-    Error, RClass, RHash, RString, Ruby, Value,
+    Error, RClass, RHash, RString, Ruby, Value, gc,
     prelude::*,
     rb_sys::{AsRawValue, FromRawValue, protect},
-    value::{Lazy, ReprValue},
+    value::{Lazy, Opaque, ReprValue},
 };
 use volador_proto::link::{Request, RequestBody};
 
@@ -52,9 +55,6 @@ strings! {
     SCHEME_HTTP = "http";
     SCHEME_HTTPS = "https";
     EMPTY = "";
-    LOOPBACK = "127.0.0.1";
-    PORT_80 = "80";
-    PORT_443 = "443";
 }
 
 static STRING_IO: Lazy<RClass> =
@@ -103,6 +103,40 @@ impl Pairs {
     }
 }
 
+/// Values that are mostly those of the request before: an application has few names, and a proxy one address. They are
+/// frozen, and belong to one seat, which marks them.
+#[derive(Default)]
+pub(crate) struct Recent {
+    server_name: Cell<Option<Opaque<RString>>>,
+    server_port: Cell<Option<Opaque<RString>>>,
+    remote_addr: Cell<Option<Opaque<RString>>>,
+}
+
+impl Recent {
+    pub(crate) fn mark(&self, marker: &gc::Marker) {
+        for string in [&self.server_name, &self.server_port, &self.remote_addr] {
+            if let Some(string) = string.get() {
+                marker.mark(string);
+            }
+        }
+    }
+}
+
+/// The string in `recent`, or a new one that takes its place.
+fn recall(ruby: &Ruby, recent: &Cell<Option<Opaque<RString>>>, bytes: &[u8]) -> RString {
+    if let Some(string) = recent.get() {
+        let string = ruby.get_inner(string);
+        // SAFETY: the slice is compared before Ruby code runs again, and the string is frozen.
+        if unsafe { string.as_slice() } == bytes {
+            return string;
+        }
+    }
+    let string = ruby.str_from_slice(bytes);
+    string.freeze();
+    recent.set(Some(string.into()));
+    string
+}
+
 /// The environment of a request. With it comes the File of a body that is in a file, which is to be closed once the
 /// request is answered.
 pub(crate) fn build(
@@ -110,6 +144,7 @@ pub(crate) fn build(
     request: Request,
     template: RHash,
     empty_input: Value,
+    recent: &Recent,
 ) -> Result<(RHash, Option<Value>), Error> {
     let env = dup(ruby, template)?;
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
@@ -127,14 +162,14 @@ pub(crate) fn build(
         uri.cat(&request.query);
     }
     pairs.add(constant(&REQUEST_URI), uri)?;
-    pairs.add(constant(&SERVER_NAME), ruby.str_from_slice(&request.server_name))?;
-    let ports: [(&[u8], _); 2] = [(b"80", &PORT_80), (b"443", &PORT_443)];
-    pairs.add(constant(&SERVER_PORT), either(ruby, &request.server_port, &ports))?;
+    pairs.add(constant(&SERVER_NAME), recall(ruby, &recent.server_name, &request.server_name))?;
+    pairs.add(constant(&SERVER_PORT), recall(ruby, &recent.server_port, &request.server_port))?;
     let version = constant(if request.http_10 { &HTTP_10 } else { &HTTP_11 });
     pairs.add(constant(&SERVER_PROTOCOL), version)?;
     pairs.add(constant(&HTTP_VERSION), version)?;
     // A Unix socket's peer is on this machine; middleware that parses addresses expects one.
-    pairs.add(constant(&REMOTE_ADDR), either(ruby, &request.remote_addr, &[(b"", &LOOPBACK)]))?;
+    let remote_addr = if request.remote_addr.is_empty() { b"127.0.0.1" } else { &request.remote_addr[..] };
+    pairs.add(constant(&REMOTE_ADDR), recall(ruby, &recent.remote_addr, remote_addr))?;
     pairs.add(constant(&RACK_URL_SCHEME), constant(if request.tls { &SCHEME_HTTPS } else { &SCHEME_HTTP }))?;
 
     {
@@ -143,8 +178,6 @@ pub(crate) fn build(
             pairs.add(names.key(name)?, ruby.str_from_slice(value))?;
         }
     }
-    pairs.insert()?;
-
     let (input, file) = match request.body {
         RequestBody::None => (empty_input, None),
         RequestBody::Inline(bytes) => {
@@ -158,7 +191,8 @@ pub(crate) fn build(
             (file, Some(file))
         }
     };
-    env.aset(constant(&RACK_INPUT), input)?;
+    pairs.add(constant(&RACK_INPUT), input)?;
+    pairs.insert()?;
     Ok((env, file))
 }
 

@@ -6,8 +6,11 @@ use std::{
 };
 
 use magnus::{
-    DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, TypedData, Value, gc, method,
-    prelude::*, typed_data, value::Opaque,
+    DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, StaticSymbol, TypedData, Value, gc,
+    method,
+    prelude::*,
+    typed_data,
+    value::{Lazy, Opaque},
 };
 use volador_proto::link::{Interest, ListenerId, Payload, Request, Resumed, Transport};
 use volador_worker::{Event, Taken, Waiter, WriteError};
@@ -25,6 +28,9 @@ use crate::{
 /// A longer piece of a streamed response is handed over without the GVL: it may go to a file.
 const WRITE_WITH_GVL_MAX: usize = 64 * 1024;
 
+/// The name of the event that there are many of.
+static MESSAGE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("message"));
+
 /// The Ruby object of a seat. One thread uses it, but another one must do no harm.
 #[derive(TypedData)]
 #[magnus(class = "Volador::Native::Seat", free_immediately, size, mark)]
@@ -38,6 +44,8 @@ pub(crate) struct Seat {
     input: Cell<Option<Opaque<Value>>>,
     /// The Connection of the current request, once it was asked for.
     connection: Cell<Option<Opaque<Value>>>,
+    /// Of the requests so far.
+    recent: env::Recent,
 }
 
 /// What a seat works on.
@@ -73,6 +81,7 @@ impl DataTypeFunctions for Seat {
         for value in [self.input.get(), self.connection.get()].into_iter().flatten() {
             marker.mark(value);
         }
+        self.recent.mark(marker);
     }
 }
 
@@ -95,6 +104,7 @@ impl Seat {
             waiter: Forked::new(waiter),
             input: Cell::new(None),
             connection: Cell::new(None),
+            recent: env::Recent::default(),
         }))
     }
 
@@ -160,7 +170,7 @@ impl Seat {
         }
         let worker = ruby.get_inner(self.worker);
         let (template, empty) = (ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input));
-        let (env, input) = env::build(ruby, request, template, empty)?;
+        let (env, input) = env::build(ruby, request, template, empty, &self.recent)?;
         self.input.set(input.map(Opaque::from));
         Ok(env.as_value())
     }
@@ -398,30 +408,25 @@ impl Seat {
         guarded(ruby, || {
             let desk = this.desk(ruby)?;
             let Some(event) = &desk.event else { return Ok(None) };
-            let tuple = ruby.ary_new_capa(4);
-            let name = |name| tuple.push(ruby.to_symbol(name));
-            match event {
+            let name = |name| ruby.to_symbol(name);
+            Ok(Some(match event {
+                // Two values fit into the Array's own object.
                 Event::Message(payload, data) => {
-                    name("message")?;
-                    tuple.push(message(ruby, *payload, data))?;
+                    let message = message(ruby, *payload, data);
+                    ruby.ary_new_from_values(&[ruby.get_inner(&MESSAGE).as_value(), message.as_value()])
                 }
-                Event::HandOver => name("hand_over")?,
-                Event::Resumed => name("resumed")?,
-                Event::Released => name("released")?,
-                Event::Drained => name("drained")?,
-                Event::Shutdown => name("shutdown")?,
+                Event::HandOver => ruby.ary_new_from_values(&[name("hand_over")]),
+                Event::Resumed => ruby.ary_new_from_values(&[name("resumed")]),
+                Event::Released => ruby.ary_new_from_values(&[name("released")]),
+                Event::Drained => ruby.ary_new_from_values(&[name("drained")]),
+                Event::Shutdown => ruby.ary_new_from_values(&[name("shutdown")]),
                 Event::Published { listener: ListenerId(listener), channel, payload, data } => {
-                    name("published")?;
-                    tuple.push(*listener)?;
-                    tuple.push(text_if_valid(ruby, channel))?;
-                    tuple.push(message(ruby, *payload, data))?;
+                    let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
+                    let message = message(ruby, *payload, data).as_value();
+                    ruby.ary_new_from_values(&[name("published").as_value(), listener, channel, message])
                 }
-                Event::Close(code) => {
-                    name("close")?;
-                    tuple.push(*code)?;
-                }
-            }
-            Ok(Some(tuple))
+                Event::Close(code) => ruby.ary_new_from_values(&[name("close").as_value(), code.into_value_with(ruby)]),
+            }))
         })
     }
 }
@@ -468,6 +473,7 @@ fn duplicate(ruby: &Ruby, io: Value) -> Result<(OwnedFd, u64), Error> {
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    Lazy::force(&MESSAGE, ruby);
     let class = native.define_class("Seat", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_method("take", method!(Seat::take, 0))?;
