@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
-/// Answers in an outbox that are enough for a hand-over.
-pub(crate) const RESPONSES: u32 = 16;
+/// Answers in an outbox that are enough for a hand-over: the gateway sends them while the next ones are made.
+const RESPONSES: u32 = 16;
+
+/// The same where there is one core, on which nothing happens meanwhile.
+const RESPONSES_ON_ONE_CORE: u32 = 64;
 
 /// Age of the oldest frame at which the next answer takes all with it.
 pub(crate) const RESPONSE_AGE: Duration = Duration::from_micros(300);
@@ -29,12 +32,17 @@ pub(crate) enum Haste {
     WithAnswer,
 }
 
+/// Answers that are enough for a hand-over in a process that may use so many cores.
+pub(crate) fn enough(cores: usize) -> u32 {
+    if cores == 1 { RESPONSES_ON_ONE_CORE } else { RESPONSES }
+}
+
 /// Whether an outbox is to be handed over after a frame of this haste was added. `answers` counts that frame, `age` is
 /// the oldest frame's.
-pub(crate) fn is_due(haste: Haste, answers: u32, age: Duration) -> bool {
+pub(crate) fn is_due(haste: Haste, answers: u32, enough: u32, age: Duration) -> bool {
     match haste {
         Haste::Now | Haste::Answer { last: true } => true,
-        Haste::Answer { last: false } => answers >= RESPONSES || age >= RESPONSE_AGE,
+        Haste::Answer { last: false } => answers >= enough || age >= RESPONSE_AGE,
         Haste::WithAnswer => false,
     }
 }
@@ -55,7 +63,7 @@ mod tests {
             (more, 1, 300, true),
             (Haste::WithAnswer, 15, 10_000, false),
         ] {
-            assert_eq!(is_due(haste, answers, Duration::from_micros(age_us)), due, "{haste:?} {answers} {age_us}");
+            assert_eq!(is_due(haste, answers, 16, Duration::from_micros(age_us)), due, "{haste:?} {answers} {age_us}");
         }
     }
 }

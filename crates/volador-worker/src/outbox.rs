@@ -30,6 +30,8 @@ pub(crate) struct Outboxes {
     outlet: Arc<dyn Outlet>,
     /// By shard.
     boxes: Box<[Outbox]>,
+    /// Answers that are enough for a hand-over.
+    enough: u32,
 }
 
 #[derive(Default)]
@@ -49,9 +51,10 @@ struct Staged {
 }
 
 impl Outboxes {
-    pub(crate) fn new(outlet: Arc<dyn Outlet>) -> Self {
+    /// For a process that may use so many cores.
+    pub(crate) fn new(outlet: Arc<dyn Outlet>, cores: usize) -> Self {
         let boxes = (0..outlet.shards()).map(|_| Outbox::default()).collect();
-        Self { outlet, boxes }
+        Self { outlet, boxes, enough: flush::enough(cores) }
     }
 
     /// The numbers of all shards.
@@ -77,7 +80,7 @@ impl Outboxes {
                 Some(since) if haste == (Haste::Answer { last: false }) => since.elapsed(),
                 Some(_) => Duration::ZERO,
             };
-            flush::is_due(haste, staged.answers, age)
+            flush::is_due(haste, staged.answers, self.enough, age)
         };
         if due {
             self.hand_over(shard, outbox);
@@ -175,31 +178,32 @@ pub(crate) mod tests {
         StreamId::new(shard, 0, 0)
     }
 
-    #[test]
-    fn answers_are_gathered_up_to_sixteen() {
+    /// Answers that are gathered before a hand-over.
+    fn gathered(cores: usize) -> usize {
         // On a busy machine the frames may reach their age limit before: then again.
         for _ in 0..1000 {
             let kept = Arc::new(Kept::default());
-            let outboxes = Outboxes::new(kept.clone());
-            let push = || outboxes.push(1, Haste::Answer { last: false }, |batch| batch.end(stream(1)));
+            let outboxes = Outboxes::new(kept.clone(), cores);
             let began = Instant::now();
-            let gathered = (0..15).filter(|_| push()).count();
-            if began.elapsed() >= flush::RESPONSE_AGE {
-                continue;
+            while outboxes.push(1, Haste::Answer { last: false }, |batch| batch.end(stream(1))) {}
+            if began.elapsed() < flush::RESPONSE_AGE {
+                assert_eq!(kept.batches.lock().len(), 1);
+                return kept.frames().len();
             }
-            assert_eq!((gathered, kept.batches.lock().len()), (15, 0));
-            assert!(!push());
-            assert_eq!(kept.batches.lock().len(), 1);
-            assert_eq!(kept.frames().len(), 16);
-            return;
         }
-        panic!("fifteen answers always took longer than {:?}", flush::RESPONSE_AGE);
+        panic!("it always took longer than {:?}", flush::RESPONSE_AGE);
+    }
+
+    #[test]
+    fn sixteen_answers_are_gathered_and_on_one_core_sixty_four() {
+        assert_eq!(gathered(2), 16);
+        assert_eq!(gathered(1), 64);
     }
 
     #[test]
     fn frames_older_than_a_millisecond_are_handed_over_by_the_watcher() {
         let kept = Arc::new(Kept::default());
-        let outboxes = Outboxes::new(kept.clone());
+        let outboxes = Outboxes::new(kept.clone(), 2);
         let before = Instant::now();
         assert!(outboxes.push(0, Haste::WithAnswer, |batch| batch.close(stream(0), 1000)));
         let due = outboxes.flush_overdue(before).expect("it waits");
@@ -239,7 +243,7 @@ pub(crate) mod tests {
     #[test]
     fn batch_does_not_overtake_the_one_before_it() {
         let slow = Arc::new(Slow::default());
-        let outboxes = Outboxes::new(slow.clone());
+        let outboxes = Outboxes::new(slow.clone(), 2);
         std::thread::scope(|scope| {
             scope.spawn(|| outboxes.push(0, Haste::Now, |batch| batch.end(StreamId::new(0, 0, 1))));
             let deadline = Instant::now() + Duration::from_secs(20);
@@ -256,7 +260,7 @@ pub(crate) mod tests {
     #[test]
     fn frames_of_one_thread_keep_their_order_while_others_flush() {
         let kept = Arc::new(Kept::default());
-        let outboxes = Outboxes::new(kept.clone());
+        let outboxes = Outboxes::new(kept.clone(), 2);
         std::thread::scope(|scope| {
             for thread in 0..4u32 {
                 let outboxes = &outboxes;

@@ -135,7 +135,7 @@ mod tests {
             let id = StreamId::new(1, 2, 3);
             assert_ne!(id, ID);
             Self {
-                outboxes: Outboxes::new(kept.clone()),
+                outboxes: Outboxes::new(kept.clone(), 2),
                 kept,
                 flow: Mutex::new(Flow::new(id)),
                 response: ResponseStream::new(id),

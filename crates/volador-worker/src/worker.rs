@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    num::NonZero,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -79,7 +80,8 @@ impl Worker {
         *watcher = Some(thread);
         {
             let mut listeners = self.core.listeners.lock();
-            let _ = self.core.outboxes.set(Outboxes::new(outlet));
+            let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+            let _ = self.core.outboxes.set(Outboxes::new(outlet, cores));
             for (id, matching, name) in listeners.take_waiting() {
                 self.core.push(LISTENING_SHARD, |batch| batch.listen(id, matching, &name));
             }

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashSet,
+    num::NonZero,
     rc::Rc,
     sync::Arc,
 };
@@ -45,6 +46,12 @@ pub(crate) struct End {
     way: Way,
     /// Its own subscriptions, which end with it.
     listeners: HashSet<ListenerId>,
+}
+
+/// How often everything that is ready has its turn before frames are handed over, so that more goes along. On one core
+/// once more: the worker, which then runs in the gateway's place, is changed to less often.
+fn turns(cores: usize) -> u32 {
+    if cores == 1 { 2 } else { 1 }
 }
 
 /// Collects the frames of one turn of the event loop. The flush task is woken by the first of them and so runs behind
@@ -107,12 +114,14 @@ impl Workers {
         }
     }
 
-    /// Hands over what there is, after each wake-up, for ever. What else the sockets have brought by then goes along: it is
-    /// asked for once more before.
+    /// Hands over what there is, after each wake-up, for ever. What else the sockets have brought by then goes along.
     pub(crate) async fn flush_task(&self) {
+        let turns = turns(std::thread::available_parallelism().map_or(2, NonZero::get));
         loop {
             self.wake.notified().await;
-            tokio::task::yield_now().await;
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
             self.flush();
         }
     }
