@@ -58,11 +58,14 @@ module Volador
 
     def run
       seat = @seat
+      # An env; [env, transport] of a request for a push connection; or an event, an Array as well.
       while (job = seat.take)
         if job.is_a?(Hash)
           serve(job)
+        elsif job[0].is_a?(Hash)
+          serve_push(*job)
         else
-          @connections.dispatch(job, seat.event)
+          @connections.dispatch(job)
         end
       end
       @ended = true
@@ -79,22 +82,9 @@ module Volador
     # The way of a plain request: nothing here but what it needs.
     def serve(env)
       @env = env
-      transport = @seat.transport
-      if transport
-        serve_push(env, transport)
-      else
-        answer = @app.call(env)
-        if answer.is_a?(Array)
-          status, headers, body = answer
-          if body.instance_of?(Array) && headers.is_a?(Hash) && status.is_a?(Integer) && answer.size == 3 &&
-             !headers.key?("rack.hijack") && !env.key?("rack.response_finished") && !body.respond_to?(:close)
-            @seat.respond(status, headers, body)
-          else
-            @responder.deliver(env, answer)
-          end
-        else
-          @responder.deliver(env, answer)
-        end
+      answer = @app.call(env)
+      unless !env.key?("rack.response_finished") && @seat.respond_plainly(answer)
+        @responder.deliver(env, answer)
       end
       @env = nil
     rescue Exception => e # rubocop:disable Lint/RescueException
@@ -106,6 +96,7 @@ module Volador
     end
 
     def serve_push(env, transport)
+      @env = env
       resumed = @seat.resumed?
       handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log, resumed: resumed)
       env[Push::Handshake::ENV_KEY] = handshake
@@ -121,6 +112,7 @@ module Volador
         @responder.deliver(env, answer, close_connection: handshake.failed?)
         handshake.refused
       end
+      @env = nil
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
 
@@ -128,6 +120,7 @@ module Volador
       @responder.fail(env, e.equal?(handshake&.error) ? nil : e, close_connection: true)
       @responder.finished(env, nil, nil, e)
       handshake&.refused
+      @env = nil
     end
 
     def abandon(error)

@@ -289,6 +289,15 @@ RSpec.describe "The rack.upgrade draft" do
     end
   end
 
+  it "sends text of other encodings as UTF-8, and bytes that are none as they are" do
+    web_socket("/console") do |client|
+      expect(ask(client, 'client.write("h\u00e4".encode("UTF-16LE"))')).to eq("h\u00e4")
+      expect(client.read_message).to eq("true")
+      expect(ask(client, 'client.write("\x81".dup.force_encoding("EUC-JP"))')).to eq("\x81".b)
+      expect(client.read_message).to eq("true")
+    end
+  end
+
   it "answers a client's close with a close frame and calls on_close once" do
     client = web_socket("/closing")
     client.read_message

@@ -92,6 +92,7 @@ RSpec.describe "on_open, its writer and its handler" do
               when "/joined" then Thread.new { 20.times { |index| writer.write("t\#{index}") } }.join
               when "/lines" then writer.write("one\\ntwo\\nevent: three")
               when "/frozen" then writer.write("frozen".freeze)
+              when "/encodings" then %w[ISO-8859-1 UTF-16LE].each { |name| writer.write("h\\u00e4".encode(name)) }
               when "/large" then writer.write("x" * 300_000)
               when "/threads"
                 4.times { |thread| Thread.new { 50.times { |index| writer.write("\#{thread} \#{index}") } } }
@@ -137,6 +138,10 @@ RSpec.describe "on_open, its writer and its handler" do
 
         it "sends frozen strings" do
           open(transport, server.port, "/frozen") { |client| expect(client.read).to eq("frozen") }
+        end
+
+        it "sends text of other encodings as UTF-8" do
+          open(transport, server.port, "/encodings") { |client| expect(Array.new(2) { client.read }).to eq(["h\u00e4"] * 2) }
         end
 
         it "delivers what on_open writes after the handshake, in order" do

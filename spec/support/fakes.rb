@@ -96,7 +96,7 @@ module Fakes
 
   # Native::Seat, with the jobs it is to give out. `calls` holds every answer: [:respond, status, headers, parts], …
   class Seat
-    attr_reader :calls, :transport, :connection, :event
+    attr_reader :calls, :connection
     # Raised by the next write or respond.
     attr_accessor :failure
     # What the former handler of a resumed push connection left; false: the connection is new.
@@ -113,14 +113,23 @@ module Fakes
     def resumed? = @resumed != false
     def state = @resumed || nil
 
-    # A job is an env, or [stream id, event].
+    # A job is an env, or [stream id, name, ...] of an event. With a transport every request asks for it.
     def take
       job = @jobs.shift
       job = job.call if job.is_a?(Proc)
-      return job unless job.is_a?(Array)
+      job.is_a?(Hash) && @transport ? [job, @transport] : job
+    end
 
-      @event = job.last
-      job.first
+    # Gives what the native one gives: an answer of Integer, Hash and a mere Array.
+    def respond_plainly(answer)
+      return false unless answer.is_a?(Array) && answer.size == 3
+
+      status, headers, body = answer
+      return false unless status.is_a?(Integer) && headers.is_a?(Hash) && !headers.key?("rack.hijack")
+      return false unless body.instance_of?(Array) && !body.respond_to?(:close)
+
+      respond(status, headers, body)
+      true
     end
 
     def respond(*arguments)

@@ -90,7 +90,7 @@ RSpec.describe Volador::ApplicationThread do
     end
 
     def seat(*events, transport: :websocket)
-      Fakes::Seat.new(Fakes.env("/push", "HTTP_UPGRADE" => "websocket"), *events.map { |event| [7, event] },
+      Fakes::Seat.new(Fakes.env("/push", "HTTP_UPGRADE" => "websocket"), *events.map { |event| [7, *event] },
                       transport: transport, connection: connection)
     end
 

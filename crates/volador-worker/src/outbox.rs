@@ -50,6 +50,13 @@ struct Staged {
     since: Option<Instant>,
 }
 
+impl Staged {
+    fn take(&mut self) -> Batch {
+        (self.answers, self.since) = (0, None);
+        self.batch.take()
+    }
+}
+
 impl Outboxes {
     /// For a process that may use so many cores.
     pub(crate) fn new(outlet: Arc<dyn Outlet>, cores: usize) -> Self {
@@ -65,6 +72,17 @@ impl Outboxes {
     /// Adds the frames that `write` appends, and hands all over if that is due. Returns whether frames stay behind, which
     /// the watcher must then know of.
     pub(crate) fn push(&self, shard: u8, haste: Haste, write: impl FnOnce(&mut Batch)) -> bool {
+        self.push_at(Instant::now, shard, haste, write)
+    }
+
+    /// The same for a caller who has a clock that is cheaper to ask.
+    pub(crate) fn push_at(
+        &self,
+        now: impl FnOnce() -> Instant,
+        shard: u8,
+        haste: Haste,
+        write: impl FnOnce(&mut Batch),
+    ) -> bool {
         // A stream id with another shard cannot come from this gateway, so nobody waits for the frame.
         let Some(outbox) = self.boxes.get(usize::from(shard)) else { return false };
         let due = {
@@ -73,11 +91,11 @@ impl Outboxes {
             staged.answers += u32::from(matches!(haste, Haste::Answer { .. }));
             let age = match staged.since {
                 None => {
-                    staged.since = Some(Instant::now());
+                    staged.since = Some(now());
                     Duration::ZERO
                 }
                 // The clock is asked only where the answer depends on it.
-                Some(since) if haste == (Haste::Answer { last: false }) => since.elapsed(),
+                Some(since) if haste == (Haste::Answer { last: false }) => now().saturating_duration_since(since),
                 Some(_) => Duration::ZERO,
             };
             flush::is_due(haste, staged.answers, self.enough, age)
@@ -119,9 +137,9 @@ impl Outboxes {
 
     fn hand_over(&self, shard: u8, outbox: &Outbox) {
         let _turn = outbox.turn.lock();
-        let staged = std::mem::take(&mut *outbox.staged.lock());
-        if !staged.batch.is_empty() {
-            self.outlet.deliver(shard, staged.batch);
+        let batch = outbox.staged.lock().take();
+        if !batch.is_empty() {
+            self.outlet.deliver(shard, batch);
         }
     }
 }

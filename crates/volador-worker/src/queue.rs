@@ -212,8 +212,7 @@ impl JobQueue {
 
     /// The next job, for a seat that has finished its last one. Returns with it whether the watcher has to look after
     /// the jobs that are left.
-    pub(crate) fn take(&self, seat: &SeatState) -> (Popped, bool) {
-        let now = Instant::now();
+    pub(crate) fn take(&self, seat: &SeatState, now: Instant) -> (Popped, bool) {
         let mut state = self.state.lock();
         let job = if state.open { state.jobs.pop() } else { None };
         let Some(Queued { job, since }) = job else {
@@ -339,7 +338,7 @@ mod tests {
     /// A seat's loop as an extension runs it, without a lock.
     fn run(queue: &JobQueue, seat: &Arc<SeatState>, mut on_job: impl FnMut(Job)) {
         loop {
-            match queue.take(seat).0 {
+            match queue.take(seat, Instant::now()).0 {
                 Popped::Job(job) => on_job(job),
                 Popped::Stopped => return,
                 Popped::Empty => {
@@ -443,9 +442,9 @@ mod tests {
         let queue = JobQueue::new();
         let seat = SeatState::new();
         queue.deliver([event()]);
-        assert!(matches!(queue.take(&seat).0, Popped::Empty));
+        assert!(matches!(queue.take(&seat, Instant::now()).0, Popped::Empty));
         queue.open();
-        assert!(matches!(queue.take(&seat).0, Popped::Job(_)));
+        assert!(matches!(queue.take(&seat, Instant::now()).0, Popped::Job(_)));
     }
 
     #[test]
@@ -454,7 +453,7 @@ mod tests {
         let seat = SeatState::new();
         queue.deliver([event()]);
         queue.stop();
-        assert!(matches!(queue.take(&seat).0, Popped::Job(_)));
-        assert!(matches!(queue.take(&seat).0, Popped::Stopped));
+        assert!(matches!(queue.take(&seat, Instant::now()).0, Popped::Job(_)));
+        assert!(matches!(queue.take(&seat, Instant::now()).0, Popped::Stopped));
     }
 }

@@ -1,6 +1,6 @@
 //! [`Seat`]: where one application thread takes its jobs and answers them.
 
-use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
+use std::{cell::Cell, os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
@@ -158,9 +158,10 @@ impl Seat {
 
     /// Completes the current job and takes the next. An unanswered or unfinished request is cut off.
     pub fn take(&mut self) -> Taken {
-        self.complete();
+        let now = Instant::now();
+        self.complete(now);
         loop {
-            let (popped, call_watcher) = self.core.queue.take(&self.state);
+            let (popped, call_watcher) = self.core.queue.take(&self.state, now);
             if call_watcher {
                 self.core.watcher.call();
             }
@@ -199,7 +200,7 @@ impl Seat {
         }
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, now: Instant) {
         self.abort();
         match std::mem::replace(&mut self.current, Current::None) {
             Current::None => {}
@@ -215,7 +216,7 @@ impl Seat {
                 }
                 if event == Told::Message {
                     let stream = recipient.id();
-                    self.push(stream, |last| Haste::Answer { last }, |batch| batch.handled(stream, 1));
+                    self.push_at(|| now, stream, |last| Haste::Answer { last }, |batch| batch.handled(stream, 1));
                 }
                 if event == Told::End {
                     self.core.ended(recipient.id());
@@ -375,9 +376,19 @@ impl Seat {
         haste: impl FnOnce(/* last: */ bool) -> Haste,
         write: impl FnOnce(&mut volador_proto::link::Batch),
     ) {
+        self.push_at(Instant::now, stream, haste, write);
+    }
+
+    fn push_at(
+        &self,
+        now: impl FnOnce() -> Instant,
+        stream: StreamId,
+        haste: impl FnOnce(/* last: */ bool) -> Haste,
+        write: impl FnOnce(&mut volador_proto::link::Batch),
+    ) {
         // Jobs come only after the outlet was set.
         let Some(outboxes): Option<&Outboxes> = self.core.outboxes() else { return };
-        if outboxes.push(stream.shard(), haste(self.core.queue.len() == 0), write) {
+        if outboxes.push_at(now, stream.shard(), haste(self.core.queue.len() == 0), write) {
             self.core.watcher.call();
         }
     }
@@ -386,7 +397,7 @@ impl Seat {
 impl Drop for Seat {
     /// The thread has gone, perhaps in the middle of a job.
     fn drop(&mut self) {
-        self.complete();
+        self.complete(Instant::now());
         if self.core.queue.leave(&self.state) {
             self.core.watcher.call();
         }

@@ -41,6 +41,7 @@ mod fork;
 mod gateway;
 mod gvl;
 mod header_names;
+mod job;
 mod journal;
 mod options;
 mod process;
@@ -64,5 +65,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     seat::init(ruby, native)?;
     connection::init(ruby, native)?;
     env::init(ruby);
+    job::init(ruby);
+    response::init(ruby);
     Ok(())
 }

@@ -1,8 +1,13 @@
 //! Reads and checks what the application answers: status, header fields, parts of the body.
 
-use magnus::{Error, RArray, RHash, RString, Ruby, Value, prelude::*, r_hash::ForEach};
+use magnus::{
+    Error, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, r_hash::ForEach, rb_sys::AsRawValue,
+    value::Lazy,
+};
 
 use crate::error;
+
+static CLOSE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("close"));
 
 /// Bytes of all header fields together. No client takes as much; what gets here is a mistake.
 const HEAD_MAX_BYTES: usize = 1 << 20;
@@ -16,6 +21,8 @@ pub(crate) struct Head {
     spans: Vec<(usize, usize, usize)>,
     /// The declared length of the body.
     pub(crate) content_length: Option<u64>,
+    /// Whether there is a `rack.hijack`, with which the application writes the body itself.
+    pub(crate) hijacks: bool,
 }
 
 impl Head {
@@ -32,6 +39,7 @@ impl Head {
         self.bytes.clear();
         self.spans.clear();
         self.content_length = None;
+        self.hijacks = false;
         let hash = match RHash::from_value(headers) {
             Some(hash) => hash,
             None => to_hash(ruby, headers)?,
@@ -63,6 +71,7 @@ impl Head {
         let bytes = unsafe { name.as_slice() };
         // Keys of Rack that are for the server, such as rack.hijack, whatever their value.
         if bytes.starts_with(b"rack.") {
+            self.hijacks |= bytes == b"rack.hijack";
             return Ok(());
         }
         // RFC 9110 §5.1: a field name is a token.
@@ -175,6 +184,12 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
     }
 }
 
+/// Whether a body is nothing but its parts: an Array, not of a class of its own, and without a `close`.
+pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
+    let is_array = body.class().as_raw() == ruby.class_array().as_raw();
+    is_array && matches!(body.respond_to(ruby.get_inner(&CLOSE), false), Ok(false))
+}
+
 /// The number of bytes of all parts.
 ///
 /// # Errors
@@ -222,4 +237,9 @@ fn is_token(byte: u8) -> bool {
 
 fn is_field_value(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
+}
+
+/// Makes the constants; the extension is being loaded.
+pub(crate) fn init(ruby: &Ruby) {
+    Lazy::force(&CLOSE, ruby);
 }

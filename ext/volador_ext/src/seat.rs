@@ -6,30 +6,26 @@ use std::{
 };
 
 use magnus::{
-    DataTypeFunctions, Error, IntoValue, Module, RArray, RModule, RString, Ruby, StaticSymbol, TypedData, Value, gc,
-    method,
+    DataTypeFunctions, Error, Module, RArray, RHash, RModule, RString, Ruby, TypedData, Value, gc, method,
     prelude::*,
     typed_data,
-    value::{Lazy, Opaque},
+    value::{Fixnum, Opaque},
 };
-use volador_proto::link::{Interest, ListenerId, Payload, Request, Resumed, Transport};
-use volador_worker::{Event, Taken, Waiter, WriteError};
+use volador_proto::link::{Interest, Request, Resumed};
+use volador_worker::{Taken, Waiter, WriteError};
 
 use crate::{
     connection::Connection,
     env,
     error::{self, guarded},
     fork::Forked,
-    gvl,
+    gvl, job,
     response::{self, Head},
     worker::Worker,
 };
 
 /// A longer piece of a streamed response is handed over without the GVL: it may go to a file.
 const WRITE_WITH_GVL_MAX: usize = 64 * 1024;
-
-/// The name of the event that there are many of.
-static MESSAGE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("message"));
 
 /// The Ruby object of a seat. One thread uses it, but another one must do no harm.
 #[derive(TypedData)]
@@ -52,12 +48,12 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 struct Desk {
     seat: volador_worker::Seat,
-    transport: Option<Transport>,
+    /// The current request asks for a push connection.
+    is_push: bool,
     /// Of a request that has opened a push connection which is to go on here.
     resumed: Option<Resumed>,
     /// The current request's method is HEAD.
     head_only: bool,
-    event: Option<Event>,
     /// Reused for every answer.
     head: Head,
     /// Of the streamed answer.
@@ -91,10 +87,9 @@ impl Seat {
         let waiter = seat.waiter();
         let desk = Desk {
             seat,
-            transport: None,
+            is_push: false,
             resumed: None,
             head_only: false,
-            event: None,
             head: Head::default(),
             body: StreamedBody::default(),
         };
@@ -135,17 +130,13 @@ impl Seat {
                     if desk.seat.is_unanswered() || desk.seat.is_streaming() {
                         return Err(error::volador(ruby, "the current request has no complete answer yet"));
                     }
-                    desk.transport = None;
+                    desk.is_push = false;
                     desk.resumed = None;
-                    desk.event = None;
                     desk.seat.take()
                 };
                 match taken {
                     Taken::Request(request) => return this.open(ruby, *request),
-                    Taken::Event(stream, event) => {
-                        this.desk(ruby)?.event = Some(event);
-                        return Ok(stream.to_bits().into_value_with(ruby));
-                    }
+                    Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event).as_value()),
                     Taken::Stopped => return Ok(ruby.qnil().as_value()),
                     Taken::Empty => {}
                 }
@@ -160,19 +151,23 @@ impl Seat {
         })
     }
 
-    /// The environment of the request that was taken.
+    /// The job of a request that was taken.
     fn open(&self, ruby: &Ruby, request: Request) -> Result<Value, Error> {
         {
             let mut desk = self.desk(ruby)?;
-            desk.transport = request.transport;
+            desk.is_push = request.transport.is_some();
             desk.resumed = request.resumed.clone();
             desk.head_only = &request.method[..] == b"HEAD";
         }
         let worker = ruby.get_inner(self.worker);
+        let transport = request.transport;
         let (template, empty) = (ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input));
         let (env, input) = env::build(ruby, request, template, empty, &self.recent)?;
         self.input.set(input.map(Opaque::from));
-        Ok(env.as_value())
+        Ok(match transport {
+            None => env.as_value(),
+            Some(transport) => job::push_request(ruby, env, transport).as_value(),
+        })
     }
 
     fn close_input(&self, ruby: &Ruby) {
@@ -180,15 +175,6 @@ impl Seat {
             // The application may have closed it, or done worse to it; the request is over either way.
             let _ = ruby.get_inner(input).funcall::<_, _, Value>("close", ());
         }
-    }
-
-    fn transport(ruby: &Ruby, this: &Self) -> Result<Option<magnus::Symbol>, Error> {
-        Ok(this.desk(ruby)?.transport.map(|transport| {
-            ruby.to_symbol(match transport {
-                Transport::WebSocket => "websocket",
-                Transport::Sse => "sse",
-            })
-        }))
     }
 
     fn is_resumed(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
@@ -200,46 +186,71 @@ impl Seat {
         guarded(ruby, || {
             let desk = this.desk(ruby)?;
             let state = desk.resumed.as_ref().and_then(|resumed| resumed.state.as_ref());
-            Ok(state.map(|state| text_if_valid(ruby, state)))
+            Ok(state.map(|state| job::text_if_valid(ruby, state)))
         })
     }
 
     fn respond(ruby: &Ruby, this: &Self, status: Value, headers: Value, parts: RArray) -> Result<(), Error> {
         guarded(ruby, || {
             let status = response::status(ruby, status)?;
-            let mut head = this.read_head(ruby, headers)?;
-            let len = response::parts_len(ruby, parts)?;
-            let mut desk = this.unanswered(ruby)?;
-            let suppressed = desk.head_only || has_no_body(status);
-            if let Some(declared) = head.content_length.filter(|declared| !suppressed && *declared != len) {
-                let message = format!("Content-Length is {declared}, but the body has {len} bytes");
-                return Err(error::response(ruby, message));
+            let head = this.read_head(ruby, headers)?;
+            this.respond_with(ruby, status, head, parts)
+        })
+    }
+
+    /// Gives an answer of the usual form, `[Integer, Hash, Array]`. False for any other, with which nothing has been done.
+    fn respond_plainly(ruby: &Ruby, this: &Self, answer: Value) -> Result<bool, Error> {
+        guarded(ruby, || {
+            let Some(answer) = RArray::from_value(answer).filter(|answer| answer.len() == 3) else { return Ok(false) };
+            let (status, headers, body): (Value, Value, Value) = (answer.entry(0)?, answer.entry(1)?, answer.entry(2)?);
+            let (Some(_), Some(headers)) = (Fixnum::from_value(status), RHash::from_value(headers)) else {
+                return Ok(false);
+            };
+            // One with methods of its own may want more than that its parts are sent.
+            let Some(parts) = RArray::from_value(body).filter(|body| response::is_plain(ruby, *body)) else {
+                return Ok(false);
+            };
+            let status = response::status(ruby, status)?;
+            let head = this.read_head(ruby, headers.as_value())?;
+            if head.hijacks {
+                return Ok(false);
             }
-            let complete = len <= ruby.get_inner(this.worker).complete_max_bytes;
-            if complete || suppressed {
-                if !complete && head.content_length.is_none() && !has_no_body(status) {
-                    // A HEAD request: the length is all that the client is to know.
-                    head.set_content_length(len);
-                }
-                // SAFETY: from here to the end of the iterator only Rust code runs. The strings were checked above, and
-                // no Ruby code ran in between: taking the desk calls none.
-                let parts = unsafe { response::parts_bytes(&parts) }.filter(|_| complete && !has_no_body(status));
-                desk.seat.respond(status, head.fields(), parts);
-                desk.head = head;
-                return Ok(());
-            }
-            if head.content_length.is_none() {
+            this.respond_with(ruby, status, head, parts).map(|()| true)
+        })
+    }
+
+    fn respond_with(&self, ruby: &Ruby, status: u16, mut head: Head, parts: RArray) -> Result<(), Error> {
+        let len = response::parts_len(ruby, parts)?;
+        let mut desk = self.unanswered(ruby)?;
+        let suppressed = desk.head_only || has_no_body(status);
+        if let Some(declared) = head.content_length.filter(|declared| !suppressed && *declared != len) {
+            let message = format!("Content-Length is {declared}, but the body has {len} bytes");
+            return Err(error::response(ruby, message));
+        }
+        let complete = len <= ruby.get_inner(self.worker).complete_max_bytes;
+        if complete || suppressed {
+            if !complete && head.content_length.is_none() && !has_no_body(status) {
+                // A HEAD request: the length is all that the client is to know.
                 head.set_content_length(len);
             }
-            desk.body = StreamedBody { suppressed, declared: Some(len), sent: 0 };
-            desk.seat.start(status, head.fields());
+            // SAFETY: from here to the end of the iterator only Rust code runs. The strings were checked above, and
+            // no Ruby code ran in between: taking the desk calls none.
+            let parts = unsafe { response::parts_bytes(&parts) }.filter(|_| complete && !has_no_body(status));
+            desk.seat.respond(status, head.fields(), parts);
             desk.head = head;
-            drop(desk);
-            for at in 0..parts.len() {
-                Self::write(ruby, this, parts.entry(at as isize)?)?;
-            }
-            Self::finish(ruby, this)
-        })
+            return Ok(());
+        }
+        if head.content_length.is_none() {
+            head.set_content_length(len);
+        }
+        desk.body = StreamedBody { suppressed, declared: Some(len), sent: 0 };
+        desk.seat.start(status, head.fields());
+        desk.head = head;
+        drop(desk);
+        for at in 0..parts.len() {
+            Self::write(ruby, self, parts.entry(at as isize)?)?;
+        }
+        Self::finish(ruby, self)
     }
 
     fn respond_file(
@@ -365,7 +376,7 @@ impl Seat {
 
     fn upgrade(ruby: &Ruby, this: &Self, headers: Value, interest: Option<u8>) -> Result<(), Error> {
         guarded(ruby, || {
-            if this.unanswered(ruby)?.transport.is_none() {
+            if !this.unanswered(ruby)?.is_push {
                 return Err(error::volador(ruby, "the request asks for no push connection"));
             }
             let interest = interest.map(|bits| read_interest(ruby, bits)).transpose()?;
@@ -403,47 +414,6 @@ impl Seat {
             Ok(Some(connection))
         })
     }
-
-    fn event(ruby: &Ruby, this: &Self) -> Result<Option<RArray>, Error> {
-        guarded(ruby, || {
-            let desk = this.desk(ruby)?;
-            let Some(event) = &desk.event else { return Ok(None) };
-            let name = |name| ruby.to_symbol(name);
-            Ok(Some(match event {
-                // Two values fit into the Array's own object.
-                Event::Message(payload, data) => {
-                    let message = message(ruby, *payload, data);
-                    ruby.ary_new_from_values(&[ruby.get_inner(&MESSAGE).as_value(), message.as_value()])
-                }
-                Event::HandOver => ruby.ary_new_from_values(&[name("hand_over")]),
-                Event::Resumed => ruby.ary_new_from_values(&[name("resumed")]),
-                Event::Released => ruby.ary_new_from_values(&[name("released")]),
-                Event::Drained => ruby.ary_new_from_values(&[name("drained")]),
-                Event::Shutdown => ruby.ary_new_from_values(&[name("shutdown")]),
-                Event::Published { listener: ListenerId(listener), channel, payload, data } => {
-                    let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
-                    let message = message(ruby, *payload, data).as_value();
-                    ruby.ary_new_from_values(&[name("published").as_value(), listener, channel, message])
-                }
-                Event::Close(code) => ruby.ary_new_from_values(&[name("close").as_value(), code.into_value_with(ruby)]),
-            }))
-        })
-    }
-}
-
-/// A message: UTF-8 or BINARY.
-fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
-    match payload {
-        Payload::Text => ruby.enc_str_new(data, ruby.utf8_encoding()),
-        Payload::Binary => ruby.str_from_slice(data),
-    }
-}
-
-/// Bytes of which nobody said what they are: UTF-8 as far as they are that. So the name of a channel equals what was
-/// published to.
-fn text_if_valid(ruby: &Ruby, name: &[u8]) -> RString {
-    let payload = if std::str::from_utf8(name).is_ok() { Payload::Text } else { Payload::Binary };
-    message(ruby, payload, name)
 }
 
 /// What a handler wants to be told, as bits: 1 messages, 2 drained, 4 shutdown.
@@ -473,14 +443,13 @@ fn duplicate(ruby: &Ruby, io: Value) -> Result<(OwnedFd, u64), Error> {
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    Lazy::force(&MESSAGE, ruby);
     let class = native.define_class("Seat", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_method("take", method!(Seat::take, 0))?;
-    class.define_method("transport", method!(Seat::transport, 0))?;
     class.define_method("resumed?", method!(Seat::is_resumed, 0))?;
     class.define_method("state", method!(Seat::state, 0))?;
     class.define_method("respond", method!(Seat::respond, 3))?;
+    class.define_method("respond_plainly", method!(Seat::respond_plainly, 1))?;
     class.define_method("respond_file", method!(Seat::respond_file, 4))?;
     class.define_method("start", method!(Seat::start, 2))?;
     class.define_method("write", method!(Seat::write, 1))?;
@@ -489,6 +458,5 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("upgrade", method!(Seat::upgrade, 2))?;
     class.define_method("answered?", method!(Seat::is_answered, 0))?;
     class.define_method("streaming?", method!(Seat::is_streaming, 0))?;
-    class.define_method("connection", method!(Seat::connection, 0))?;
-    class.define_method("event", method!(Seat::event, 0))
+    class.define_method("connection", method!(Seat::connection, 0))
 }

@@ -40,9 +40,10 @@ module Volador
       # The handshake has been accepted. The seed's handler was made by `on_open` and is told nothing.
       def opened; end
 
-      # @param data [String] UTF-8 for a text message, BINARY for a binary one
+      # @param data [String] UTF-8 for a text message, BINARY for a binary one; there are none for a handler that had no
+      #   `on_message` when {#interest} was asked
       def message(data)
-        @handler.on_message(data) if @handler.respond_to?(:on_message)
+        @handler.on_message(data)
       rescue ClosedError
         nil # The client left while it was being answered; on_close follows.
       rescue Exception => e # rubocop:disable Lint/RescueException

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require_relative "client_callbacks"
-require_relative "payload"
 require_relative "../event"
 require_relative "../pub_sub"
 
@@ -56,7 +55,7 @@ module Volador
 
         raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first" unless data.is_a?(String)
 
-        @connection.write(Payload.of(data))
+        @connection.write(data)
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.

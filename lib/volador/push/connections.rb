@@ -26,14 +26,15 @@ module Volador
       end
 
       # Runs the callback of one event. Events of one stream come one at a time and in order.
-      # @param id [Integer] stream id; that of a listener's own mailbox for a subscription of the process
-      # @param event [Array] [:message, String], [:drained], [:shutdown], [:hand_over], [:resumed], [:released],
-      #   [:published, listener id Integer, channel String, message String] or [:close, Integer]
-      def dispatch(id, event)
+      # @param event [Array] [stream id Integer, name Symbol, ...]: :message, String; :drained; :shutdown; :hand_over;
+      #   :resumed; :released; :published, listener id Integer, channel String, message String; or :close, Integer. An event
+      #   for a subscription of the process has the id of that listener's own mailbox.
+      def dispatch(event)
+        id = event[0]
         callbacks = @callbacks[id]
-        case event[0]
-        when :message then callbacks&.message(event[1])
-        when :published then (callbacks || @listeners)&.published(event[1], event[2], event[3])
+        case event[1]
+        when :message then callbacks&.message(event[2])
+        when :published then (callbacks || @listeners)&.published(event[2], event[3], event[4])
         when :drained then callbacks&.drained
         when :shutdown then callbacks&.shutdown
         when :hand_over then callbacks&.hand_over

@@ -2,7 +2,6 @@
 
 require_relative "../error"
 require_relative "../event"
-require_relative "payload"
 
 module Volador
   module Push
@@ -20,7 +19,7 @@ module Volador
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        written = object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(Payload.of(object.to_s))
+        written = object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(object.to_s)
         written || raise(ClosedError)
       end
 

@@ -1,0 +1,65 @@
+//! The jobs that `Native::Seat#take` gives to Ruby as Arrays; that of a plain request is its env alone.
+
+use magnus::{IntoValue, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, value::Lazy};
+use volador_proto::link::{ListenerId, Payload, StreamId, Transport};
+use volador_worker::Event;
+
+/// The name of the event that there are many of.
+static MESSAGE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("message"));
+
+/// A request that asks for a push connection: `[env, :websocket or :sse]`.
+pub(crate) fn push_request(ruby: &Ruby, env: RHash, transport: Transport) -> RArray {
+    let transport = match transport {
+        Transport::WebSocket => "websocket",
+        Transport::Sse => "sse",
+    };
+    ruby.ary_new_from_values(&[env.as_value(), ruby.to_symbol(transport).as_value()])
+}
+
+/// An event: `[stream id, name, ...]`, as `Push::Connections#dispatch` describes it.
+pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event) -> RArray {
+    let id = stream.to_bits().into_value_with(ruby);
+    let alone = |name| ruby.ary_new_from_values(&[id, symbol(ruby, name)]);
+    match event {
+        // Three values fit into the Array's own object.
+        Event::Message(payload, data) => {
+            let message = message(ruby, *payload, data).as_value();
+            ruby.ary_new_from_values(&[id, ruby.get_inner(&MESSAGE).as_value(), message])
+        }
+        Event::Published { listener: ListenerId(listener), channel, payload, data } => {
+            let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
+            let message = message(ruby, *payload, data).as_value();
+            ruby.ary_new_from_values(&[id, symbol(ruby, "published"), listener, channel, message])
+        }
+        Event::Close(code) => ruby.ary_new_from_values(&[id, symbol(ruby, "close"), code.into_value_with(ruby)]),
+        Event::HandOver => alone("hand_over"),
+        Event::Resumed => alone("resumed"),
+        Event::Released => alone("released"),
+        Event::Drained => alone("drained"),
+        Event::Shutdown => alone("shutdown"),
+    }
+}
+
+fn symbol(ruby: &Ruby, name: &str) -> Value {
+    ruby.to_symbol(name).as_value()
+}
+
+/// A message: UTF-8 or BINARY.
+fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
+    match payload {
+        Payload::Text => ruby.enc_str_new(data, ruby.utf8_encoding()),
+        Payload::Binary => ruby.str_from_slice(data),
+    }
+}
+
+/// Bytes of which nobody said what they are: UTF-8 as far as they are that. So the name of a channel equals what was
+/// published to.
+pub(crate) fn text_if_valid(ruby: &Ruby, bytes: &[u8]) -> RString {
+    let payload = if std::str::from_utf8(bytes).is_ok() { Payload::Text } else { Payload::Binary };
+    message(ruby, payload, bytes)
+}
+
+/// Makes the constants; the extension is being loaded.
+pub(crate) fn init(ruby: &Ruby) {
+    Lazy::force(&MESSAGE, ruby);
+}
