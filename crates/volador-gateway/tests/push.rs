@@ -72,6 +72,23 @@ fn frames_in_the_same_packet_as_the_handshake_are_read() {
 }
 
 #[test]
+fn many_that_send_at_once_are_read_whole_whatever_the_size() {
+    let server = echo(config());
+    let mut clients: Vec<_> = (0..32).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.open_websocket("/ws").status, 101));
+    // Around the piece of the buffer that each has when they are read together: 1024 bytes with a frame's head of 8.
+    for len in [1, 100, 1015, 1016, 1017, 1023, 1024, 2040, 5000, 70_000] {
+        for (n, client) in clients.iter_mut().enumerate() {
+            client.send_frame(2, &vec![n as u8; len + n % 2]).send_frame(1, b"and this");
+        }
+        for (n, client) in clients.iter_mut().enumerate() {
+            assert!(client.frame() == (BINARY, vec![n as u8; len + n % 2]), "client {n}, {len} bytes");
+            assert_eq!(client.frame(), (TEXT, b"and this".to_vec()));
+        }
+    }
+}
+
+#[test]
 fn the_closing_handshake_is_answered_and_the_worker_told_the_code() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {

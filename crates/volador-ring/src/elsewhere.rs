@@ -2,14 +2,14 @@
 
 use std::io;
 
-use crate::Send;
+use crate::{Receive, Send};
 
 /// There is none here.
 #[derive(Debug)]
 pub enum Ring {}
 
 impl Ring {
-    /// Sends at once.
+    /// Entries that one system call takes.
     pub const BATCH: usize = 1;
 
     /// # Errors
@@ -20,6 +20,11 @@ impl Ring {
 
     /// Not reached.
     pub fn send_all(&mut self, _sends: &[Send<'_>], _each: impl FnMut(usize, io::Result<usize>)) {
+        match *self {}
+    }
+
+    /// Not reached.
+    pub fn receive_all(&mut self, _receives: &mut [Receive<'_>], _each: impl FnMut(usize, io::Result<usize>)) {
         match *self {}
     }
 }

@@ -1,14 +1,15 @@
-//! Sends to many sockets with one system call, by io_uring(7).
+//! Sends to many sockets, or receives from them, with one system call, by io_uring(7).
 //!
 //! A publication to a thousand sockets is a thousand `send` calls, and entering and leaving the kernel is a good part of
-//! what they cost. Here a [`Ring`] takes a batch of sends, enters the kernel once, and tells what became of each.
+//! what they cost. Here a [`Ring`] takes a batch of sends or receives, enters the kernel once, and tells what became of
+//! each.
 //!
 //! This crate exists because the interface to the ring is `unsafe`: the kernel is given addresses. It is the smallest
-//! piece that can be safe to use. Nothing is left under way when [`Ring::send_all`] returns, so the borrows of its
-//! arguments are all that is needed.
+//! piece that can be safe to use. Nothing is left under way when [`Ring::send_all`] or [`Ring::receive_all`] returns, so the
+//! borrows of their arguments are all that is needed.
 //!
 //! Where the system has no io_uring or does not allow it (containers often do not), [`Ring::new`] fails, and the caller
-//! sends one by one.
+//! has a call for each.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -29,4 +30,13 @@ pub struct Send<'a> {
     pub socket: BorrowedFd<'a>,
     /// At most 4 GiB; of more the rest counts as not taken.
     pub bytes: &'a [u8],
+}
+
+/// Where to put what has arrived at a socket. Nothing is waited for.
+#[derive(Debug)]
+pub struct Receive<'a> {
+    /// A stream socket.
+    pub socket: BorrowedFd<'a>,
+    /// Not empty, or the end of the stream can't be told.
+    pub buf: &'a mut [u8],
 }

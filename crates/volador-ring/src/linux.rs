@@ -1,13 +1,14 @@
-//! [`Ring`]: io_uring(7) for sends that do not wait.
+//! [`Ring`]: io_uring(7) for what does not wait.
 
 use std::{fmt, io, os::fd::AsRawFd};
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{IoUring, opcode, squeue, types};
 
-use crate::Send;
+use crate::{Receive, Send};
 
 /// `MSG_DONTWAIT` and `MSG_NOSIGNAL` of send(2), the same on every architecture of Linux.
-const FLAGS: i32 = 0x40 | 0x4000;
+const DONT_WAIT: i32 = 0x40;
+const NO_SIGNAL: i32 = 0x4000;
 
 /// Entries of the ring.
 const ENTRIES: u32 = 256;
@@ -26,7 +27,7 @@ impl fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Sends that one system call takes; more are done in several.
+    /// Entries that one system call takes; more are done in several.
     pub const BATCH: usize = ENTRIES as usize;
 
     /// # Errors
@@ -56,33 +57,63 @@ impl Ring {
     /// took none because it is full is an error of the kind `WouldBlock`.
     pub fn send_all(&mut self, sends: &[Send<'_>], mut each: impl FnMut(usize, io::Result<usize>)) {
         for (n, batch) in sends.chunks(Self::BATCH).enumerate() {
-            let first = n * Self::BATCH;
-            for (index, send) in (first as u64..).zip(batch) {
+            let entries = batch.iter().map(|send| {
                 let len = u32::try_from(send.bytes.len()).unwrap_or(u32::MAX);
-                let entry = opcode::Send::new(types::Fd(send.socket.as_raw_fd()), send.bytes.as_ptr(), len)
-                    .flags(FLAGS)
+                opcode::Send::new(types::Fd(send.socket.as_raw_fd()), send.bytes.as_ptr(), len)
+                    .flags(DONT_WAIT | NO_SIGNAL)
                     .build()
-                    .user_data(index);
-                // SAFETY: the address and the descriptor are those of borrows that last until this function returns, and
-                // it does not return before the kernel has completed the entry (see below). There is room: the queue was
-                // empty, and a batch is no longer than the queue.
-                let pushed = unsafe { self.ring.submission().push(&entry) };
-                assert!(pushed.is_ok(), "the ring is full of entries that nobody has submitted");
+            });
+            // SAFETY: addresses and descriptors are those of borrows that last until this function returns.
+            unsafe { self.complete(entries) };
+            self.tell(n * Self::BATCH, &mut each);
+        }
+    }
+
+    /// Receives from all, and calls `each` once for each of `receives`, by its index, with how many bytes have been
+    /// written into its buffer; 0 is the end of the stream. Where there is nothing yet it is an error of the kind
+    /// `WouldBlock`.
+    pub fn receive_all(&mut self, receives: &mut [Receive<'_>], mut each: impl FnMut(usize, io::Result<usize>)) {
+        for (n, batch) in receives.chunks_mut(Self::BATCH).enumerate() {
+            let entries = batch.iter_mut().map(|receive| {
+                let len = u32::try_from(receive.buf.len()).unwrap_or(u32::MAX);
+                opcode::Recv::new(types::Fd(receive.socket.as_raw_fd()), receive.buf.as_mut_ptr(), len)
+                    .flags(DONT_WAIT)
+                    .build()
+            });
+            // SAFETY: as in `send_all`; the buffers are borrowed for writing, and nobody else has them meanwhile.
+            unsafe { self.complete(entries) };
+            self.tell(n * Self::BATCH, &mut each);
+        }
+    }
+
+    /// Does what the entries say, and returns when each has its result.
+    ///
+    /// # Safety
+    /// What the entries refer to must be valid until this function returns, and there may be `BATCH` of them at most.
+    unsafe fn complete(&mut self, entries: impl Iterator<Item = squeue::Entry>) {
+        let mut open = 0;
+        for entry in entries {
+            // SAFETY: the caller's promise is enough, as this function does not return before the kernel has completed
+            // the entry (see below). There is room: the queue was empty, and a batch is no longer than the queue.
+            let pushed = unsafe { self.ring.submission().push(&entry.user_data(open as u64)) };
+            assert!(pushed.is_ok(), "the ring is full of entries that nobody has submitted");
+            open += 1;
+        }
+        while open > 0 {
+            // Interrupted, or the kernel has no memory at the moment: what was not submitted still is to be, and what
+            // was is to be completed. There is no way out of here with an entry under way.
+            let _ = self.ring.submit_and_wait(open);
+            for entry in self.ring.completion() {
+                open -= 1;
+                self.results.push((entry.user_data() as usize, entry.result()));
             }
-            let mut open = batch.len();
-            while open > 0 {
-                // Interrupted, or the kernel has no memory at the moment: what was not submitted still is to be, and what
-                // was is to be completed. There is no way out of here with an entry under way.
-                let _ = self.ring.submit_and_wait(open);
-                for entry in self.ring.completion() {
-                    open -= 1;
-                    self.results.push((entry.user_data() as usize, entry.result()));
-                }
-            }
-            // Only now: should `each` unwind, nothing is under way.
-            for (index, result) in self.results.drain(..) {
-                each(index, usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result)));
-            }
+        }
+    }
+
+    /// Hands the results out. Only when nothing is under way: `each` may unwind.
+    fn tell(&mut self, first: usize, each: &mut impl FnMut(usize, io::Result<usize>)) {
+        for (index, result) in self.results.drain(..) {
+            each(first + index, usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result)));
         }
     }
 }
@@ -90,7 +121,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::Read,
+        io::{Read, Write},
         os::{fd::AsFd, unix::net::UnixStream},
     };
 
@@ -125,11 +156,51 @@ mod tests {
     }
 
     #[test]
+    fn what_has_arrived_is_received_into_each_buffer() {
+        let Some(mut ring) = ring() else { return };
+        let pairs: Vec<_> = (0..300).map(|_| UnixStream::pair().unwrap()).collect();
+        for (n, (_, there)) in pairs.iter().enumerate() {
+            (&*there).write_all(format!("from {n}").as_bytes()).unwrap();
+        }
+        let mut memory = vec![0; 300 * 16];
+        let mut receives: Vec<_> = pairs
+            .iter()
+            .zip(memory.chunks_mut(16))
+            .map(|(pair, buf)| Receive { socket: pair.0.as_fd(), buf })
+            .collect();
+        let mut lens = vec![0; 300];
+        ring.receive_all(&mut receives, |n, received| lens[n] = received.unwrap());
+        for (n, buf) in memory.chunks(16).enumerate() {
+            assert_eq!(&buf[..lens[n]], format!("from {n}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_silent_socket_and_one_at_its_end_do_not_hold_the_others_up() {
+        let Some(mut ring) = ring() else { return };
+        let (silent, _other) = UnixStream::pair().unwrap();
+        let (ended, there) = UnixStream::pair().unwrap();
+        drop(there);
+        let (fine, mut writer) = UnixStream::pair().unwrap();
+        writer.write_all(b"more than it has room for").unwrap();
+        let mut bufs = [[0; 4]; 3];
+        let mut receives: Vec<_> = [&silent, &ended, &fine]
+            .into_iter()
+            .zip(&mut bufs)
+            .map(|(socket, buf)| Receive { socket: socket.as_fd(), buf })
+            .collect();
+        let mut results = [const { None }; 3];
+        ring.receive_all(&mut receives, |n, received| results[n] = Some(received.map_err(|error| error.kind())));
+        assert_eq!(results, [Some(Err(io::ErrorKind::WouldBlock)), Some(Ok(0)), Some(Ok(4))]);
+        assert_eq!(&bufs[2], b"more");
+    }
+
+    #[test]
     fn a_full_socket_and_one_that_is_gone_do_not_hold_the_others_up() {
         let Some(mut ring) = ring() else { return };
         let (full, _reader) = UnixStream::pair().unwrap();
         full.set_nonblocking(true).unwrap();
-        while std::io::Write::write(&mut &full, &[0; 65536]).is_ok() {}
+        while (&full).write(&[0; 65536]).is_ok() {}
         let (gone, there) = UnixStream::pair().unwrap();
         drop(there);
         let (fine, _other) = UnixStream::pair().unwrap();

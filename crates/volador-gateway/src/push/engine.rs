@@ -1,4 +1,4 @@
-//! [`Engine`]: a shard's push connections together: readiness, timers, broadcast.
+//! [`Engine`]: a shard's push connections together: how they begin and end, and what the worker says about them.
 
 use std::{
     cell::RefCell,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use mio::{Events, Poll, Token};
+use mio::{Poll, Token};
 use tokio::{
     io::{Interest as Readiness, unix::AsyncFd},
     sync::Notify,
@@ -24,10 +24,11 @@ use volador_proto::{
 use volador_ring::Ring;
 
 use super::{
-    connection::{Now, PushConnection, Reading},
+    connection::{Now, PushConnection},
     handover::Moves,
     hub::{Hub, Subscriber},
     message::{Deflaters, Message},
+    readiness::READ_BYTES,
     tenant::{Stage, Tenant},
     timeouts::Timeouts,
 };
@@ -41,21 +42,12 @@ use crate::{
     streams::Stream,
 };
 
-/// Bytes that one read takes at most. All push connections of a shard read into the same buffer.
-const READ_BYTES: usize = 64 << 10;
-
-/// Reads of one connection before the others have their turn.
-const READS_IN_A_ROW: usize = 4;
-
-/// Readiness events taken at once, before other tasks have their turn.
-const EVENTS: usize = 512;
-
 /// How long a peer has for its part of the closing handshake. As long as it takes what was still queued, it begins anew.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The system's event queue for push sockets, inside of the event loop's own.
 #[derive(Debug)]
-struct Selector(RefCell<Poll>);
+pub(super) struct Selector(pub(super) RefCell<Poll>);
 
 impl AsRawFd for Selector {
     fn as_raw_fd(&self) -> RawFd {
@@ -81,17 +73,17 @@ pub(crate) struct Takeover {
 /// The push connections of a shard. The connections themselves are in the shard's table of streams.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    selector: AsyncFd<Selector>,
-    read_buf: RefCell<Box<[u8]>>,
+    pub(super) selector: AsyncFd<Selector>,
+    pub(super) read_buf: RefCell<Box<[u8]>>,
     /// Of all connections that may send compressed messages.
-    inflater: RefCell<Inflater>,
+    pub(super) inflater: RefCell<Inflater>,
     pub(super) deflaters: Deflaters,
     pub(super) hub: RefCell<Hub>,
     /// Channels of which a client that does not keep up gets the newest message only.
     pub(super) conflate: Vec<Filter>,
     /// Connections that have more to read, but had their turn.
-    unread: RefCell<Vec<StreamId>>,
-    unread_wake: Notify,
+    pub(super) unread: RefCell<Vec<StreamId>>,
+    pub(super) unread_wake: Notify,
     /// Connections that are closing, with their deadline, which only grows.
     pub(super) closing: RefCell<VecDeque<(Instant, StreamId)>>,
     pub(super) closing_wake: Notify,
@@ -377,102 +369,5 @@ impl Engine {
             Transport::Sse => &shard.counters.sse_connections,
         });
         self.tell_end(shard, id, code);
-    }
-
-    fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
-        let config = &shard.shared.config;
-        self.with(shard, id, |connection| {
-            let worker = connection.worker.unwrap_or(WorkerKey::NOBODY);
-            connection.received(
-                bytes,
-                &mut Reading {
-                    id,
-                    worker: &mut shard.workers.batch(worker),
-                    counters: &shard.counters,
-                    inflater: &mut self.inflater.borrow_mut(),
-                    message_max_bytes: config.message_max_bytes,
-                    send_queue_max_bytes: config.send_queue_max_bytes,
-                },
-            )
-        });
-    }
-
-    pub(super) fn read_later(&self, id: StreamId) {
-        self.unread.borrow_mut().push(id);
-        self.unread_wake.notify_one();
-    }
-
-    /// Reads what has arrived, for a few reads. Whoever has more then is read again after the others.
-    ///
-    /// A read that does not fill the buffer has emptied the socket, and what comes later is reported anew (epoll(7), on
-    /// edges). Only what was reported before may `hide` behind it: the end of the stream, or an event that came while the
-    /// connection was not read.
-    fn read(&self, shard: &Shard, id: StreamId, hides: bool) {
-        let mut buf = self.read_buf.borrow_mut();
-        for _ in 0..READS_IN_A_ROW {
-            let result = match shard.streams.borrow_mut().push(id) {
-                Some(connection) if !connection.is_paused() => connection.socket.as_mut().map(|one| one.read(&mut buf)),
-                _ => return,
-            };
-            let Some(result) = result else { return };
-            match result {
-                Ok(0) => {
-                    return self.with(shard, id, |connection| Now::Ended(connection.lost()));
-                }
-                Ok(len) => {
-                    let emptied = len < buf.len() && !hides;
-                    self.received(shard, id, &mut buf[..len]);
-                    if emptied {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.with(shard, id, |connection| Now::Ended(connection.lost())),
-            }
-        }
-        self.read_later(id);
-    }
-
-    /// Serves the sockets that the system reports as ready, for ever.
-    pub(crate) async fn ready_task(&self, shard: &Shard) {
-        let mut events = Events::with_capacity(EVENTS);
-        loop {
-            tokio::select! {
-                ready = self.selector.readable() => match ready {
-                    // Forgotten before the look, so that what comes up after it is reported anew.
-                    Ok(mut ready) => ready.clear_ready(),
-                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
-                },
-                () = self.unread_wake.notified() => {}
-            }
-            loop {
-                let polled = self.selector.get_ref().0.borrow_mut().poll(&mut events, Some(Duration::ZERO));
-                match polled {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
-                }
-                for event in &events {
-                    let slot = event.token().0 as u32;
-                    let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
-                    let Some(id) = id else { continue };
-                    if event.is_writable() {
-                        self.with(shard, id, PushConnection::writable);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.read(shard, id, event.is_read_closed() || event.is_error());
-                    }
-                }
-                let unread = self.unread.take();
-                if events.is_empty() && unread.is_empty() {
-                    break;
-                }
-                for id in unread {
-                    self.read(shard, id, true);
-                }
-                tokio::task::yield_now().await;
-            }
-        }
     }
 }

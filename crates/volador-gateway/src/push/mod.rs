@@ -6,7 +6,8 @@
 //!
 //! | module         | noun                                                          |
 //! |----------------|---------------------------------------------------------------|
-//! | [`engine`]     | all of a shard's: readiness, beginning and end                |
+//! | [`engine`]     | all of a shard's: beginning and end, what the worker says     |
+//! | [`readiness`]  | what the system reports about sockets, and reading            |
 //! | [`timers`]     | pings, heartbeats, deadlines of closing                       |
 //! | [`timeouts`]   | connections with a time between pings of their own            |
 //! | [`channels`]   | what the worker says about channels                           |
@@ -31,6 +32,7 @@ pub(crate) mod handshake;
 mod hub;
 mod message;
 mod queue;
+mod readiness;
 mod tenant;
 mod timeouts;
 mod timers;

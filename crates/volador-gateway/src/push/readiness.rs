@@ -1,0 +1,185 @@
+//! What the system reports about push sockets, and what they have received.
+//!
+//! The sockets of a look that have something to read are read by one system call, each into a piece of the shard's buffer.
+//! Whoever has more than fits there is read by itself, into the whole of it.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use mio::Events;
+use volador_proto::link::StreamId;
+use volador_ring::Receive;
+
+use super::{
+    connection::{Now, PushConnection, Reading},
+    engine::Engine,
+    fanout::RING_MIN,
+};
+use crate::{link::WorkerKey, log, shard::Shard, stats::add};
+
+/// Bytes that one read takes at most. All push connections of a shard read into the same buffer.
+pub(super) const READ_BYTES: usize = 64 << 10;
+
+/// Bytes of it for each of many that are read together: room for what most clients say at once.
+const PIECE_BYTES: usize = 1 << 10;
+
+/// Reads of one connection before the others have their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// Readiness events taken at once, before other tasks have their turn.
+const EVENTS: usize = 512;
+
+impl Engine {
+    /// Serves the sockets that the system reports as ready, for ever.
+    pub(crate) async fn ready_task(&self, shard: &Shard) {
+        let (mut events, mut readable) = (Events::with_capacity(EVENTS), Vec::new());
+        loop {
+            tokio::select! {
+                ready = self.selector.readable() => match ready {
+                    // Forgotten before the look, so that what comes up after it is reported anew.
+                    Ok(mut ready) => ready.clear_ready(),
+                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
+                },
+                () = self.unread_wake.notified() => {}
+            }
+            loop {
+                let polled = self.selector.get_ref().0.borrow_mut().poll(&mut events, Some(Duration::ZERO));
+                match polled {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
+                }
+                let mut seen = 0;
+                for event in &events {
+                    seen += 1;
+                    let slot = event.token().0 as u32;
+                    let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
+                    let Some(id) = id else { continue };
+                    if event.is_writable() {
+                        self.with(shard, id, PushConnection::writable);
+                    }
+                    if event.is_read_closed() || event.is_error() {
+                        self.read(shard, id, true);
+                    } else if event.is_readable() {
+                        readable.push(id);
+                    }
+                }
+                self.read_together(shard, &mut readable);
+                for id in self.unread.take() {
+                    self.read(shard, id, true);
+                }
+                // What comes after a look that has seen everything is reported anew.
+                if seen < EVENTS && self.unread.borrow().is_empty() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    pub(super) fn read_later(&self, id: StreamId) {
+        self.unread.borrow_mut().push(id);
+        self.unread_wake.notify_one();
+    }
+
+    /// Reads the connections in `readable`, and empties it.
+    fn read_together(&self, shard: &Shard, readable: &mut Vec<StreamId>) {
+        for ids in readable.chunks(READ_BYTES / PIECE_BYTES) {
+            if ids.len() < RING_MIN || !self.has_ring() {
+                ids.iter().for_each(|id| self.read(shard, *id, false));
+            } else {
+                self.read_at_once(shard, ids);
+            }
+        }
+        readable.clear();
+    }
+
+    /// Reads up to as many as there are pieces of the buffer.
+    fn read_at_once(&self, shard: &Shard, ids: &[StreamId]) {
+        let mut results = Vec::with_capacity(ids.len());
+        let mut buf = self.read_buf.borrow_mut();
+        {
+            let streams = shard.streams.borrow();
+            let (mut who, mut receives) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+            for (id, (n, buf)) in ids.iter().zip(buf.chunks_mut(PIECE_BYTES).enumerate()) {
+                if let Some((current, connection)) = streams.look_at_push(id.slot())
+                    && current == *id
+                    && !connection.is_paused()
+                    && let Some(socket) = &connection.socket
+                {
+                    who.push((*id, n));
+                    receives.push(Receive { socket: socket.as_fd(), buf });
+                }
+            }
+            if let Some(ring) = &mut *self.ring.borrow_mut() {
+                ring.receive_all(&mut receives, |index, received| results.push((who[index], received)));
+            }
+        }
+        let mut rest = Vec::new();
+        for ((id, n), received) in results {
+            match received {
+                Ok(len) if len > 0 => {
+                    add(&shard.counters.received_bytes, len);
+                    self.received(shard, id, &mut buf[n * PIECE_BYTES..][..len]);
+                    if len == PIECE_BYTES {
+                        rest.push(id);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => rest.push(id),
+                Ok(_) | Err(_) => self.with(shard, id, |connection| Now::Ended(connection.lost())),
+            }
+        }
+        drop(buf);
+        rest.into_iter().for_each(|id| self.read(shard, id, false));
+    }
+
+    /// Reads what has arrived, for a few reads. Whoever has more then is read again after the others.
+    ///
+    /// A read that does not fill the buffer has emptied the socket, and what comes later is reported anew (epoll(7), on
+    /// edges). Only what was reported before may `hide` behind it: the end of the stream, or an event that came while the
+    /// connection was not read.
+    fn read(&self, shard: &Shard, id: StreamId, hides: bool) {
+        let mut buf = self.read_buf.borrow_mut();
+        for _ in 0..READS_IN_A_ROW {
+            let result = match shard.streams.borrow_mut().push(id) {
+                Some(connection) if !connection.is_paused() => connection.socket.as_mut().map(|one| one.read(&mut buf)),
+                _ => return,
+            };
+            let Some(result) = result else { return };
+            match result {
+                Ok(0) => {
+                    return self.with(shard, id, |connection| Now::Ended(connection.lost()));
+                }
+                Ok(len) => {
+                    let emptied = len < buf.len() && !hides;
+                    self.received(shard, id, &mut buf[..len]);
+                    if emptied {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.with(shard, id, |connection| Now::Ended(connection.lost())),
+            }
+        }
+        self.read_later(id);
+    }
+
+    pub(super) fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
+        let config = &shard.shared.config;
+        self.with(shard, id, |connection| {
+            let worker = connection.worker.unwrap_or(WorkerKey::NOBODY);
+            connection.received(
+                bytes,
+                &mut Reading {
+                    id,
+                    worker: &mut shard.workers.batch(worker),
+                    counters: &shard.counters,
+                    inflater: &mut self.inflater.borrow_mut(),
+                    message_max_bytes: config.message_max_bytes,
+                    send_queue_max_bytes: config.send_queue_max_bytes,
+                },
+            )
+        });
+    }
+}
