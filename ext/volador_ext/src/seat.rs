@@ -1,18 +1,17 @@
-//! `Native::Seat`: where one Ruby thread takes its jobs and answers them.
+//! `Native::Seat`: where one Ruby thread takes its jobs; it answers them by [`answers`].
 
-use std::{
-    cell::{Cell, RefCell, RefMut},
-    os::fd::{BorrowedFd, OwnedFd, RawFd},
-};
+mod answers;
+
+use std::cell::{Cell, RefCell, RefMut};
 
 use magnus::{
-    DataTypeFunctions, Error, Module, RArray, RHash, RModule, RString, Ruby, TypedData, Value, gc, method,
-    prelude::*,
-    typed_data,
-    value::{Fixnum, Opaque},
+    DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, Value, gc, method, prelude::*, typed_data,
+    value::Opaque,
 };
 use volador_proto::link::{Interest, Request, Resumed};
-use volador_worker::{Taken, Waiter, WriteError};
+use volador_worker::{Taken, Waiter};
+
+use self::answers::StreamedBody;
 
 use crate::{
     connection::Connection,
@@ -20,12 +19,9 @@ use crate::{
     error::{self, guarded},
     fork::Forked,
     gvl, job,
-    response::{self, Head},
+    response::Head,
     worker::Worker,
 };
-
-/// A longer piece of a streamed response is handed over without the GVL: it may go to a file.
-const WRITE_WITH_GVL_MAX: usize = 64 * 1024;
 
 /// The Ruby object of a seat. One thread uses it, but another one must do no harm.
 #[derive(TypedData)]
@@ -58,17 +54,6 @@ struct Desk {
     head: Head,
     /// Of the streamed answer.
     body: StreamedBody,
-}
-
-/// What a streamed answer has declared and sent.
-#[derive(Clone, Copy, Debug, Default)]
-struct StreamedBody {
-    /// There is none, whatever the application writes: the request is a HEAD, or the status has no body.
-    suppressed: bool,
-    /// The Content-Length.
-    declared: Option<u64>,
-    /// Bytes so far.
-    sent: u64,
 }
 
 impl DataTypeFunctions for Seat {
@@ -190,190 +175,6 @@ impl Seat {
         })
     }
 
-    fn respond(ruby: &Ruby, this: &Self, status: Value, headers: Value, parts: RArray) -> Result<(), Error> {
-        guarded(ruby, || {
-            let status = response::status(ruby, status)?;
-            let head = this.read_head(ruby, headers)?;
-            this.respond_with(ruby, status, head, parts)
-        })
-    }
-
-    /// Gives an answer of the usual form, `[Integer, Hash, Array]`. False for any other, with which nothing has been done.
-    fn respond_plainly(ruby: &Ruby, this: &Self, answer: Value) -> Result<bool, Error> {
-        guarded(ruby, || {
-            let Some(answer) = RArray::from_value(answer).filter(|answer| answer.len() == 3) else { return Ok(false) };
-            let (status, headers, body): (Value, Value, Value) = (answer.entry(0)?, answer.entry(1)?, answer.entry(2)?);
-            let (Some(_), Some(headers)) = (Fixnum::from_value(status), RHash::from_value(headers)) else {
-                return Ok(false);
-            };
-            // One with methods of its own may want more than that its parts are sent.
-            let Some(parts) = RArray::from_value(body).filter(|body| response::is_plain(ruby, *body)) else {
-                return Ok(false);
-            };
-            let status = response::status(ruby, status)?;
-            let head = this.read_head(ruby, headers.as_value())?;
-            if head.hijacks {
-                return Ok(false);
-            }
-            this.respond_with(ruby, status, head, parts).map(|()| true)
-        })
-    }
-
-    fn respond_with(&self, ruby: &Ruby, status: u16, mut head: Head, parts: RArray) -> Result<(), Error> {
-        let len = response::parts_len(ruby, parts)?;
-        let mut desk = self.unanswered(ruby)?;
-        let suppressed = desk.head_only || has_no_body(status);
-        if let Some(declared) = head.content_length.filter(|declared| !suppressed && *declared != len) {
-            let message = format!("Content-Length is {declared}, but the body has {len} bytes");
-            return Err(error::response(ruby, message));
-        }
-        let complete = len <= ruby.get_inner(self.worker).complete_max_bytes;
-        if complete || suppressed {
-            if !complete && head.content_length.is_none() && !has_no_body(status) {
-                // A HEAD request: the length is all that the client is to know.
-                head.set_content_length(len);
-            }
-            // SAFETY: from here to the end of the iterator only Rust code runs. The strings were checked above, and
-            // no Ruby code ran in between: taking the desk calls none.
-            let parts = unsafe { response::parts_bytes(&parts) }.filter(|_| complete && !has_no_body(status));
-            desk.seat.respond(status, head.fields(), parts);
-            desk.head = head;
-            return Ok(());
-        }
-        if head.content_length.is_none() {
-            head.set_content_length(len);
-        }
-        desk.body = StreamedBody { suppressed, declared: Some(len), sent: 0 };
-        desk.seat.start(status, head.fields());
-        desk.head = head;
-        drop(desk);
-        for at in 0..parts.len() {
-            Self::write(ruby, self, parts.entry(at as isize)?)?;
-        }
-        Self::finish(ruby, self)
-    }
-
-    fn respond_file(
-        ruby: &Ruby,
-        this: &Self,
-        status: Value,
-        headers: Value,
-        io: Value,
-        length: u64,
-    ) -> Result<(), Error> {
-        guarded(ruby, || {
-            let status = response::status(ruby, status)?;
-            let head = this.read_head(ruby, headers)?;
-            let (fd, offset) = duplicate(ruby, io)?;
-            let mut desk = this.unanswered(ruby)?;
-            let suppressed = desk.head_only || has_no_body(status);
-            if let Some(declared) = head.content_length.filter(|declared| !suppressed && *declared != length) {
-                let message = format!("Content-Length is {declared}, but the file has {length} bytes");
-                return Err(error::response(ruby, message));
-            }
-            if has_no_body(status) {
-                desk.seat.respond(status, head.fields(), []);
-            } else {
-                desk.seat.respond_file(status, head.fields(), fd, offset, length);
-            }
-            desk.head = head;
-            Ok(())
-        })
-    }
-
-    fn start(ruby: &Ruby, this: &Self, status: Value, headers: Value) -> Result<(), Error> {
-        guarded(ruby, || {
-            let status = response::status(ruby, status)?;
-            let head = this.read_head(ruby, headers)?;
-            let mut desk = this.unanswered(ruby)?;
-            let suppressed = desk.head_only || has_no_body(status);
-            desk.body = StreamedBody { suppressed, declared: head.content_length, sent: 0 };
-            desk.seat.start(status, head.fields());
-            desk.head = head;
-            Ok(())
-        })
-    }
-
-    /// Reads headers into the buffer of the desk, which must not be in use meanwhile: their methods may be Ruby code.
-    fn read_head(&self, ruby: &Ruby, headers: Value) -> Result<Head, Error> {
-        let mut head = std::mem::take(&mut self.unanswered(ruby)?.head);
-        head.read(ruby, headers)?;
-        Ok(head)
-    }
-
-    fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<(), Error> {
-        guarded(ruby, || {
-            {
-                let mut desk = this.desk(ruby)?;
-                if !desk.seat.is_streaming() {
-                    return Err(error::write(ruby, &WriteError::NotStreaming));
-                }
-                let body = &mut desk.body;
-                let sent = body.sent + data.len() as u64;
-                if let Some(declared) = body.declared.filter(|declared| !body.suppressed && sent > *declared) {
-                    let message = format!("Content-Length is {declared}, but the body has at least {sent} bytes");
-                    return Err(error::response(ruby, message));
-                }
-                body.sent = sent;
-                if body.suppressed {
-                    return Ok(());
-                }
-            }
-            // A frozen copy that shares the bytes: whoever changes the string meanwhile gets bytes of its own.
-            let data = RString::new_frozen(data);
-            let waiter = this.waiter.get(ruby)?;
-            let mut at = 0;
-            while at < data.len() {
-                {
-                    let mut desk = this.desk(ruby)?;
-                    // SAFETY: the string is frozen and on this stack, so the bytes stay where they are, also while the
-                    // GVL is released.
-                    let rest = &unsafe { data.as_slice() }[at..];
-                    let seat = &mut desk.seat;
-                    let written = if rest.len() <= WRITE_WITH_GVL_MAX {
-                        seat.write(rest)
-                    } else {
-                        gvl::blocking(ruby, || seat.write(rest))?
-                    };
-                    at += written.map_err(|error| error::write(ruby, &error))?;
-                }
-                if at < data.len() {
-                    waiter.prepare();
-                    let _ = gvl::without_gvl(waiter, || waiter.wait_credit());
-                    ruby.thread_check_ints()?;
-                }
-            }
-            // Keeps `data` on the stack until here.
-            std::hint::black_box(&data);
-            Ok(())
-        })
-    }
-
-    fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        guarded(ruby, || {
-            let mut desk = this.desk(ruby)?;
-            let StreamedBody { suppressed, declared, sent } = desk.body;
-            match declared.filter(|declared| desk.seat.is_streaming() && !suppressed && *declared != sent) {
-                None => {
-                    desk.seat.finish();
-                    Ok(())
-                }
-                Some(declared) => {
-                    desk.seat.abort();
-                    let message = format!("Content-Length is {declared}, but the body has {sent} bytes");
-                    Err(error::response(ruby, message))
-                }
-            }
-        })
-    }
-
-    fn abort(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        guarded(ruby, || {
-            this.desk(ruby)?.seat.abort();
-            Ok(())
-        })
-    }
-
     fn upgrade(ruby: &Ruby, this: &Self, headers: Value, interest: Option<u8>) -> Result<(), Error> {
         guarded(ruby, || {
             if !this.unanswered(ruby)?.is_push {
@@ -423,23 +224,6 @@ fn read_interest(ruby: &Ruby, bits: u8) -> Result<Interest, Error> {
         return Err(Error::new(ruby.exception_arg_error(), message));
     }
     Ok(Interest { messages: bits & 1 != 0, drained: bits & 2 != 0, shutdown: bits & 4 != 0 })
-}
-
-/// RFC 9110 §6.4.1: answers that never have content. 1xx is no answer at all here.
-fn has_no_body(status: u16) -> bool {
-    matches!(status, 204 | 304)
-}
-
-/// A descriptor of the IO's file, and the IO's position. The gateway reads from there without moving the position, which
-/// all duplicates share, so one File can be the body of several answers at once.
-fn duplicate(ruby: &Ruby, io: Value) -> Result<(OwnedFd, u64), Error> {
-    // Not the descriptor's own position: the IO may have read ahead.
-    let position: u64 = io.funcall("pos", ())?;
-    let number: RawFd = io.funcall("fileno", ())?;
-    // SAFETY: `io` has just said that this is its descriptor, it is on this stack, and no Ruby code that could close it
-    // runs while the borrow is used.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned();
-    Ok((fd.map_err(|error| error::io(ruby, &error, "can't send the file".to_owned()))?, position))
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! [`PushConnection`]: one socket after its upgrade.
+//! [`PushConnection`]: one socket after its upgrade. What it is and what it receives is here; what goes to the client is in
+//! [`sending`], how it ends in [`ending`].
 //!
 //! ```text
 //!              close frame from the peer: echoed
@@ -15,7 +16,8 @@
 //!   ended ── the handler has to be told, in a cluster ──▶ Gone ── a worker has told it ──▶ forgotten
 //! ```
 
-use std::io;
+mod ending;
+mod sending;
 
 use bytes::Bytes;
 use volador_hub::path::PathKey;
@@ -28,11 +30,14 @@ use volador_proto::{
 };
 
 use super::{
-    message::Message,
-    queue::{SendQueue, Tag},
+    queue::SendQueue,
     tenant::{Stage, Tenant},
 };
-use crate::{Config, SlowClient, link::WorkerKey, socket::PushSocket, stats::Counters};
+use crate::{
+    link::WorkerKey,
+    socket::PushSocket,
+    stats::{Counters, count},
+};
 
 /// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
 /// caught up, so that TCP holds the client back.
@@ -236,7 +241,7 @@ impl PushConnection {
             match event {
                 // RFC 6455 §5.5.1: after our close frame, data of the peer has no meaning any more.
                 ws::Event::Message(payload, data) if open => {
-                    crate::stats::count(&reading.counters.messages);
+                    count(&reading.counters.messages);
                     if interest.messages {
                         match tenant {
                             Some(tenant) => tenant.message(reading.id, payload, data, reading.worker),
@@ -259,7 +264,7 @@ impl PushConnection {
             }
         }
         if let Err(error) = result {
-            crate::stats::count(&reading.counters.closed_protocol);
+            count(&reading.counters.closed_protocol);
             if self.phase != Phase::Open {
                 return Now::Ended(self.lost());
             }
@@ -285,192 +290,6 @@ impl PushConnection {
         }
     }
 
-    /// Whether a message goes straight to the socket, with nothing to do before.
-    pub(super) fn is_clear(&self) -> bool {
-        self.is_open() && self.queue.is_none() && !self.has_aside
-    }
-
-    /// Whether a message has been set aside, to be sent before anything else.
-    pub(super) fn has_aside(&self) -> bool {
-        self.has_aside
-    }
-
-    pub(super) fn set_aside(&mut self, has_aside: bool) {
-        self.has_aside = has_aside;
-    }
-
-    /// The socket has taken so many bytes of a message, or has failed.
-    pub(super) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
-        let bytes = message.bytes(self.transport, self.deflate);
-        self.bytes_sent(bytes, message.tag(), sent)
-    }
-
-    /// The same, of a frame or an event.
-    pub(super) fn bytes_sent(&mut self, bytes: &Bytes, tag: Option<Tag>, sent: io::Result<usize>) -> Now {
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
-            Err(_) => return Now::Ended(self.lost()),
-        };
-        if sent < bytes.len() {
-            let mut queue = Box::<SendQueue>::default();
-            queue.push(bytes.slice(sent..), tag, sent > 0);
-            self.queue = Some(queue);
-        }
-        Now::Alive
-    }
-
-    /// Writes a message, unless the connection is on its way to its end.
-    pub(super) fn send_message(&mut self, message: &Message<'_>, config: &Config, counters: &Counters) -> Now {
-        if !self.is_open() {
-            return Now::Alive;
-        }
-        crate::stats::count(&counters.delivered);
-        let bytes = message.bytes(self.transport, self.deflate);
-        let max = config.send_queue_max_bytes;
-        if let Some(queue) = &mut self.queue {
-            if message.tag().is_some_and(|tag| queue.replace(tag, bytes)) {
-                crate::stats::count(&counters.conflated);
-                return Now::Alive;
-            }
-            if config.slow_client == SlowClient::DropOldest {
-                while queue.len() + bytes.len() > max && queue.drop_oldest() {
-                    crate::stats::count(&counters.dropped_oldest);
-                }
-                if queue.len() + bytes.len() > max {
-                    // Alone larger than the queue: it is the oldest and the newest in one.
-                    crate::stats::count(&counters.dropped_oldest);
-                    return Now::Alive;
-                }
-            }
-        }
-        self.send_tagged(bytes, message.tag(), max, counters)
-    }
-
-    /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).
-    pub(super) fn send(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
-        self.send_tagged(bytes, None, max, counters)
-    }
-
-    fn send_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>, max: usize, counters: &Counters) -> Now {
-        if let Some(queue) = &mut self.queue
-            && queue.len() + bytes.len() > max
-        {
-            queue.drop_unsent();
-            crate::stats::count(&counters.closed_slow);
-            return self.close(1013, "too slow");
-        }
-        self.write_tagged(bytes, tag)
-    }
-
-    fn write(&mut self, bytes: &Bytes) -> Now {
-        self.write_tagged(bytes, None)
-    }
-
-    fn write_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>) -> Now {
-        if let Some(queue) = &mut self.queue {
-            queue.push(bytes.clone(), tag, false);
-            return Now::Alive;
-        }
-        match write_all(self.socket.as_mut(), bytes) {
-            Ok(written) if written == bytes.len() => {}
-            Ok(written) => {
-                let mut queue = Box::<SendQueue>::default();
-                queue.push(bytes.slice(written..), tag, written > 0);
-                self.queue = Some(queue);
-            }
-            Err(_) => return Now::Ended(self.lost()),
-        }
-        Now::Alive
-    }
-
-    /// How many messages wait for the client, when the worker is to be told so: not each time, but when the first one has
-    /// to wait, when there are twice as many, and when none waits any more.
-    pub(super) fn backlog_news(&mut self) -> Option<u32> {
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.messages());
-        let is_news = waiting != self.told && (waiting == 0 || self.told == 0 || waiting.is_power_of_two());
-        if !is_news || !(self.interest.messages || self.interest.drained) {
-            return None;
-        }
-        self.told = waiting;
-        Some(waiting)
-    }
-
-    /// The socket takes bytes again.
-    pub(super) fn writable(&mut self) -> Now {
-        let progress = !self.is_open(); // else the worker can add to it without end
-        while let Some(queue) = &mut self.queue {
-            let Some(first) = queue.first() else {
-                self.queue = None;
-                break;
-            };
-            match write_all(self.socket.as_mut(), first) {
-                Ok(0) => return Now::Alive,
-                Ok(written) => {
-                    queue.advance(written);
-                    self.progress = progress;
-                    if self.transport == Transport::Sse {
-                        self.missed = 0; // an SSE peer has no other sign of life
-                    }
-                }
-                Err(_) => return Now::Ended(self.lost()),
-            }
-        }
-        match self.phase {
-            Phase::Ending(code) => self.ended(code),
-            Phase::Failed(_) => {
-                self.shutdown_write();
-                Now::Alive
-            }
-            _ => Now::Alive,
-        }
-    }
-
-    /// Begins to close: WebSocket with a close frame, SSE by its end.
-    pub(super) fn close(&mut self, code: u16, reason: &str) -> Now {
-        match self.phase {
-            Phase::Open => {}
-            Phase::Failing(error) => return self.fail(error),
-            _ => return Now::Alive,
-        }
-        match self.transport {
-            Transport::WebSocket => {
-                self.phase = Phase::Closing(code);
-                self.write(&ws::close(Some(code), reason))
-            }
-            Transport::Sse => self.end_after(Now::Alive, code),
-        }
-    }
-
-    /// RFC 6455 §7.1.7: fails the connection. No answer to the close frame is waited for.
-    fn fail(&mut self, error: ws::ProtocolError) -> Now {
-        self.phase = Phase::Failed(error.close_code());
-        let now = self.write(&ws::close(Some(error.close_code()), &error.to_string()));
-        if now == Now::Alive && self.queue.is_none() {
-            self.shutdown_write();
-        }
-        now
-    }
-
-    /// Whether the time to close begins anew: the client takes what waits for it, only slowly.
-    pub(super) fn takes_more(&mut self) -> bool {
-        std::mem::take(&mut self.progress)
-    }
-
-    /// The time to close is over.
-    pub(super) fn overdue(&mut self) -> Now {
-        if self.phase == Phase::Open {
-            // The handler has had its time for last words.
-            return self.close(1001, "");
-        }
-        if let Phase::Failing(error) = self.phase
-            && let Now::Ended(code) = self.fail(error)
-        {
-            return Now::Ended(code);
-        }
-        Now::Ended(self.lost())
-    }
-
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
     /// when it gets its first.
     pub(super) fn beat(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
@@ -480,7 +299,7 @@ impl PushConnection {
         let waits = self.transport == Transport::WebSocket || self.queue.is_some();
         if waits {
             if self.missed >= MISSED_MAX {
-                crate::stats::count(&counters.closed_dead);
+                count(&counters.closed_dead);
                 return Now::Ended(1006);
             }
             self.missed += 1;
@@ -493,50 +312,4 @@ impl PushConnection {
         self.has_timeout = has_timeout;
         self.fresh = !has_timeout;
     }
-
-    /// The socket has ended, or failed: the code that the worker is told.
-    pub(super) fn lost(&self) -> u16 {
-        match self.phase {
-            Phase::Open => 1006, // RFC 6455 §7.1.5: no close frame was received
-            Phase::Failing(error) => error.close_code(),
-            Phase::Failed(code) | Phase::Closing(code) | Phase::Ending(code) | Phase::Gone(code) => code,
-        }
-    }
-
-    fn end_after(&mut self, now: Now, code: u16) -> Now {
-        self.phase = Phase::Ending(code);
-        match now {
-            Now::Alive if self.queue.is_some() => Now::Alive,
-            Now::Alive => self.ended(code),
-            ended => ended,
-        }
-    }
-
-    fn ended(&mut self, code: u16) -> Now {
-        // RFC 6455 §7.1.1: the server closes the TCP connection, and is the one to go first.
-        self.shutdown_write();
-        Now::Ended(code)
-    }
-
-    fn shutdown_write(&mut self) {
-        if let Some(socket) = &mut self.socket {
-            socket.shutdown_write();
-        }
-    }
-}
-
-/// Writes what the socket takes; how many bytes those were.
-fn write_all(socket: Option<&mut PushSocket>, bytes: &[u8]) -> io::Result<usize> {
-    let Some(socket) = socket else { return Err(io::ErrorKind::NotConnected.into()) };
-    let mut written = 0;
-    while written < bytes.len() {
-        match socket.write(&bytes[written..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => written += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(written)
 }

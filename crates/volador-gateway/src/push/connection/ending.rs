@@ -1,0 +1,82 @@
+//! How a connection ends: closed by us, failed over a fault of the peer, overdue, or lost.
+
+use volador_proto::{link::Transport, ws};
+
+use super::{Now, Phase, PushConnection};
+
+impl PushConnection {
+    /// Begins to close: WebSocket with a close frame, SSE by its end.
+    pub(in crate::push) fn close(&mut self, code: u16, reason: &str) -> Now {
+        match self.phase {
+            Phase::Open => {}
+            Phase::Failing(error) => return self.fail(error),
+            _ => return Now::Alive,
+        }
+        match self.transport {
+            Transport::WebSocket => {
+                self.phase = Phase::Closing(code);
+                self.write(&ws::close(Some(code), reason))
+            }
+            Transport::Sse => self.end_after(Now::Alive, code),
+        }
+    }
+
+    /// RFC 6455 §7.1.7: fails the connection. No answer to the close frame is waited for.
+    pub(super) fn fail(&mut self, error: ws::ProtocolError) -> Now {
+        self.phase = Phase::Failed(error.close_code());
+        let now = self.write(&ws::close(Some(error.close_code()), &error.to_string()));
+        if now == Now::Alive && self.queue.is_none() {
+            self.shutdown_write();
+        }
+        now
+    }
+
+    /// Whether the time to close begins anew: the client takes what waits for it, only slowly.
+    pub(in crate::push) fn takes_more(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// The time to close is over.
+    pub(in crate::push) fn overdue(&mut self) -> Now {
+        if self.phase == Phase::Open {
+            // The handler has had its time for last words.
+            return self.close(1001, "");
+        }
+        if let Phase::Failing(error) = self.phase
+            && let Now::Ended(code) = self.fail(error)
+        {
+            return Now::Ended(code);
+        }
+        Now::Ended(self.lost())
+    }
+
+    /// The socket has ended, or failed: the code that the worker is told.
+    pub(in crate::push) fn lost(&self) -> u16 {
+        match self.phase {
+            Phase::Open => 1006, // RFC 6455 §7.1.5: no close frame was received
+            Phase::Failing(error) => error.close_code(),
+            Phase::Failed(code) | Phase::Closing(code) | Phase::Ending(code) | Phase::Gone(code) => code,
+        }
+    }
+
+    pub(super) fn end_after(&mut self, now: Now, code: u16) -> Now {
+        self.phase = Phase::Ending(code);
+        match now {
+            Now::Alive if self.queue.is_some() => Now::Alive,
+            Now::Alive => self.ended(code),
+            ended => ended,
+        }
+    }
+
+    pub(super) fn ended(&mut self, code: u16) -> Now {
+        // RFC 6455 §7.1.1: the server closes the TCP connection, and is the one to go first.
+        self.shutdown_write();
+        Now::Ended(code)
+    }
+
+    pub(super) fn shutdown_write(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.shutdown_write();
+        }
+    }
+}

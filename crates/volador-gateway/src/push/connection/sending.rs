@@ -1,0 +1,178 @@
+//! What goes to the client: to the socket at once as long as it takes everything, else through the queue.
+
+use std::io;
+
+use bytes::Bytes;
+use volador_proto::link::Transport;
+
+use super::{
+    super::{
+        message::Message,
+        queue::{SendQueue, Tag},
+    },
+    Now, Phase, PushConnection,
+};
+use crate::{
+    Config, SlowClient,
+    socket::PushSocket,
+    stats::{Counters, count},
+};
+
+impl PushConnection {
+    /// Whether a message goes straight to the socket, with nothing to do before.
+    pub(in crate::push) fn is_clear(&self) -> bool {
+        self.is_open() && self.queue.is_none() && !self.has_aside
+    }
+
+    /// Whether a message has been set aside, to be sent before anything else.
+    pub(in crate::push) fn has_aside(&self) -> bool {
+        self.has_aside
+    }
+
+    pub(in crate::push) fn set_aside(&mut self, has_aside: bool) {
+        self.has_aside = has_aside;
+    }
+
+    /// The socket has taken so many bytes of a message, or has failed.
+    pub(in crate::push) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
+        let bytes = message.bytes(self.transport, self.deflate);
+        self.bytes_sent(bytes, message.tag(), sent)
+    }
+
+    /// The same, of a frame or an event.
+    pub(in crate::push) fn bytes_sent(&mut self, bytes: &Bytes, tag: Option<Tag>, sent: io::Result<usize>) -> Now {
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
+            Err(_) => return Now::Ended(self.lost()),
+        };
+        if sent < bytes.len() {
+            let mut queue = Box::<SendQueue>::default();
+            queue.push(bytes.slice(sent..), tag, sent > 0);
+            self.queue = Some(queue);
+        }
+        Now::Alive
+    }
+
+    /// Writes a message, unless the connection is on its way to its end.
+    pub(in crate::push) fn send_message(&mut self, message: &Message<'_>, config: &Config, counters: &Counters) -> Now {
+        if !self.is_open() {
+            return Now::Alive;
+        }
+        count(&counters.delivered);
+        let bytes = message.bytes(self.transport, self.deflate);
+        let max = config.send_queue_max_bytes;
+        if let Some(queue) = &mut self.queue {
+            if message.tag().is_some_and(|tag| queue.replace(tag, bytes)) {
+                count(&counters.conflated);
+                return Now::Alive;
+            }
+            if config.slow_client == SlowClient::DropOldest {
+                while queue.len() + bytes.len() > max && queue.drop_oldest() {
+                    count(&counters.dropped_oldest);
+                }
+                if queue.len() + bytes.len() > max {
+                    // Alone larger than the queue: it is the oldest and the newest in one.
+                    count(&counters.dropped_oldest);
+                    return Now::Alive;
+                }
+            }
+        }
+        self.send_tagged(bytes, message.tag(), max, counters)
+    }
+
+    /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).
+    pub(in crate::push) fn send(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
+        self.send_tagged(bytes, None, max, counters)
+    }
+
+    fn send_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>, max: usize, counters: &Counters) -> Now {
+        if let Some(queue) = &mut self.queue
+            && queue.len() + bytes.len() > max
+        {
+            queue.drop_unsent();
+            count(&counters.closed_slow);
+            return self.close(1013, "too slow");
+        }
+        self.write_tagged(bytes, tag)
+    }
+
+    pub(super) fn write(&mut self, bytes: &Bytes) -> Now {
+        self.write_tagged(bytes, None)
+    }
+
+    fn write_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>) -> Now {
+        if let Some(queue) = &mut self.queue {
+            queue.push(bytes.clone(), tag, false);
+            return Now::Alive;
+        }
+        match write_all(self.socket.as_mut(), bytes) {
+            Ok(written) if written == bytes.len() => {}
+            Ok(written) => {
+                let mut queue = Box::<SendQueue>::default();
+                queue.push(bytes.slice(written..), tag, written > 0);
+                self.queue = Some(queue);
+            }
+            Err(_) => return Now::Ended(self.lost()),
+        }
+        Now::Alive
+    }
+
+    /// How many messages wait for the client, when the worker is to be told so: not each time, but when the first one has
+    /// to wait, when there are twice as many, and when none waits any more.
+    pub(in crate::push) fn backlog_news(&mut self) -> Option<u32> {
+        let waiting = self.queue.as_ref().map_or(0, |queue| queue.messages());
+        let is_news = waiting != self.told && (waiting == 0 || self.told == 0 || waiting.is_power_of_two());
+        if !is_news || !(self.interest.messages || self.interest.drained) {
+            return None;
+        }
+        self.told = waiting;
+        Some(waiting)
+    }
+
+    /// The socket takes bytes again.
+    pub(in crate::push) fn writable(&mut self) -> Now {
+        let progress = !self.is_open(); // else the worker can add to it without end
+        while let Some(queue) = &mut self.queue {
+            let Some(first) = queue.first() else {
+                self.queue = None;
+                break;
+            };
+            match write_all(self.socket.as_mut(), first) {
+                Ok(0) => return Now::Alive,
+                Ok(written) => {
+                    queue.advance(written);
+                    self.progress = progress;
+                    if self.transport == Transport::Sse {
+                        self.missed = 0; // an SSE peer has no other sign of life
+                    }
+                }
+                Err(_) => return Now::Ended(self.lost()),
+            }
+        }
+        match self.phase {
+            Phase::Ending(code) => self.ended(code),
+            Phase::Failed(_) => {
+                self.shutdown_write();
+                Now::Alive
+            }
+            _ => Now::Alive,
+        }
+    }
+}
+
+/// Writes what the socket takes; how many bytes those were.
+fn write_all(socket: Option<&mut PushSocket>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(socket) = socket else { return Err(io::ErrorKind::NotConnected.into()) };
+    let mut written = 0;
+    while written < bytes.len() {
+        match socket.write(&bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
