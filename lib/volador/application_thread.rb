@@ -123,26 +123,29 @@ module Volador
       @env = nil
     end
 
+    # A request that was taken may not have got as far as @env: it is answered all the same, else no other can be taken.
     def abandon(error)
-      env = @env
-      return @log.error("an exception outside of any request", error) unless env
-
-      @env = nil
-      @responder.fail(env, error)
+      env, @env = @env, nil
+      @log.error("an exception outside of any request", error) unless env
+      @responder.fail(env || {}, (error if env)) if env || pending?
     rescue Exception => e # rubocop:disable Lint/RescueException
       @log.error("the request could not be answered", e)
-      @seat.abort unless @seat.answered?
+      @seat.abort if pending?
     end
 
     # Runs while the thread dies.
     def replace
       return if @halted || forked?
 
-      if @env
+      if @env || pending?
         abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
                                 "it has been replaced"))
       end
       start
+    end
+
+    def pending?
+      !@seat.answered?
     end
 
     # The application has forked and the child comes back here, say by `exit`: the request is the parent's.

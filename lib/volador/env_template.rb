@@ -5,7 +5,7 @@ require_relative "version"
 module Volador
   # What the env of every request has in common.
   module EnvTemplate
-    # Pairs for which a copy has room without growing: these, and what the least request adds.
+    # Pairs for which a copy has room without growing, where Ruby can be had to: these, and what the least request adds.
     ROOM = 32
     private_constant :ROOM
 
@@ -28,9 +28,12 @@ module Volador
       ).freeze
     end
 
-    # A Hash that is cleared keeps its table, and so does a copy of it: to grow costs more than a request's own pairs.
+    # To grow costs more than a request's own pairs.
     # @return [Hash] empty
     def self.roomy
+      return Hash.new(capacity: ROOM) if RUBY_VERSION >= "3.4"
+
+      # Ruby 3.1 keeps the table of a Hash that is cleared, and copies it as it is; 3.3 does not.
       (1..ROOM).to_h { |key| [key, nil] }.clear
     end
     private_class_method :roomy

@@ -99,6 +99,8 @@ module Fakes
     attr_reader :calls, :connection
     # Raised by the next write or respond.
     attr_accessor :failure
+    # Raised when the next job has been taken.
+    attr_writer :interrupt
     # What the former handler of a resumed push connection left; false: the connection is new.
     attr_writer :resumed
 
@@ -108,6 +110,8 @@ module Fakes
       @transport = transport
       @connection = connection
       @resumed = false
+      # Without jobs it has a request in hand.
+      @unanswered = jobs.empty?
     end
 
     def resumed? = @resumed != false
@@ -117,6 +121,12 @@ module Fakes
     def take
       job = @jobs.shift
       job = job.call if job.is_a?(Proc)
+      raise Volador::Error, "the current request has no complete answer yet" unless answered?
+
+      @unanswered = job.is_a?(Hash)
+      interrupt, @interrupt = @interrupt, nil
+      raise interrupt if interrupt
+
       job.is_a?(Hash) && @transport ? [job, @transport] : job
     end
 
@@ -134,16 +144,16 @@ module Fakes
 
     def respond(*arguments)
       fail_once
-      @calls << [:respond, *arguments]
+      answer(:respond, *arguments)
     end
 
     def respond_file(status, headers, io, length)
-      @calls << [:respond_file, status, headers, io.read(length)]
+      answer(:respond_file, status, headers, io.read(length))
     end
 
     def start(*arguments)
       @streaming = true
-      @calls << [:start, *arguments]
+      answer(:start, *arguments)
     end
 
     def write(string)
@@ -158,16 +168,16 @@ module Fakes
 
     def abort
       @streaming = false
-      @calls << [:abort]
+      answer(:abort)
     end
 
     def upgrade(*arguments)
       fail_once
-      @calls << [:upgrade, *arguments]
+      answer(:upgrade, *arguments)
     end
 
     def answered?
-      !@calls.empty?
+      !@unanswered
     end
 
     def streaming?
@@ -179,6 +189,11 @@ module Fakes
     end
 
     private
+
+    def answer(*call)
+      @unanswered = false
+      @calls << call
+    end
 
     def fail_once
       error, @failure = @failure, nil

@@ -58,6 +58,13 @@ RSpec.describe Volador::ApplicationThread do
     expect(body.closed).to eq 1
   end
 
+  it "answers a request with 500 whose env an exception kept from it, and goes on" do
+    seat = Fakes::Seat.new(Fakes.env, Fakes.env)
+    seat.interrupt = RuntimeError.new("too early")
+    expect(run(seat) { [200, {}, []] }.map { |call| call[1] }).to eq [500, 200]
+    expect(printed.string.scan("too early").size).to eq 1
+  end
+
   it "survives an exception that is raised into it between two jobs" do
     seat = Fakes::Seat.new(-> { raise "late" }, Fakes.env)
     expect(run(seat) { [200, {}, []] }.dig(0, 1)).to eq 200

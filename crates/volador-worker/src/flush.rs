@@ -32,7 +32,8 @@ pub(crate) enum Haste {
     WithAnswer,
 }
 
-/// Answers that are enough for a hand-over in a process that may use so many cores.
+/// Answers that are enough for a hand-over in a process that may use so many cores. The gateway of another process is taken
+/// to have the same ones.
 pub(crate) fn enough(cores: usize) -> u32 {
     if cores == 1 { RESPONSES_ON_ONE_CORE } else { RESPONSES }
 }

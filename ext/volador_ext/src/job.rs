@@ -19,7 +19,6 @@ pub(crate) fn push_request(ruby: &Ruby, env: RHash, transport: Transport) -> RAr
 /// An event: `[stream id, name, ...]`, as `Push::Connections#dispatch` describes it.
 pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event) -> RArray {
     let id = stream.to_bits().into_value_with(ruby);
-    let alone = |name| ruby.ary_new_from_values(&[id, symbol(ruby, name)]);
     match event {
         // Three values fit into the Array's own object.
         Event::Message(payload, data) => {
@@ -32,12 +31,16 @@ pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event) -> RArray {
             ruby.ary_new_from_values(&[id, symbol(ruby, "published"), listener, channel, message])
         }
         Event::Close(code) => ruby.ary_new_from_values(&[id, symbol(ruby, "close"), code.into_value_with(ruby)]),
-        Event::HandOver => alone("hand_over"),
-        Event::Resumed => alone("resumed"),
-        Event::Released => alone("released"),
-        Event::Drained => alone("drained"),
-        Event::Shutdown => alone("shutdown"),
+        Event::HandOver => alone(ruby, id, "hand_over"),
+        Event::Resumed => alone(ruby, id, "resumed"),
+        Event::Released => alone(ruby, id, "released"),
+        Event::Drained => alone(ruby, id, "drained"),
+        Event::Shutdown => alone(ruby, id, "shutdown"),
     }
+}
+
+fn alone(ruby: &Ruby, id: Value, name: &str) -> RArray {
+    ruby.ary_new_from_values(&[id, symbol(ruby, name)])
 }
 
 fn symbol(ruby: &Ruby, name: &str) -> Value {

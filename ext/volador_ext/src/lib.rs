@@ -1,4 +1,4 @@
-//! Volador's Ruby extension: the only crate that knows Ruby, and the only one with `unsafe`.
+//! Volador's Ruby extension: the only crate that knows Ruby.
 //!
 //! It gives Ruby `Volador::Native::{Gateway, Worker, Seat, Connection}`, the contract between this crate and
 //! `lib/volador`, which is no public API. It holds no policy: what is served and when stands in `volador-gateway` and
@@ -8,7 +8,7 @@
 //! |--------------|-------------------------------------------------------------------------------|
 //! | `gateway`    | `Native::Gateway`, and the two adapters that join gateway and worker             |
 //! | `worker`     | `Native::Worker`                                                              |
-//! | `seat`       | `Native::Seat`: takes jobs, answers them                                       |
+//! | `seat`       | `Native::Seat`: takes jobs, answers them; `job` what they are for Ruby          |
 //! | `connection` | `Native::Connection`: one push connection                                      |
 //! | `channel`    | reads and checks names of channels                                             |
 //! | `event`      | server-sent events with fields of their own                                    |

@@ -91,7 +91,7 @@ pub(crate) struct Engine {
     pub(super) moves: RefCell<Moves>,
     pub(super) timeouts: RefCell<Timeouts>,
     pub(super) timeouts_wake: Notify,
-    /// For messages to many; None where the system has none, or allows none.
+    /// For many sockets at once; None where the system has none, or allows none.
     pub(super) ring: RefCell<Option<Ring>>,
     /// Messages that are sent with others of their batch.
     pub(super) writes: RefCell<Vec<(StreamId, Bytes)>>,
@@ -128,7 +128,7 @@ impl Engine {
         })
     }
 
-    /// Whether messages to many leave by one system call.
+    /// Whether many sockets can be served by one system call.
     pub(crate) fn has_ring(&self) -> bool {
         self.ring.borrow().is_some()
     }
