@@ -57,27 +57,26 @@ impl Dispatch {
 impl Shard {
     /// A request of a cluster, kept in its exchange, wants a worker.
     pub(crate) fn submit(&self, id: StreamId) {
-        let now = Instant::now();
-        if self.dispatch.waiting() == 0 && self.assign(id, now) {
+        if self.dispatch.waiting() == 0 && self.assign(id, None) {
             return;
         }
         self.shared.waiting.fetch_add(1, Relaxed);
-        self.dispatch.waiting.borrow_mut().push_back((id, now));
+        self.dispatch.waiting.borrow_mut().push_back((id, Instant::now()));
     }
 
-    /// Gives the request to the least busy worker. False when none has room.
-    fn assign(&self, id: StreamId, since: Instant) -> bool {
+    /// Gives the request, which has waited since then, to the least busy worker. False when none has room.
+    fn assign(&self, id: StreamId, since: Option<Instant>) -> bool {
         // Replays wait in a lane of their own.
         let room = |member: &Member| member.threads() + member.lead.requests() + member.replays();
         let Some((key, member)) = self.workers.least(Member::in_flight, room) else { return false };
         let mut streams = self.streams.borrow_mut();
         let Some(exchange) = streams.exchange(id) else { return true };
-        let waited = since.elapsed();
+        let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
         add(&self.counters.queue_waits, 1);
         add(&self.counters.queue_wait_micros, waited.as_micros() as usize);
         self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
         match exchange.send(id, key, &mut self.workers.batch(key)) {
-            Ok(()) => member.sent(self.shared.roster.now()),
+            Ok(()) => member.sent(|| self.shared.roster.now()),
             Err(error) => {
                 log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
                 exchange.handle(ToGateway::Abort, 0);
@@ -92,7 +91,7 @@ impl Shard {
             let first = self.dispatch.waiting.borrow().front().copied();
             let Some((id, since)) = first else { break };
             let is_wanted = self.streams.borrow_mut().exchange(id).is_some_and(|exchange| exchange.is_unsent());
-            if is_wanted && !self.assign(id, since) {
+            if is_wanted && !self.assign(id, Some(since)) {
                 return;
             }
             self.dispatch.waiting.borrow_mut().pop_front();
@@ -125,7 +124,7 @@ impl Shard {
 
     /// The worker has completed a request, or (`is_answer` false) given it back.
     pub(crate) fn completed(&self, member: &Member, is_answer: bool) {
-        member.completed(is_answer.then(|| self.shared.roster.now()));
+        member.completed(is_answer.then(|| self.read_at.get()));
         self.pump();
         self.tell_others_of_room();
         if member.is_idle() {

@@ -49,6 +49,8 @@ pub(crate) struct Shard {
     /// HTTP connections that have something to send.
     pub(crate) corks: Corks,
     pub(crate) draining: Cell<bool>,
+    /// When the frames at hand came from another process, by the roster's clock. Asked once for all of a read.
+    pub(crate) read_at: Cell<u64>,
     /// Fires when a drain may have come to its end.
     progress: tokio::sync::Notify,
     drained: DrainPromise,
@@ -107,6 +109,7 @@ impl Shard {
                 read_buf: RefCell::new(vec![0; READ_BYTES].into()),
                 corks: Corks::default(),
                 draining: Cell::new(false),
+                read_at: Cell::default(),
                 progress: tokio::sync::Notify::new(),
                 drained,
             });
@@ -294,7 +297,7 @@ impl Shard {
         let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
         match frame {
             ToGateway::Beat { dropped } => {
-                let more = member.beat(self.shared.roster.now(), dropped);
+                let more = member.beat(self.read_at.get(), dropped);
                 add(&self.counters.dropped_block, more as usize);
             }
             ToGateway::AskStats(token) => {

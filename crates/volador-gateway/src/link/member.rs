@@ -90,9 +90,9 @@ impl Member {
     }
 
     /// A request is on its way to it.
-    pub(crate) fn sent(&self, now: u64) {
+    pub(crate) fn sent(&self, now: impl FnOnce() -> u64) {
         if self.in_flight.fetch_add(1, Relaxed) == self.threads() {
-            self.crowded_at.store(now, Relaxed);
+            self.crowded_at.store(now(), Relaxed);
         }
     }
 

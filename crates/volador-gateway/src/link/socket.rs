@@ -119,6 +119,7 @@ impl LinkSocket {
                 }
                 Err(_) => return,
             }
+            shard.read_at.set(shard.shared.roster.now());
             let taken = incoming.take(|frames| {
                 while let Some(frame) = ToGateway::next(frames) {
                     let (id, frame) = frame?;

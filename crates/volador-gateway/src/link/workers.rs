@@ -48,10 +48,15 @@ pub(crate) struct End {
     listeners: HashSet<ListenerId>,
 }
 
-/// How often everything that is ready has its turn before frames are handed over, so that more goes along. On one core
-/// once more: the worker, which then runs in the gateway's place, is changed to less often.
-fn turns(cores: usize) -> u32 {
-    if cores == 1 { 2 } else { 1 }
+/// How often everything that is ready has its turn before frames are handed over, so that more goes along. More often on
+/// one core: the worker, which then runs in the gateway's place, is changed to less often. One of another process has a
+/// thread that reads the link as well.
+fn turns(cores: usize, is_embedded: bool) -> u32 {
+    match (cores, is_embedded) {
+        (1, true) => 2,
+        (1, false) => 4,
+        _ => 1,
+    }
 }
 
 /// Collects the frames of one turn of the event loop. The flush task is woken by the first of them and so runs behind
@@ -69,12 +74,14 @@ pub(crate) struct Workers {
     wake: Notify,
     /// Who got the last request.
     last: Cell<usize>,
+    /// Whether there is one worker, in this process.
+    is_embedded: bool,
 }
 
 impl Workers {
     /// With a worker for good, or none yet.
     pub(crate) fn new(embedded: Option<Arc<dyn WorkerLink>>) -> Self {
-        let workers = Self::default();
+        let workers = Self { is_embedded: embedded.is_some(), ..Self::default() };
         if let Some(link) = embedded {
             workers.add(None, Way::Embedded(link));
         }
@@ -116,7 +123,7 @@ impl Workers {
 
     /// Hands over what there is, after each wake-up, for ever. What else the sockets have brought by then goes along.
     pub(crate) async fn flush_task(&self) {
-        let turns = turns(std::thread::available_parallelism().map_or(2, NonZero::get));
+        let turns = turns(std::thread::available_parallelism().map_or(2, NonZero::get), self.is_embedded);
         loop {
             self.wake.notified().await;
             for _ in 0..turns {

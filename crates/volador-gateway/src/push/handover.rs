@@ -137,7 +137,7 @@ impl Engine {
             return false;
         }
         tenant.stage = Stage::Replaying(key);
-        member.sent(shard.shared.roster.now());
+        member.sent(|| shard.shared.roster.now());
         member.replay_began();
         self.moves.borrow_mut().replaying += 1;
         true
