@@ -248,9 +248,13 @@ impl Shared {
                 eprintln!("volador: the link is broken, please report it: {error}");
                 break;
             }
-            match incoming.receive(&link.socket, true) {
+            // A read that waits is woken by the system whenever the gateway has taken something, too; this wait is not.
+            let mut ready = [PollFd::new(&link.socket, PollFlags::IN)];
+            // Interrupted, or the socket has failed: reading says what there is to say.
+            let _ = poll(&mut ready, None);
+            match incoming.receive(&link.socket, false) {
                 Ok(Received::Some) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
                 Ok(Received::End) | Err(_) => break,
             }
         }
