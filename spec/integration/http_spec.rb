@@ -3,31 +3,7 @@
 require_relative "integration_helper"
 
 RSpec.describe "HTTP/1.1" do
-  # Prints every path that reaches it, so that what must not reach it can be shown.
-  application = <<~RUBY
-    GATE = Thread::Queue.new
-    lambda do |env|
-      warn "seen \#{env['PATH_INFO']}"
-      case env["PATH_INFO"]
-      when "/echo" then [200, {}, [env["rack.input"].read]]
-      when "/wait" then GATE.pop && [200, {}, ["waited"]]
-      when "/go" then GATE.push(true) && [200, {}, ["gone"]]
-      when "/stream" then [200, {}, Enumerator.new { |yielder| yielder << "one" << "two" }]
-      when "/close" then [200, { "connection" => "close" }, ["bye"]]
-      else [200, {}, ["at \#{env['PATH_INFO']}"]]
-      end
-    end
-  RUBY
-  shared_configured_server(application, threads: 2, body_max_bytes: 1_000_000)
-
-  def connected(&block)
-    server.connect(&block)
-  end
-
-  # @return [RawSocket::Response] the answer to exactly these bytes
-  def answer(bytes)
-    connected { |socket| socket.send_bytes(bytes).read_response }
-  end
+  include_context "with a server that tells what it sees"
 
   describe "a connection" do
     it "is kept alive" do
