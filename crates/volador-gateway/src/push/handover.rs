@@ -20,7 +20,7 @@ const LEAVING_MAX: usize = 64;
 /// Requests that are replayed at once while a worker retires. Each of them takes an application thread for as long as its
 /// callbacks run, and CPU time that plain requests want as well, on top of what it takes to start the new code. Nobody waits
 /// for a handler that is still where it was: there is time. Where that is more, it is half of the threads that there are.
-const MOVING_MAX: usize = 8;
+const MOVING_MAX: usize = 4;
 
 /// The same after a worker was lost: its handlers are nowhere. So many are what it takes for the next worker not to be done
 /// before more of them come; the gateway may be busy with a publication meanwhile.
