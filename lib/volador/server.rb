@@ -112,10 +112,11 @@ module Volador
       @state = :running
       @worker = Native::Worker.new(options)
       @threads = ApplicationThreads.new(@worker, @log)
-      @threads.start(@app, @configuration.threads)
       @gateway.start(@worker)
       Server.add(self)
       PubSub.serve(listeners)
+      # Last: what the first request publishes has to find the way here.
+      @threads.start(@app, @configuration.threads)
       observe(:started)
       self
     end

@@ -113,10 +113,11 @@ module Volador
         @hooks.run(:worker_boot, @number)
         @native = Native::Worker.new(native_options)
         @threads = ApplicationThreads.new(@native, @log)
-        @threads.start(@app, @configuration.threads)
         @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
         Server.add(self)
         PubSub.serve(listeners)
+        # Last: requests come with the link, and what the first of them publishes has to find the way to it.
+        @threads.start(@app, @configuration.threads)
         observe(:started)
         @report.close
         true
