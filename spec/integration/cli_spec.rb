@@ -112,11 +112,7 @@ RSpec.describe "The command volador" do
   it "prints nothing but faults with -q" do
     ReservedPort.open do |port|
       server = keep(ServerProcess.volador(telling, "-q", bind: "tcp://127.0.0.1:#{port}"))
-      Deadline.until("an answer") do
-        RawSocket.open(port: port) { |socket| socket.request("GET", "/") }
-      rescue Errno::ECONNREFUSED
-        nil
-      end
+      ReservedPort.answer(port)
 
       expect(server.stop.exitstatus).to eq(0)
       expect(server.output.lines.grep_v(/warning:/)).to be_empty

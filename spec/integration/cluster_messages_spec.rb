@@ -62,6 +62,27 @@ RSpec.describe "Publishing among the processes of a cluster" do
       .to match_array(cluster.workers.product(%w[p0 p1]).map(&:reverse))
   end
 
+  it "serves once all workers can publish and hear what is published, however long one of them takes" do
+    cluster = start_cluster(<<~RUBY, configuration: "on_worker_boot { |number| $slow = number == 2 }\n")
+      Volador.subscribe("news") { |_, message| warn "heard \#{message} in \#{Process.pid}" }
+      slow = Module.new do
+        def add(*)
+          sleep 0.5 if $slow
+          super
+        end
+      end
+      [Volador::Server.singleton_class, Volador::PubSub::Listeners].each { |place| place.prepend(slow) }
+      #{app}
+    RUBY
+    # To both workers.
+    answers = Array.new(2) { |index| Thread.new { cluster.get("/publish/p#{index}").body } }.map(&:value)
+
+    expect(answers).to eq(%w[true true])
+    cluster.wait_for_output(/(heard p\d in \d+\n(.*\n)*){4}/)
+    expect(cluster.output.scan(/heard (p\d) in (\d+)/).map { |message, pid| [message, pid.to_i] })
+      .to match_array(cluster.workers.product(%w[p0 p1]).map(&:reverse))
+  end
+
   it "works from the mold: what a thread of the config.ru publishes, broadcasts and subscribes to" do
     cluster = start_cluster(<<~RUBY)
       Thread.new do

@@ -53,6 +53,22 @@ RSpec.describe "A server's life" do
     server.output.lines.reject { |line| line.include?("warning:") }
   end
 
+  it "runs a request that comes at once when what it publishes can be sent" do
+    publishing = <<~RUBY
+      Volador::Server.singleton_class.prepend(Module.new do
+        def add(*)
+          sleep 0.5
+          super
+        end
+      end)
+      run ->(_env) { [200, {}, [Volador.publish("news", "early").inspect]] }
+    RUBY
+    ReservedPort.open do |port|
+      keep(ServerProcess.volador(publishing, bind: "tcp://127.0.0.1:#{port}"))
+      expect(ReservedPort.answer(port).body).to eq("true")
+    end
+  end
+
   %i[INT TERM].each do |name|
     describe "that is stopped by #{name}" do
       it "exits with 0" do

@@ -262,7 +262,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// The workers of a cluster that are there.
+    /// The workers of a cluster that have joined.
     pub fn workers(&self) -> Vec<WorkerReport> {
         self.shared.roster.reports()
     }

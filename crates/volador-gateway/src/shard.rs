@@ -218,7 +218,7 @@ impl Shard {
         let socket = Rc::new(LinkSocket::new(arrival.stream, arrival.hello.threads == 0)?);
         let shards = self.shared.inboxes.len() as u8;
         let journal = socket.journal.for_worker()?;
-        let member = self.shared.roster.link_came(arrival.hello, arrival.pid, shards.into());
+        let member = self.shared.roster.link_came(arrival.hello, arrival.pid);
         let key = self.workers.add(Some(member.clone()), Way::Socket(socket.clone()));
         self.workers.batch(key).welcome(shards, journal);
         tokio::task::spawn_local(socket.clone().write_task());
@@ -229,8 +229,6 @@ impl Shard {
             shard.lose(key, &socket);
             socket.end();
         });
-        // It may serve from now on, and requests may have waited for it.
-        self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));
         Ok(())
     }
 
@@ -296,6 +294,11 @@ impl Shard {
         let Some(member) = self.workers.member(from) else { return };
         let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
         match frame {
+            ToGateway::Ready => {
+                self.shared.roster.ready(&member);
+                // It may serve from now on, and requests may have waited for it.
+                self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));
+            }
             ToGateway::Beat { dropped } => {
                 let more = member.beat(self.read_at.get(), dropped);
                 add(&self.counters.dropped_block, more as usize);

@@ -7,7 +7,7 @@ use support::{
     config, eventually,
 };
 use volador_gateway::Config;
-use volador_proto::link::ToWorker;
+use volador_proto::link::{Batch, ToWorker};
 
 /// One generation of workers with one thread each, which serves.
 fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
@@ -39,6 +39,23 @@ fn a_request_waits_for_the_first_generation_and_says_since_when() {
     assert_eq!(client.reply().body, "late");
     assert_eq!((cluster.stat("queue_waits"), cluster.stat("queued"), cluster.stat("workers")), (1, 0, 1));
     assert!(cluster.stat("queue_wait_micros_max") > 0);
+}
+
+#[test]
+fn a_worker_is_not_counted_before_it_says_that_it_is_ready() {
+    let cluster = Cluster::start(config());
+    cluster.gateway.promote(1);
+    let mut worker = cluster.link(0, 1, 1, 1);
+    let mut client = cluster.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the request waits", || cluster.stat("queued") == 1);
+    assert!(worker.is_quiet());
+    assert_eq!((cluster.state(1, 1), cluster.stat("workers")), ("gone", 0));
+    worker.send(Batch::ready);
+    let (id, _) = worker.request();
+    worker.answer(id, "now");
+    assert_eq!(client.reply().body, "now");
+    assert_eq!((cluster.state(1, 1), cluster.stat("workers")), ("serving", 1));
 }
 
 #[test]
@@ -250,7 +267,8 @@ fn requests_that_wait_on_every_shard_are_served_by_one_worker() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     }
     eventually("all wait", || cluster.stat("queued") == CLIENTS as u64);
-    let links = [cluster.link(0, 1, 1, 1), cluster.link(1, 1, 1, 1)];
+    let mut links = [cluster.link(0, 1, 1, 1), cluster.link(1, 1, 1, 1)];
+    links[0].send(Batch::ready);
     cluster.gateway.promote(1);
     let threads: Vec<_> = links
         .into_iter()

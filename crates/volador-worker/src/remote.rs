@@ -28,6 +28,7 @@ use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker};
 
 use crate::{
     Worker,
+    core::LISTENING_SHARD,
     journal::{Journal, OpenNotes},
     outbox::Outlet,
     sync::{Condvar, Mutex},
@@ -81,8 +82,8 @@ struct Link {
 }
 
 impl Remote {
-    /// Joins the gateway that listens on the socket `path`. `open` opens its journals. Jobs come from then on. May wait for the gateway; to be called
-    /// once for a worker.
+    /// Joins the gateway that listens on the socket `path`. `open` opens its journals. Requests come once it is
+    /// [`Self::ready`]. May wait for the gateway; to be called once for a worker.
     ///
     /// # Errors
     /// When nobody listens there, or it is no gateway of this release, or the system refuses a thread.
@@ -128,6 +129,14 @@ impl Remote {
     /// Those of the links. They are open as long as this value is there.
     pub fn descriptors(&self) -> &[RawFd] {
         &self.descriptors
+    }
+
+    /// Everything is there that the first request may need. The gateway counts the worker from now on, and gives it
+    /// requests.
+    pub fn ready(&self) {
+        // What it listens to goes before, on the same link: no publication of another worker's request is missed.
+        self.worker.report(LISTENING_SHARD, Batch::ready);
+        self.worker.flush();
     }
 
     /// The worker is alive.
@@ -223,7 +232,7 @@ impl Joining {
     }
 }
 
-/// The gateway's first frame. The others of its batch stay: what has waited for a worker comes right behind.
+/// The gateway's first frame. The others of its batch stay: what is to be said to all workers may come right behind.
 fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, std::os::fd::OwnedFd)>, LinkError> {
     let mut found = None;
     incoming.take(|frames| {
@@ -368,7 +377,7 @@ impl Outlet for Shared {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use volador_proto::link::{StreamId, ToGateway};
+    use volador_proto::link::{Match, StreamId, ToGateway};
 
     use super::*;
     use crate::{
@@ -418,17 +427,42 @@ mod tests {
         remote.leave(Duration::ZERO);
     }
 
+    /// What the worker says next, `count` frames.
+    fn said(gateway: &UnixStream, count: usize) -> Vec<(StreamId, ToGateway)> {
+        let (mut incoming, mut said) = (Incoming::new(), Vec::new());
+        gateway.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        while said.len() < count {
+            incoming.receive(gateway, true).unwrap();
+            let take = |frames: &mut Frames| {
+                while let Some(frame) = ToGateway::next(frames) {
+                    said.push(frame?);
+                }
+                Ok(())
+            };
+            incoming.take(take).unwrap();
+        }
+        said
+    }
+
     #[test]
     fn a_request_that_is_recalled_with_the_welcome_is_given_back() {
         let mut batch = welcome_and_request();
         batch.recall(u32::MAX);
         let (_worker, remote, gateway) = joined(batch);
-        let mut incoming = Incoming::new();
-        gateway.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        incoming.receive(&gateway, true).unwrap();
-        let mut first = None;
-        incoming.take(|frames| ToGateway::next(frames).transpose().map(|frame| first = frame)).unwrap();
-        assert!(matches!(first, Some((id, ToGateway::Returned)) if id == stream()), "{first:?}");
+        let said = said(&gateway, 1);
+        assert!(matches!(said[..], [(id, ToGateway::Returned)] if id == stream()), "{said:?}");
+        remote.leave(Duration::ZERO);
+    }
+
+    #[test]
+    fn the_worker_says_what_it_listens_to_before_it_is_ready() {
+        let mut batch = Batch::new();
+        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
+        let (worker, remote, gateway) = joined(batch);
+        worker.listen(Match::Exact, b"news");
+        remote.ready();
+        let said = said(&gateway, 2);
+        assert!(matches!(said[..], [(_, ToGateway::Listen(..)), (_, ToGateway::Ready)]), "{said:?}");
         remote.leave(Duration::ZERO);
     }
 }

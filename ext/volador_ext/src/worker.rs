@@ -122,6 +122,13 @@ impl Worker {
         })
     }
 
+    fn ready(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            this.remote(ruby)?.ready();
+            Ok(())
+        })
+    }
+
     fn beat(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         guarded(ruby, || {
             this.remote(ruby)?.beat();
@@ -294,6 +301,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Worker", ruby.class_object())?;
     class.define_singleton_method("new", function!(Worker::new, 1))?;
     class.define_method("join", method!(Worker::join, 2))?;
+    class.define_method("ready", method!(Worker::ready, 0))?;
     class.define_method("beat", method!(Worker::beat, 0))?;
     class.define_method("wait_end", method!(Worker::wait_end, 1))?;
     class.define_method("leave", method!(Worker::leave, 0))?;

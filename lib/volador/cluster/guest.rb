@@ -52,6 +52,7 @@ module Volador
         @worker = Native::Worker.new(options)
         @threads = ApplicationThreads.new(@worker, @log)
         @worker.join(@link, number: 0, generation: 0, threads: 0)
+        @worker.ready
         Server.add(self)
         @watch = Thread.new { watch }
         @watch.name = "volador guest"

@@ -116,9 +116,11 @@ module Volador
         @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
         Server.add(self)
         PubSub.serve(listeners)
-        # Last: requests come with the link, and what the first of them publishes has to find the way to it.
         @threads.start(@app, @configuration.threads)
         observe(:started)
+        # Last: requests come from now on, and what the first one publishes has to find the way to the gateway. The other
+        # workers' requests may publish, too, once all are ready: each has said by then what it listens to.
+        @native.ready
         @report.close
         true
       rescue Exception => e # rubocop:disable Lint/RescueException

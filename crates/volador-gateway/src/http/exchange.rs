@@ -173,6 +173,7 @@ impl Exchange {
             | ToGateway::Returned
             | ToGateway::Ended
             | ToGateway::HandedOver(_)
+            | ToGateway::Ready
             | ToGateway::Beat { .. }
             | ToGateway::AskStats(_)
             | ToGateway::Handled(_)

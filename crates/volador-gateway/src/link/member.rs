@@ -1,6 +1,6 @@
 //! [`Member`]: a worker as all shards see it.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use volador_proto::link::Hello;
 
@@ -10,7 +10,7 @@ use super::lead::Lead;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// Not all of its links are up.
+    /// It has not said that it is ready.
     Joining,
     /// It publishes and subscribes, and gets no requests: a console, the mold.
     Guest,
@@ -33,8 +33,6 @@ pub(crate) struct Member {
     /// The process, as the system says.
     pub(crate) pid: u32,
     state: AtomicU8,
-    /// Links that are up, one for each shard.
-    links: AtomicU32,
     /// Requests that were sent to it and have no whole answer, those among them that it has not begun.
     in_flight: AtomicUsize,
     /// How many of these are of push connections that move to it.
@@ -59,7 +57,6 @@ impl Member {
             hello,
             pid,
             state: AtomicU8::new(state as u8),
-            links: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
             lead: Lead::new(now),
             replays: AtomicUsize::new(0),
@@ -144,11 +141,6 @@ impl Member {
 
     pub(crate) fn handler_went(&self) {
         let _ = self.handlers.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
-    }
-
-    /// One more link is up. How many there are.
-    pub(crate) fn link_came(&self) -> u32 {
-        self.links.fetch_add(1, Relaxed) + 1
     }
 
     /// Retired, and with nothing left in hand.

@@ -32,7 +32,7 @@ pub struct WorkerReport {
     pub in_flight: usize,
     /// Push connections whose handler it has.
     pub handlers: usize,
-    /// "waiting", "serving", "retiring", "idle" (retired, with nothing in hand), "guest" or "joining".
+    /// "waiting", "serving", "retiring", "idle" (retired, with nothing in hand) or "guest".
     pub state: &'static str,
     /// Time since its last sign of life.
     pub quiet: Duration,
@@ -86,29 +86,28 @@ impl Roster {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
-    /// A link of a worker is up, of `links` in all. With the last one the worker has joined.
-    pub(crate) fn link_came(&self, hello: Hello, pid: u32, links: u32) -> Arc<Member> {
+    /// A link of a worker is up.
+    pub(crate) fn link_came(&self, hello: Hello, pid: u32) -> Arc<Member> {
         let mut members = self.members.lock();
         let known = members.iter().find(|member| member.pid == pid && member.state() == State::Joining);
-        let member = match known {
-            Some(member) => member.clone(),
-            None => {
-                let member = Arc::new(Member::new(hello, pid, State::Joining, self.now()));
-                members.push(member.clone());
-                member
-            }
-        };
-        if member.link_came() == links {
-            let is_current = hello.generation == self.current.load(Relaxed);
-            member.advance(match hello.threads {
-                0 => State::Guest,
-                _ if is_current => State::Serving,
-                _ => State::Waiting,
-            });
-            self.count_threads(&members);
-            self.ring();
-        }
-        member
+        known.cloned().unwrap_or_else(|| {
+            let member = Arc::new(Member::new(hello, pid, State::Joining, self.now()));
+            members.push(member.clone());
+            member
+        })
+    }
+
+    /// A worker says that it is ready, and has joined by that.
+    pub(crate) fn ready(&self, member: &Member) {
+        let members = self.members.lock();
+        let is_current = member.hello.generation == self.current.load(Relaxed);
+        member.advance(match member.hello.threads {
+            0 => State::Guest,
+            _ if is_current => State::Serving,
+            _ => State::Waiting,
+        });
+        self.count_threads(&members);
+        self.ring();
     }
 
     /// A link of a worker is gone, and with it the worker.
@@ -154,28 +153,29 @@ impl Roster {
         self.threads.store(serving.map(|member| member.threads()).sum(), Relaxed);
     }
 
-    /// Everyone who is there.
+    /// Everyone who has joined.
     pub(crate) fn reports(&self) -> Vec<WorkerReport> {
         let now = self.now();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let report = |member: &Arc<Member>| WorkerReport {
+        let report = |member: &Arc<Member>, state| WorkerReport {
             number: member.hello.number,
             generation: member.hello.generation,
             pid: member.pid,
             threads: member.hello.threads,
             in_flight: member.in_flight(),
             handlers: member.handlers(),
-            state: match member.state() {
-                State::Joining => "joining",
-                State::Guest => "guest",
-                State::Waiting => "waiting",
-                State::Serving => "serving",
-                State::Retiring if member.is_idle() => "idle",
-                State::Retiring | State::Lost => "retiring",
-            },
+            state,
             quiet: since(member.beat_at.load(Relaxed)),
             stuck: member.stuck_since().map_or(Duration::ZERO, since),
         };
-        self.members.lock().iter().map(report).collect()
+        let state = |member: &Member| match member.state() {
+            State::Joining => None,
+            State::Guest => Some("guest"),
+            State::Waiting => Some("waiting"),
+            State::Serving => Some("serving"),
+            State::Retiring if member.is_idle() => Some("idle"),
+            State::Retiring | State::Lost => Some("retiring"),
+        };
+        self.members.lock().iter().filter_map(|member| Some(report(member, state(member)?))).collect()
     }
 }

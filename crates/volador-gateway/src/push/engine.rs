@@ -260,6 +260,7 @@ impl Engine {
             | ToGateway::Publish { .. }
             | ToGateway::Broadcast { .. }
             | ToGateway::Hello(_)
+            | ToGateway::Ready
             | ToGateway::Beat { .. }
             | ToGateway::AskStats(_) => {}
         }

@@ -38,11 +38,9 @@ impl Cluster {
 
     /// A worker that has joined. All workers of a test are of one process, so the roster tells them by their numbers.
     pub fn worker(&self, number: u32, generation: u32, threads: u16) -> Worker {
-        let worker = self.link(0, number, generation, threads);
-        eventually("the worker has joined", || {
-            let joined = |state| !matches!(state, "joining" | "gone");
-            joined(self.state(number, generation))
-        });
+        let mut worker = self.link(0, number, generation, threads);
+        worker.send(Batch::ready);
+        eventually("the worker has joined", || self.state(number, generation) != "gone");
         worker
     }
 

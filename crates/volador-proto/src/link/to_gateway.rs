@@ -33,6 +33,7 @@ const HANDED_OVER: u8 = 20;
 const BEAT: u8 = 21;
 const ASK_STATS: u8 = 22;
 const ENDED: u8 = 23;
+const READY: u8 = 24;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -97,6 +98,9 @@ pub enum ToGateway {
     },
     /// The first frame of a link between processes: who the worker is.
     Hello(Hello),
+    /// All links of the worker are up, and everything that has to be there before its first request is: what it listens to
+    /// has been said before this, on the same link. From now on it counts.
+    Ready,
     /// The request has not begun and never will in this worker: it was recalled, or cancelled.
     Returned,
     /// The answer to [`ToWorker::Gone`](super::ToWorker::Gone): the handler has been told, or there is none.
@@ -170,6 +174,7 @@ impl ToGateway {
                 Self::Publish { kind: Kind::read(&mut reader)?, channel: reader.str()?, data: reader.rest() }
             }
             HELLO => Self::Hello(Hello::decode(&mut Reader::new(kind, payload))?),
+            READY => Self::Ready,
             RETURNED => Self::Returned,
             ENDED => Self::Ended,
             HANDED_OVER => {
@@ -320,6 +325,11 @@ impl Batch {
         self.frame(HELLO, StreamId::NONE, |out| hello.encode(out));
     }
 
+    /// Appends [`ToGateway::Ready`].
+    pub fn ready(&mut self) {
+        self.frame(READY, StreamId::NONE, |_| ());
+    }
+
     /// Appends [`ToGateway::Returned`].
     pub fn returned(&mut self, stream: StreamId) {
         self.frame(RETURNED, stream, |_| ());
@@ -391,6 +401,7 @@ mod tests {
         batch.publish(b"news", Kind::Event, b"\0");
         let worker = Hello { shard: 3, number: 1, generation: 2, threads: 5 };
         batch.hello(&worker);
+        batch.ready();
         batch.returned(ID);
         batch.ended(ID);
         batch.handed_over(ID, None);
@@ -432,6 +443,7 @@ mod tests {
         let ToGateway::Publish { channel, kind: Kind::Event, data } = next() else { panic!() };
         assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
         assert!(matches!(next(), ToGateway::Hello(hello) if hello == worker));
+        assert!(matches!(next(), ToGateway::Ready));
         assert!(matches!(next(), ToGateway::Returned));
         assert!(matches!(next(), ToGateway::Ended));
         assert!(matches!(next(), ToGateway::HandedOver(None)));
@@ -453,7 +465,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_err_without_panic(kind in 0u8..25, payload: Vec<u8>) {
+        fn any_bytes_decode_or_err_without_panic(kind in 0u8..26, payload: Vec<u8>) {
             let mut batch = Batch::new();
             batch.frame(kind, ID, |out| out.put_slice(&payload));
             let mut frames = batch.into_frames();
