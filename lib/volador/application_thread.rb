@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "clock"
 require_relative "push/handshake"
 require_relative "responder"
 
@@ -39,10 +40,10 @@ module Volador
     # @param seconds [Numeric]
     # @return [Boolean] whether it has come
     def join(seconds)
-      deadline = now + seconds
+      deadline = Clock.now + seconds
       loop do
         thread = @thread
-        return false unless thread.join([deadline - now, 0].max)
+        return false unless thread.join([deadline - Clock.now, 0].max)
         # Else the application has ended it, and another one has taken its place.
         return true if @ended || thread.equal?(@thread)
       end
@@ -151,10 +152,6 @@ module Volador
     # The application has forked and the child comes back here, say by `exit`: the request is the parent's.
     def forked?
       @pid != Process.pid
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "application_thread"
+require_relative "clock"
 require_relative "event"
 require_relative "pub_sub/listeners"
 require_relative "push/connections"
@@ -53,8 +54,8 @@ module Volador
     # @param seconds [Numeric] for all of them together
     # @return [Boolean] whether it has come
     def join(seconds)
-      deadline = now + seconds
-      @threads.all? { |thread| thread.join([deadline - now, 0].max) }
+      deadline = Clock.now + seconds
+      @threads.all? { |thread| thread.join([deadline - Clock.now, 0].max) }
     end
 
     # Ends those that still run, whatever they do.
@@ -63,12 +64,6 @@ module Volador
       @threads.each { |thread| thread.kill unless thread.join(0) }
       @threads.each { |thread| thread.join(seconds) }
       @connections.abandon
-    end
-
-    private
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

@@ -3,6 +3,7 @@
 require_relative "address"
 require_relative "application"
 require_relative "application_threads"
+require_relative "clock"
 require_relative "commands"
 require_relative "configuration"
 require_relative "empty_input"
@@ -10,6 +11,7 @@ require_relative "env_template"
 require_relative "listening"
 require_relative "log"
 require_relative "pub_sub"
+require_relative "publishing"
 require_relative "version"
 
 module Volador
@@ -22,6 +24,8 @@ module Volador
   #
   # or `server.run`, which stays until INT, TERM or {#stop}.
   class Server
+    include Publishing
+
     # Seconds that application threads get to end after the last request was answered, and after they were killed.
     GRACE = 1.0
     private_constant :GRACE
@@ -178,24 +182,6 @@ module Volador
       @gateway.stats.merge!(@worker.stats, handlers: @threads.handlers, workers: 1)
     end
 
-    # See {Volador.broadcast}.
-    # @api private
-    def broadcast(pattern, data)
-      @threads.broadcast(pattern, data)
-    end
-
-    # See {Volador.publish}.
-    # @api private
-    def publish(channel, data)
-      @threads.publish(channel, data)
-    end
-
-    # @api private
-    # @return [PubSub::Listeners, nil] nil before it is started
-    def listeners
-      @threads&.listeners
-    end
-
     private
 
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
@@ -216,11 +202,11 @@ module Volador
     # @return [Symbol] :drained
     def drained
       seconds = @configuration.drain_timeout
-      deadline = now + seconds
+      deadline = Clock.now + seconds
       in_time = @gateway.drain(seconds)
       @worker.stop
-      deadline = [deadline, now + GRACE].max
-      in_time = @threads.join([deadline - now, 0].max) && in_time
+      deadline = [deadline, Clock.now + GRACE].max
+      in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
       @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time
       :drained
     rescue StandardError => e
@@ -275,10 +261,6 @@ module Volador
       ensure
         before.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
       end
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

@@ -2,6 +2,7 @@
 
 require "volador"
 require_relative "../address"
+require_relative "../clock"
 require_relative "../listening"
 require_relative "application_directory"
 require_relative "control_server"
@@ -85,7 +86,7 @@ module Volador
       def status
         Status.new(environment: @configuration.environment, directory: @directory.path, control: @control.path,
                    gateway: @gateway, threads: @configuration.threads,
-                   now: Process.clock_gettime(Process::CLOCK_MONOTONIC))
+                   now: Clock.now)
       end
 
       # One of the events of {Generations}.

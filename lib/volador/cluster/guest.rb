@@ -6,6 +6,7 @@ require_relative "../empty_input"
 require_relative "../env_template"
 require_relative "../log"
 require_relative "../pub_sub"
+require_relative "../publishing"
 require_relative "../server"
 require_relative "control_client"
 
@@ -14,6 +15,8 @@ module Volador
     # A process that is joined to a gateway without taking requests: a console, a script, or a mold. While it is,
     # `Volador.publish`, `broadcast`, `subscribe` and `stats` work in it as they do in a worker.
     class Guest
+      include Publishing
+
       # Seconds that a thread has to end.
       GRACE = 1.0
       # What is never called: a guest is given no requests.
@@ -72,27 +75,9 @@ module Volador
         self
       end
 
-      # See {Volador.broadcast}.
-      # @api private
-      def broadcast(pattern, data)
-        @threads.broadcast(pattern, data)
-      end
-
-      # See {Volador.publish}.
-      # @api private
-      def publish(channel, data)
-        @threads.publish(channel, data)
-      end
-
       # @return [Hash{Symbol => Integer, Float}] of the whole cluster
       def stats
         @worker.gateway_stats
-      end
-
-      # @api private
-      # @return [PubSub::Listeners]
-      def listeners
-        @threads.listeners
       end
 
       # @return [Boolean] it has left, or has lost its gateway

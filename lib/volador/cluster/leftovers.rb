@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "fileutils"
+require_relative "../clock"
 require_relative "runtime_directory"
 
 module Volador
@@ -37,8 +38,8 @@ module Volador
       # @param seconds [Numeric] that a gateway which is just ending may take for it
       # @return [Boolean] whether it was gone
       def clear(seconds = 1.0)
-        deadline = now + seconds
-        until (gone = RuntimeDirectory.abandoned?(@entries.first.first)) || now >= deadline
+        deadline = Clock.now + seconds
+        until (gone = RuntimeDirectory.abandoned?(@entries.first.first)) || Clock.now >= deadline
           sleep(0.01)
         end
         remove if gone
@@ -50,12 +51,6 @@ module Volador
         @entries.each { |path, *identity| FileUtils.rm_rf(path) if self.class.identity(path) == identity }
         folders = @entries.map { |path, *| File.dirname(path) }.select { |path| RuntimeDirectory.home?(path) }
         folders.uniq.each { |path| RuntimeDirectory.leave(path) }
-      end
-
-      private
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -4,6 +4,7 @@ require "json"
 require "socket"
 require "volador"
 require_relative "../application"
+require_relative "../clock"
 require_relative "../commands"
 require_relative "../config_file"
 require_relative "../version"
@@ -193,9 +194,9 @@ module Volador
       # @return [Integer] exit status
       def orphaned
         @workers.each_key { |pid| Children.signal(:TERM, pid) }
-        deadline = now + PATIENCE
-        until @workers.empty? || now >= deadline
-          IO.select([@ended], nil, nil, [deadline - now, 0].max)
+        deadline = Clock.now + PATIENCE
+        until @workers.empty? || Clock.now >= deadline
+          IO.select([@ended], nil, nil, [deadline - Clock.now, 0].max)
           @ended.take.each { |pid, _| @workers.delete(pid) }
         end
         @workers.each_key { |pid| Children.signal(:KILL, pid) }
@@ -225,10 +226,6 @@ module Volador
         @log.error("the mold cannot join its gateway", e) unless @told
         @told = true
         nil
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

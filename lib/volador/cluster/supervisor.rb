@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../clock"
 require_relative "../commands"
 require_relative "generations"
 require_relative "orphans"
@@ -33,7 +34,7 @@ module Volador
       # @param commands [Commands]
       # @param clock [#call] seconds
       def initialize(gateway:, notification:, generations:, control:, status:, link:, systemd:, drain_timeout:, log:, say:,
-                     commands: Commands.new, clock: -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) })
+                     commands: Commands.new, clock: Clock.method(:now))
         @gateway = gateway
         @notification = notification
         @generations = generations

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
+require_relative "../clock"
 
 module Volador
   module Cluster
@@ -36,9 +37,9 @@ module Volador
       # @param seconds [Numeric, nil] at most; nil: as long as it takes
       # @return [Hash, nil] nil at the end, or when the time is over
       def read(seconds = nil)
-        deadline = seconds && (now + seconds)
+        deadline = seconds && (Clock.now + seconds)
         while @messages.empty? && !@ended
-          return unless @io.wait_readable(deadline && [deadline - now, 0].max)
+          return unless @io.wait_readable(deadline && [deadline - Clock.now, 0].max)
 
           fill
         end
@@ -115,10 +116,6 @@ module Volador
         @ended = true if buffer.bytesize > @line_max
       rescue JSON::ParserError
         @ended = true
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

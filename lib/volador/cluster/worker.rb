@@ -1,9 +1,11 @@
 # frozen_string_literal: true
 
 require_relative "../application_threads"
+require_relative "../clock"
 require_relative "../empty_input"
 require_relative "../env_template"
 require_relative "../pub_sub"
+require_relative "../publishing"
 require_relative "../server"
 require_relative "children"
 require_relative "control_client"
@@ -13,6 +15,8 @@ module Volador
     # What runs in a worker process, forked from the mold: application threads, and the main thread that tells the
     # gateway that it lives and waits to be told to end. In its process it stands among {Server.running}.
     class Worker
+      include Publishing
+
       # Seconds between two signs of life.
       BEAT = 1.0
       # Seconds for a worker whose gateway is gone.
@@ -63,27 +67,9 @@ module Volador
         finish(stay)
       end
 
-      # See {Volador.broadcast}.
-      # @api private
-      def broadcast(pattern, data)
-        @threads.broadcast(pattern, data)
-      end
-
-      # See {Volador.publish}.
-      # @api private
-      def publish(channel, data)
-        @threads.publish(channel, data)
-      end
-
       # @return [Hash{Symbol => Integer, Float}] of the whole cluster
       def stats
         @native.gateway_stats
-      end
-
-      # @api private
-      # @return [PubSub::Listeners]
-      def listeners
-        @threads.listeners
       end
 
       # Stops the whole server gracefully. Returns at once.
@@ -183,8 +169,8 @@ module Volador
 
       # Until they have finished; or the time is over; or it is told once more.
       def wait_for_threads(reason, terms)
-        deadline = now + (reason == :lost ? LOST : @configuration.drain_timeout)
-        nil until @threads.join(SLICE) || now >= deadline || @terms > terms
+        deadline = Clock.now + (reason == :lost ? LOST : @configuration.drain_timeout)
+        nil until @threads.join(SLICE) || Clock.now >= deadline || @terms > terms
       end
 
       def leave_cluster
@@ -212,10 +198,6 @@ module Volador
 
       def observe(state)
         Server.observers.each { |observer| observer.server_changed(self, state) }
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../clock"
+
 module Volador
   # What lets applications run here that were written for another server.
   module Compat
@@ -24,7 +26,7 @@ module Volador
       # @param every [Boolean] again and again, after the delay each time
       # @param times [Integer, nil] how often, nil for no end
       def add(delay, every: false, times: nil, &block)
-        put(Task.new(now + delay, (delay if every), times, block))
+        put(Task.new(Clock.now + delay, (delay if every), times, block))
       end
 
       # @param threads [Integer] on how many threads at most
@@ -67,7 +69,7 @@ module Volador
           task.left -= 1 if task.left
           next if task.every.nil? || task.left&.zero?
 
-          task.at = now + task.every
+          task.at = Clock.now + task.every
           put(task)
         end
       end
@@ -78,7 +80,7 @@ module Volador
             return unless @threads.include?(Thread.current)
 
             task = @tasks.first
-            left = task && (task.at - now)
+            left = task && (task.at - Clock.now)
             return @tasks.shift if left && left <= 0
 
             @changed.wait(@lock, left)
@@ -90,10 +92,6 @@ module Volador
         task.block.call
       rescue Exception => e # rubocop:disable Lint/RescueException
         @log.error("a task raised", e)
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "client_callbacks"
+require_relative "leaving"
 require_relative "../event"
 require_relative "../pub_sub"
 
@@ -9,6 +10,8 @@ module Volador
     # One push connection as the `rack.upgrade?` draft has it: the argument of every callback. All methods may be called
     # from any thread and return at once.
     class Client
+      include Leaving
+
       #   id  of the native listener;  block  called with channel and message
       Listener = Struct.new(:id, :block)
       # Seconds that {#timeout=} takes beside 0.
@@ -167,20 +170,6 @@ module Volador
       # @return [String]
       def inspect
         "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
-      end
-
-      # The connection is to go on in another worker; from here on nothing is written to it here.
-      # @api private
-      # @param state [String, nil] what goes along
-      def hand_over(state)
-        @connection.hand_over(state)
-      end
-
-      # Closes with 1011, "an unexpected condition": a callback has raised.
-      # @api private
-      # @return [nil]
-      def fail
-        @connection.close(1011)
       end
 
       # Runs the block of a listener; what is left of one that was unsubscribed is dropped.

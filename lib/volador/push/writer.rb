@@ -2,12 +2,15 @@
 
 require_relative "../error"
 require_relative "../event"
+require_relative "leaving"
 
 module Volador
   module Push
     # `env['push.writer']`: sends to one push connection, from any thread and at any time. What is written before the
     # handshake is answered goes out after it, in order.
     class Writer
+      include Leaving
+
       # @param connection [Native::Connection]
       def initialize(connection)
         @connection = connection
@@ -32,20 +35,6 @@ module Volador
         return @connection.close(code) if code == 1000 || (code.is_a?(Integer) && code.between?(3000, 4999))
 
         raise ArgumentError, "a close code is 1000, or from 3000 to 4999, got #{code.inspect}"
-      end
-
-      # The connection is to go on in another worker; from here on nothing is written to it here.
-      # @api private
-      # @param state [String, nil] what goes along
-      def hand_over(state)
-        @connection.hand_over(state)
-      end
-
-      # Closes with 1011, "an unexpected condition": a callback has raised.
-      # @api private
-      # @return [nil]
-      def fail
-        @connection.close(1011)
       end
 
       # @return [Boolean]
