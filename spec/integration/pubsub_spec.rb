@@ -3,172 +3,7 @@
 require_relative "integration_helper"
 
 RSpec.describe "Pub/sub" do
-  app = <<~'RUBY'
-    require "json"
-    $stderr.sync = true
-
-    # Does what the client sends: a JSON array of a command and its arguments. The answer begins with "=".
-    class Subscriber
-      def initialize(channels) = @channels = channels
-
-      def on_open(client)
-        @channels.each { |channel| client.subscribe(channel) }
-        client.write("=open")
-      end
-
-      def on_message(client, data)
-        command, *arguments = JSON.parse(data)
-        client.write("=#{send(command, client, *arguments).inspect}")
-      end
-
-      private
-
-      def direct(client, channel, match = nil)
-        client.subscribe(channel.to_sym, match: match&.to_sym) ? true : false
-      end
-
-      def block(client, channel, mark, match = nil)
-        subscribed = client.subscribe(channel, match: match&.to_sym) do |from, message|
-          raise "no ear for it" if message == "raise"
-
-          client.write("#{mark} #{from} #{message} #{message.encoding}")
-        end
-        subscribed ? true : false
-      end
-
-      def unsubscribe(client, channel, match = nil) = client.unsubscribe(channel, match: match&.to_sym)
-
-      def publish(client, channel, message) = client.publish(channel, message)
-
-      # Subscribes and publishes at once: the order of one thread.
-      def both(client, channel, message)
-        client.subscribe(channel)
-        client.publish(channel, message)
-      end
-    end
-
-    # Plain requests: /publish?CHANNEL=MESSAGE and others, answered with JSON.
-    class Desk
-      def call(env)
-        query = env["QUERY_STRING"].dup.force_encoding("UTF-8").split("&").map { |pair| pair.split("=", 2) }
-        if env["rack.upgrade?"]
-          env["rack.upgrade"] = Subscriber.new(query.map(&:first))
-          return [200, {}, []]
-        end
-        result = send(env["PATH_INFO"].delete_prefix("/"), query)
-        [200, { "content-type" => "application/json" }, [JSON.generate(result)]]
-      end
-
-      def publish(query) = query.map { |channel, message| Volador.publish(channel, message) }
-
-      def binary(query) = query.map { |channel, message| Volador.publish(channel, message.b) }
-
-      def thread(query)
-        Thread.new { publish(query) }.value
-      end
-
-      # Numbered messages of several publishers at once.
-      def many(query)
-        query.map do |channel, count|
-          Thread.new { Array.new(count.to_i) { |index| Volador.publish(channel[/[^+]+/], "#{channel} #{index}") }.all? }
-        end.map(&:value)
-      end
-
-      def stats(_query) = Volador::Server.running.first.stats
-
-      def wrong(query)
-        query.map { |channel, _| Volador.publish(channel, "x") }
-      rescue ArgumentError => e
-        e.class.name
-      end
-
-      def listen(query)
-        query.each do |channel, mark|
-          Volador.subscribe(channel) do |from, message|
-            raise "broken ear" if message == "raise"
-
-            $stderr.write("#{mark}: #{from} #{message.b.inspect} #{message.encoding}\n")
-            sleep 0.001 if mark == "slow"
-          end
-        end
-        true
-      end
-
-      def leave(query) = query.map { |channel, _| Volador.unsubscribe(channel) }
-    end
-
-    # Before the server runs.
-    early = Volador.subscribe("early") { |channel, message| $stderr.write("early: #{channel} #{message}\n") }
-    $stderr.write("early subscription: #{early}, published: #{Volador.publish('early', 'unheard')}\n")
-
-    class Counter
-      @told = []
-
-      class << self
-        attr_reader :told
-
-        def subscribe(channel, match) = @told << ["subscribe", channel, match]
-
-        def unsubscribe(channel, match) = @told << ["unsubscribe", channel, match]
-
-        # What a broker would send back.
-        def publish(channel, message)
-          @told << ["publish", channel, message]
-          Volador::PubSub.publish(channel, "#{message} by engine", engine: false)
-        end
-      end
-    end
-
-    class Desk
-      def engine(_query) = Volador::PubSub.attach(Counter).told
-
-      def engine_default(query) = Volador::PubSub.default = (query.empty? ? nil : Counter)
-
-      def engine_over(_query) = [Volador::PubSub.detach(Counter), Counter.told]
-
-      def engine_publish(query) = query.map { |channel, message| Volador.publish(channel, message, engine: Counter) }
-    end
-  RUBY
-
-  shared_server("#{app}\nrun Desk.new\n", "-t", "4")
-
-  # @return [Object] what the server answered
-  def desk(target)
-    response = server.get(target)
-    expect(response.status).to eq(200)
-    JSON.parse(response.body, quirks_mode: true)
-  end
-
-  # @return [String] the answer to a command; nothing may come before it
-  def tell(client, *command)
-    client.send_text(JSON.generate(command))
-    client.read_message
-  end
-
-  # @yieldparam client [WebSocketClient] subscribed to these channels
-  def web_socket(*channels, &block)
-    WebSocketClient.open(server.port, "/?#{channels.join('&')}") do |client|
-      expect(client.read_message).to eq("=open")
-      block.call(client)
-    end
-  end
-
-  def event_stream(*channels, &block)
-    EventStreamClient.open(server.port, "/?#{channels.join('&')}") do |client|
-      expect(client.read_data).to eq("=open")
-      block.call(client)
-    end
-  end
-
-  def publish(channel, message)
-    expect(desk("/publish?#{channel}=#{message}")).to eq([true])
-  end
-
-  # Nothing else has come: what is published last is the next.
-  def expect_nothing_more(client, channel, expected = "last")
-    publish(channel, "last")
-    expect(client.read_message).to eq(expected)
-  end
+  include_context "with a desk for channels"
 
   describe "without a block" do
     it "sends what is published straight to the client" do
@@ -350,7 +185,7 @@ RSpec.describe "Pub/sub" do
   end
 
   it "ends a connection's subscriptions with it" do
-    server = start_volador("#{app}\nrun Desk.new\n") # of its own: nobody else's subscriptions are counted
+    server = start_volador("#{desk_source}\nrun Desk.new\n") # of its own: nobody else's subscriptions are counted
     subscriptions = -> { JSON.parse(server.get("/stats").body).fetch("subscriptions") }
     expect(subscriptions.call).to eq(1) # that of the process
     clients = Array.new(20) { |index| WebSocketClient.open(server.port, "/?leak#{index}&leaks") }
@@ -424,78 +259,8 @@ RSpec.describe "Pub/sub" do
     end
   end
 
-  describe "Volador.subscribe" do
-    it "works before a server runs" do
-      server.wait_for_output(/^early subscription: early, published: false$/)
-      publish("early", "hello")
-      server.wait_for_output(/^early: early hello$/)
-    end
-
-    it "calls the block with channel and message, keeps their kind, and ends by Volador.unsubscribe" do
-      desk("/listen?global=ear")
-      publish("global", "text")
-      desk("/binary?global=bits")
-      server.wait_for_output(/^ear: global "text" UTF-8\near: global "bits" ASCII-8BIT$/)
-      expect([desk("/leave?global"), desk("/leave?global")]).to eq([[true], [false]])
-      publish("global", "late")
-      publish("early", "afterwards")
-      server.wait_for_output(/^early: early afterwards$/)
-      expect(server.output).not_to include("ear: global \"late\"")
-    end
-
-    it "replaces the block of the same channel" do
-      desk("/listen?replaced=old")
-      desk("/listen?replaced=new")
-      publish("replaced", "x")
-      server.wait_for_output(/^new: replaced "x"/)
-      expect(server.output).not_to match(/^old: /)
-    end
-
-    it "calls it in the order of the messages, one at a time" do
-      desk("/listen?queue=slow")
-      desk("/many?queue=100")
-      server.wait_for_output(/slow: queue "queue 99"/)
-      expect(server.output.scan(/^slow: queue "queue (\d+)"/).flatten.map(&:to_i)).to eq(Array.new(100, &:itself))
-    end
-
-    it "logs what the block raises" do
-      desk("/listen?broken=ear")
-      publish("broken", "raise")
-      server.wait_for_output(/the block of a subscription raised, for the channel broken: broken ear/)
-      publish("broken", "hello")
-      server.wait_for_output(/^ear: broken "hello"/)
-    end
-  end
-
-  it "raises for a name that is none" do
-    expect(desk("/wrong?#{'x' * 1025}")).to eq("ArgumentError")
-    expect(desk("/wrong?=x")).to eq("ArgumentError")
-  end
-
-  describe "an engine" do
-    it "is told of subscriptions and carries what is published by it" do
-      web_socket("carried") do |client|
-        expect(desk("/engine")).to include(["subscribe", "carried", nil], ["subscribe", "early", nil])
-        expect(desk("/engine_publish?carried=one")).to eq([true])
-        expect(client.read_message).to eq("one by engine")
-        desk("/engine_default?on")
-        publish("carried", "two")
-        expect(client.read_message).to eq("two by engine")
-        desk("/engine_default")
-        publish("carried", "three")
-        expect(client.read_message).to eq("three")
-        tell(client, "unsubscribe", "carried")
-        detached, told = desk("/engine_over")
-        expect(detached).to be(true)
-        expect(told).to include(["unsubscribe", "carried", nil]) # perhaps not as the last: earlier clients leave late
-      end
-    ensure
-      desk("/engine_over")
-    end
-  end
-
   it "reaches every subscriber once when there are several shards" do
-    server = start_configured("#{app}\nVolador.subscribe('shared') { Volador.publish('counted', 'by the process') }\nDesk.new",
+    server = start_configured("#{desk_source}\nVolador.subscribe('shared') { Volador.publish('counted', 'by the process') }\nDesk.new",
                               shards: 3, threads: 4)
     clients = Array.new(12) { WebSocketClient.open(server.port, "/?shared&counted") }
     clients.each { |client| expect(client.read_message).to eq("=open") }
@@ -512,27 +277,5 @@ RSpec.describe "Pub/sub" do
     Deadline.until("the hub to be empty but for the process") do
       JSON.parse(server.get("/stats").body).fetch("subscriptions") == 2
     end
-  end
-
-  it "ends blocks of a server that stops, and begins with the next" do
-    server = start_ruby(<<~'RUBY')
-      require "volador"
-      Volador.subscribe("news") { |_channel, message| $stdout.write("heard #{message}\n") }
-      $stdout.sync = true
-      2.times do |index|
-        options = Volador::Configuration.new(port: 0, quiet: true)
-        one = Volador::Server.new(->(_env) { [200, {}, []] }, options).start
-        two = Volador::Server.new(->(_env) { [200, {}, []] }, options).start
-        Volador.publish("news", "both #{index}")
-        sleep 0.01 until one.stats[:published].to_i + two.stats[:published].to_i >= 2
-        one.stop
-        Volador.publish("news", "one #{index}")
-        two.stop
-        $stdout.write("published: #{Volador.publish('news', 'nobody')}\n")
-      end
-    RUBY
-    expect(server.wait).to be_success
-    expect(server.output.lines.map(&:chomp)).to eq(["heard both 0", "heard one 0", "published: false",
-                                                   "heard both 1", "heard one 1", "published: false"])
   end
 end

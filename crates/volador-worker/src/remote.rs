@@ -4,6 +4,8 @@
 //! as the socket takes them; the rest is sent by the link's writer. A reader for each link hands what arrives to the
 //! worker.
 
+mod joining;
+
 use std::{
     io,
     os::{
@@ -34,8 +36,7 @@ use crate::{
     sync::{Condvar, Mutex},
 };
 
-/// How long the gateway may take to welcome a worker.
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+use joining::Joining;
 
 /// How long a worker that has lost its gateway may take to end by itself. Then it is killed: it may hang in code that
 /// lets no other Ruby thread run.
@@ -197,55 +198,6 @@ impl Remote {
     }
 }
 
-/// A link on which the gateway has said hello.
-struct Joining {
-    socket: UnixStream,
-    incoming: Incoming,
-    journal: std::os::fd::OwnedFd,
-}
-
-impl Joining {
-    /// The link, and how many the gateway wants.
-    fn new(path: &Path, hello: Hello) -> io::Result<(Self, u8)> {
-        let socket = UnixStream::connect(path)?;
-        let (mut outgoing, mut batch) = (Outgoing::new(), Batch::new());
-        batch.hello(&hello);
-        outgoing.push(batch);
-        outgoing.send(&socket)?;
-        socket.set_read_timeout(Some(WELCOME_TIMEOUT))?;
-        let mut incoming = Incoming::new();
-        let welcome = loop {
-            match incoming.receive(&socket, true) {
-                Ok(Received::Some) => {}
-                Ok(Received::End) => return Err(io::Error::other("the gateway does not accept this worker")),
-                // By a signal: Ruby's own threads send them.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            if let Some(welcome) = welcome(&mut incoming).map_err(io::Error::other)? {
-                break welcome;
-            }
-        };
-        socket.set_read_timeout(None)?;
-        let (shards, journal) = welcome;
-        Ok((Self { socket, incoming, journal }, shards))
-    }
-}
-
-/// The gateway's first frame. The others of its batch stay: what is to be said to all workers may come right behind.
-fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, std::os::fd::OwnedFd)>, LinkError> {
-    let mut found = None;
-    incoming.take(|frames| {
-        if let Some(frame) = ToWorker::next(frames)
-            && let (_, ToWorker::Welcome { shards, journal }) = frame?
-        {
-            found = Some((shards, journal));
-        }
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 impl Shared {
     /// A reader: until the link ends.
     fn read(&self, shard: usize, mut incoming: Incoming, worker: &Arc<Worker>, is_guest: bool) {
@@ -374,95 +326,4 @@ impl Outlet for Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use volador_proto::link::{Match, StreamId, ToGateway};
-
-    use super::*;
-    use crate::{
-        Taken,
-        fixtures::{options, request},
-    };
-
-    fn stream() -> StreamId {
-        StreamId::new(0, 1, 7)
-    }
-
-    /// A gateway that sends all of this as soon as the worker has said hello.
-    fn joined(batch: Batch) -> (Arc<Worker>, Remote, UnixStream) {
-        let path = std::env::temp_dir().join(format!("volador-remote-{}-{:?}", getpid(), thread::current().id()));
-        let listener = UnixListener::bind(&path).unwrap();
-        let gateway = thread::spawn(move || {
-            let (socket, _) = listener.accept().unwrap();
-            Incoming::new().receive(&socket, true).unwrap();
-            let mut outgoing = Outgoing::new();
-            outgoing.push(batch);
-            assert!(outgoing.send(&socket).unwrap());
-            socket
-        });
-        let worker = Arc::new(Worker::new(options()));
-        let hello = Hello { shard: 0, number: 1, generation: 1, threads: 1 };
-        let remote = Remote::join(worker.clone(), &path, hello, |fd| Ok(Box::new(std::fs::File::from(fd)))).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        (worker, remote, gateway.join().unwrap())
-    }
-
-    fn welcome_and_request() -> Batch {
-        let mut batch = Batch::new();
-        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
-        request(&mut batch, stream(), None);
-        batch
-    }
-
-    #[test]
-    fn a_request_that_comes_with_the_welcome_is_taken() {
-        let (worker, remote, _gateway) = joined(welcome_and_request());
-        let mut seat = worker.seat();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !matches!(seat.take(), Taken::Request(_)) {
-            assert!(Instant::now() < deadline, "the request never comes");
-            thread::yield_now();
-        }
-        remote.leave(Duration::ZERO);
-    }
-
-    /// What the worker says next, `count` frames.
-    fn said(gateway: &UnixStream, count: usize) -> Vec<(StreamId, ToGateway)> {
-        let (mut incoming, mut said) = (Incoming::new(), Vec::new());
-        gateway.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        while said.len() < count {
-            incoming.receive(gateway, true).unwrap();
-            let take = |frames: &mut Frames| {
-                while let Some(frame) = ToGateway::next(frames) {
-                    said.push(frame?);
-                }
-                Ok(())
-            };
-            incoming.take(take).unwrap();
-        }
-        said
-    }
-
-    #[test]
-    fn a_request_that_is_recalled_with_the_welcome_is_given_back() {
-        let mut batch = welcome_and_request();
-        batch.recall(u32::MAX);
-        let (_worker, remote, gateway) = joined(batch);
-        let said = said(&gateway, 1);
-        assert!(matches!(said[..], [(id, ToGateway::Returned)] if id == stream()), "{said:?}");
-        remote.leave(Duration::ZERO);
-    }
-
-    #[test]
-    fn the_worker_says_what_it_listens_to_before_it_is_ready() {
-        let mut batch = Batch::new();
-        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
-        let (worker, remote, gateway) = joined(batch);
-        worker.listen(Match::Exact, b"news");
-        remote.ready();
-        let said = said(&gateway, 2);
-        assert!(matches!(said[..], [(_, ToGateway::Listen(..)), (_, ToGateway::Ready)]), "{said:?}");
-        remote.leave(Duration::ZERO);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, missing_debug_implementations)] // each test file uses a part
 
 pub mod cluster;
+pub mod moving;
 
 use std::{
     fmt,

@@ -1,0 +1,108 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::link::Payload;
+
+const ID: StreamId = StreamId::NONE;
+const WHOLE: Interest = Interest { messages: true, drained: true, shutdown: true };
+const FIELDS: [(&[u8], &[u8]); 2] = [(b"content-type", b"text/plain"), (b"x-empty", b"")];
+
+fn pairs(fields: &Fields) -> Vec<(&[u8], &[u8])> {
+    fields.iter().collect()
+}
+
+#[test]
+fn every_frame_comes_back_in_order() {
+    let mut batch = Batch::new();
+    batch.response(ID, 200, FIELDS, ResponseBody::Complete("hello".into()));
+    batch.complete_response(ID, 599, [], [&b"he"[..], b"", b"llo"]);
+    batch.response(ID, 100, [], ResponseBody::Stream);
+    batch.chunk(ID, b"chunk");
+    let file = std::fs::File::open("/dev/null").unwrap();
+    batch.spill(ID, file.try_clone().unwrap().into());
+    batch.spilled(ID, 1 << 40);
+    batch.end(ID);
+    batch.abort(ID);
+    batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
+    batch.upgrade(ID, WHOLE, FIELDS);
+    batch.upgrade(ID, None, []);
+    batch.write(ID, Payload::Binary, b"\0\xff");
+    batch.close(ID, 1011);
+    batch.handled(ID, 3);
+    batch.timeout(ID, 1500);
+    batch.broadcast(b"/rooms/*", Payload::Text, b"hi");
+    batch.subscribe(ID, Match::Exact, b"news");
+    batch.unsubscribe(ID, Match::Glob, b"n*");
+    batch.listen(ListenerId(1 << 60), Match::Subject, b"a.>");
+    batch.unlisten(ListenerId(7));
+    batch.publish(b"news", Kind::Event, b"\0");
+    let worker = Hello { shard: 3, number: 1, generation: 2, threads: 5 };
+    batch.hello(&worker);
+    batch.ready();
+    batch.returned(ID);
+    batch.ended(ID);
+    batch.handed_over(ID, None);
+    batch.handed_over(ID, Some(b""));
+    batch.beat(9);
+    batch.ask_stats(8);
+    let mut frames = batch.into_frames();
+    let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
+    let ToGateway::Response(response) = next() else { panic!() };
+    assert_eq!((response.status, pairs(&response.fields)), (200, FIELDS.to_vec()));
+    assert!(matches!(response.body, ResponseBody::Complete(body) if body == "hello"));
+    assert!(
+        matches!(next(), ToGateway::Response(Response { status: 599, body: ResponseBody::Complete(body), .. }) if body == "hello")
+    );
+    assert!(matches!(next(), ToGateway::Response(Response { status: 100, body: ResponseBody::Stream, .. })));
+    assert!(matches!(next(), ToGateway::Chunk(data) if data == "chunk"));
+    assert!(matches!(next(), ToGateway::Spill(_)));
+    assert!(matches!(next(), ToGateway::Spilled(len) if len == 1 << 40));
+    assert!(matches!(next(), ToGateway::End));
+    assert!(matches!(next(), ToGateway::Abort));
+    assert!(matches!(next(), ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })));
+    assert!(matches!(next(), ToGateway::Upgrade { interest: Some(WHOLE), fields } if pairs(&fields) == FIELDS));
+    assert!(matches!(next(), ToGateway::Upgrade { interest: None, fields } if fields.is_empty()));
+    assert!(matches!(next(), ToGateway::Write(Kind::Message(Payload::Binary), data) if data[..] == b"\0\xff"[..]));
+    assert!(matches!(next(), ToGateway::Close(1011)));
+    assert!(matches!(next(), ToGateway::Handled(3)));
+    assert!(matches!(next(), ToGateway::Timeout(1500)));
+    let ToGateway::Broadcast { pattern, kind: Kind::Message(Payload::Text), data } = next() else { panic!() };
+    assert_eq!((&pattern[..], &data[..]), (&b"/rooms/*"[..], &b"hi"[..]));
+    assert!(matches!(next(), ToGateway::Subscribe(Match::Exact, name) if name == "news"));
+    assert!(matches!(next(), ToGateway::Unsubscribe(Match::Glob, name) if name == "n*"));
+    assert!(
+        matches!(next(), ToGateway::Listen(ListenerId(id), Match::Subject, name) if id == 1 << 60 && name == "a.>")
+    );
+    assert!(matches!(next(), ToGateway::Unlisten(ListenerId(7))));
+    let ToGateway::Publish { channel, kind: Kind::Event, data } = next() else { panic!() };
+    assert_eq!((&channel[..], &data[..]), (&b"news"[..], &b"\0"[..]));
+    assert!(matches!(next(), ToGateway::Hello(hello) if hello == worker));
+    assert!(matches!(next(), ToGateway::Ready));
+    assert!(matches!(next(), ToGateway::Returned));
+    assert!(matches!(next(), ToGateway::Ended));
+    assert!(matches!(next(), ToGateway::HandedOver(None)));
+    assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
+    assert!(matches!(next(), ToGateway::Beat { dropped: 9 }));
+    assert!(matches!(next(), ToGateway::AskStats(8)));
+    assert!(ToGateway::next(&mut frames).is_none());
+}
+
+#[test]
+fn status_out_of_range_is_refused() {
+    for status in [0, 99, 600] {
+        let mut batch = Batch::new();
+        batch.response(ID, status, [], ResponseBody::Stream);
+        let err = ToGateway::next(&mut batch.into_frames()).unwrap().unwrap_err();
+        assert_eq!(err, LinkError::BadField { kind: RESPONSE, field: "status" });
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_err_without_panic(kind in 0u8..26, payload: Vec<u8>) {
+        let mut batch = Batch::new();
+        batch.frame(kind, ID, |out| out.put_slice(&payload));
+        let mut frames = batch.into_frames();
+        while let Some(Ok(_)) = ToGateway::next(&mut frames) {}
+    }
+}

@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "Pub/sub of the process" do
+  include_context "with a desk for channels"
+
+  describe "Volador.subscribe" do
+    it "works before a server runs" do
+      server.wait_for_output(/^early subscription: early, published: false$/)
+      publish("early", "hello")
+      server.wait_for_output(/^early: early hello$/)
+    end
+
+    it "calls the block with channel and message, keeps their kind, and ends by Volador.unsubscribe" do
+      desk("/listen?global=ear")
+      publish("global", "text")
+      desk("/binary?global=bits")
+      server.wait_for_output(/^ear: global "text" UTF-8\near: global "bits" ASCII-8BIT$/)
+      expect([desk("/leave?global"), desk("/leave?global")]).to eq([[true], [false]])
+      publish("global", "late")
+      publish("early", "afterwards")
+      server.wait_for_output(/^early: early afterwards$/)
+      expect(server.output).not_to include("ear: global \"late\"")
+    end
+
+    it "replaces the block of the same channel" do
+      desk("/listen?replaced=old")
+      desk("/listen?replaced=new")
+      publish("replaced", "x")
+      server.wait_for_output(/^new: replaced "x"/)
+      expect(server.output).not_to match(/^old: /)
+    end
+
+    it "calls it in the order of the messages, one at a time" do
+      desk("/listen?queue=slow")
+      desk("/many?queue=100")
+      server.wait_for_output(/slow: queue "queue 99"/)
+      expect(server.output.scan(/^slow: queue "queue (\d+)"/).flatten.map(&:to_i)).to eq(Array.new(100, &:itself))
+    end
+
+    it "logs what the block raises" do
+      desk("/listen?broken=ear")
+      publish("broken", "raise")
+      server.wait_for_output(/the block of a subscription raised, for the channel broken: broken ear/)
+      publish("broken", "hello")
+      server.wait_for_output(/^ear: broken "hello"/)
+    end
+  end
+
+  it "raises for a name that is none" do
+    expect(desk("/wrong?#{'x' * 1025}")).to eq("ArgumentError")
+    expect(desk("/wrong?=x")).to eq("ArgumentError")
+  end
+
+  describe "an engine" do
+    it "is told of subscriptions and carries what is published by it" do
+      web_socket("carried") do |client|
+        expect(desk("/engine")).to include(["subscribe", "carried", nil], ["subscribe", "early", nil])
+        expect(desk("/engine_publish?carried=one")).to eq([true])
+        expect(client.read_message).to eq("one by engine")
+        desk("/engine_default?on")
+        publish("carried", "two")
+        expect(client.read_message).to eq("two by engine")
+        desk("/engine_default")
+        publish("carried", "three")
+        expect(client.read_message).to eq("three")
+        tell(client, "unsubscribe", "carried")
+        detached, told = desk("/engine_over")
+        expect(detached).to be(true)
+        expect(told).to include(["unsubscribe", "carried", nil]) # perhaps not as the last: earlier clients leave late
+      end
+    ensure
+      desk("/engine_over")
+    end
+  end
+
+  it "ends blocks of a server that stops, and begins with the next" do
+    server = start_ruby(<<~'RUBY')
+      require "volador"
+      Volador.subscribe("news") { |_channel, message| $stdout.write("heard #{message}\n") }
+      $stdout.sync = true
+      2.times do |index|
+        options = Volador::Configuration.new(port: 0, quiet: true)
+        one = Volador::Server.new(->(_env) { [200, {}, []] }, options).start
+        two = Volador::Server.new(->(_env) { [200, {}, []] }, options).start
+        Volador.publish("news", "both #{index}")
+        sleep 0.01 until one.stats[:published].to_i + two.stats[:published].to_i >= 2
+        one.stop
+        Volador.publish("news", "one #{index}")
+        two.stop
+        $stdout.write("published: #{Volador.publish('news', 'nobody')}\n")
+      end
+    RUBY
+    expect(server.wait).to be_success
+    expect(server.output.lines.map(&:chomp)).to eq(["heard both 0", "heard one 0", "published: false",
+                                                   "heard both 1", "heard one 1", "published: false"])
+  end
+end
