@@ -4,10 +4,7 @@
 //! for all requests), then gets what the request says. Encodings are those of Puma: what comes from the client is
 //! BINARY, which Rack::Lint demands as soon as there is a byte outside of ASCII in it.
 
-use std::{
-    cell::Cell,
-    os::fd::{AsRawFd, IntoRawFd},
-};
+use std::{cell::Cell, os::fd::IntoRawFd};
 
 use magnus::{
     Error, RClass, RHash, RString, Ruby, Value, gc,
@@ -185,9 +182,8 @@ pub(crate) fn build(
             (ruby.get_inner(&STRING_IO).new_instance((bytes,))?.as_value(), None)
         }
         RequestBody::File { fd, .. } => {
-            let file: Value = ruby.get_inner(&FILE).funcall("for_fd", (fd.as_raw_fd(), "rb"))?;
-            // The File has it now, and closes it.
-            let _ = fd.into_raw_fd();
+            // The File closes it from here on, also when an interrupt raises behind the call that has made it.
+            let file: Value = ruby.get_inner(&FILE).funcall("for_fd", (fd.into_raw_fd(), "rb"))?;
             (file, Some(file))
         }
     };

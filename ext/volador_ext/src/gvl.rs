@@ -10,7 +10,9 @@
 //! - The unblock function is called by another thread, which holds a lock of the interrupted one: it calls no Ruby and
 //!   does not wait. It is called once per interrupt, so its effect must last until the wait has seen it.
 //! - The main thread does not park here: while all threads do, Ruby (up to 3.2 at least) notices no signal. What the main
-//!   thread waits for, it waits for in slices.
+//!   thread waits for, it waits for in slices. Nor does it give an unblock function: for a main thread that is alone, 3.1
+//!   starts a thread which would call it, and joins that behind the closure, whatever the flags say. That checks for
+//!   interrupts, and jumps.
 
 use std::{
     ffi::c_void,
@@ -32,19 +34,29 @@ impl Unblock for volador_worker::Waiter {
     }
 }
 
-/// For what can't be interrupted and takes no long time.
-struct Uninterruptible;
-
-impl Unblock for Uninterruptible {
-    fn unblock(&self) {}
-}
-
-/// Runs `f` without the GVL. Gives `f` back when it was not run because an interrupt is pending.
+/// Runs `f`, whose wait `unblock` ends, without the GVL. Gives `f` back when it was not run because an interrupt is pending.
+/// Not for the main thread.
 pub(crate) fn without_gvl<F, R, U>(unblock: &U, f: F) -> Result<R, F>
 where
     F: FnOnce() -> R + Send,
     R: Send,
     U: Unblock,
+{
+    unsafe extern "C" fn unblock_by<U: Unblock>(unblock: *mut c_void) {
+        // SAFETY: points to the `unblock` that the caller borrows for the whole call; U is Sync.
+        let unblock = unsafe { &*unblock.cast::<U>() };
+        let _ = catch_unwind(AssertUnwindSafe(|| unblock.unblock()));
+    }
+    // SAFETY: the function takes what the pointer points to, which is borrowed for the whole call.
+    unsafe { nogvl(f, Some(unblock_by::<U>), ptr::from_ref(unblock).cast_mut().cast()) }
+}
+
+/// # Safety
+/// `unblock` may be called with `data`, from any thread, until this returns.
+unsafe fn nogvl<F, R>(f: F, unblock: rb_sys::rb_unblock_function_t, data: *mut c_void) -> Result<R, F>
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
 {
     struct Call<F, R> {
         f: Option<F>,
@@ -59,22 +71,12 @@ where
         }
         ptr::null_mut()
     }
-    unsafe extern "C" fn unblock_by<U: Unblock>(unblock: *mut c_void) {
-        // SAFETY: points to the `unblock` that the caller borrows for the whole call; U is Sync.
-        let unblock = unsafe { &*unblock.cast::<U>() };
-        let _ = catch_unwind(AssertUnwindSafe(|| unblock.unblock()));
-    }
     let mut call = Call { f: Some(f), result: None };
     // SAFETY: this thread has the GVL (only methods called by Ruby come here). Both pointers outlive the call. With
-    // INTR_FAIL rb_nogvl neither raises nor jumps; the closure calls no Ruby, as it can hold nothing to call it with.
+    // INTR_FAIL rb_nogvl neither raises nor jumps, but for the main thread when it is alone and gives an unblock function:
+    // see the rules. The closure calls no Ruby, as it can hold nothing to call it with.
     unsafe {
-        rb_sys::rb_nogvl(
-            Some(run::<F, R>),
-            (&raw mut call).cast(),
-            Some(unblock_by::<U>),
-            ptr::from_ref(unblock).cast_mut().cast(),
-            rb_sys::RB_NOGVL_INTR_FAIL as i32,
-        );
+        rb_sys::rb_nogvl(Some(run::<F, R>), (&raw mut call).cast(), unblock, data, rb_sys::RB_NOGVL_INTR_FAIL as i32);
     }
     match (call.result, call.f) {
         (Some(Ok(result)), _) => Ok(result),
@@ -91,7 +93,7 @@ where
 pub(crate) fn blocking<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> Result<R, Error> {
     let mut f = f;
     loop {
-        match without_gvl(&Uninterruptible, f) {
+        match uninterrupted(f) {
             Ok(result) => return Ok(result),
             Err(again) => f = again,
         }
@@ -101,5 +103,15 @@ pub(crate) fn blocking<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> Re
 
 /// Runs `f`, which takes no long time and must be run, even if an interrupt is pending: then with the GVL.
 pub(crate) fn finishing<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    without_gvl(&Uninterruptible, f).unwrap_or_else(|f| f())
+    uninterrupted(f).unwrap_or_else(|f| f())
+}
+
+/// As [`without_gvl`], for what can't be interrupted and takes no long time; also for the main thread.
+fn uninterrupted<F, R>(f: F) -> Result<R, F>
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    // SAFETY: there is nothing to be called.
+    unsafe { nogvl(f, None, ptr::null_mut()) }
 }

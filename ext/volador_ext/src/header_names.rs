@@ -129,7 +129,7 @@ impl Hasher for Fnv {
 
 type Table = HashMap<Box<[u8]>, Opaque<RString>, BuildHasherDefault<Fnv>>;
 
-/// Used with the GVL only, so that its lock is never waited for.
+/// Used with the GVL only, so that its lock is free, unless a lack of memory has made Ruby jump over the guard.
 static NAMES: Mutex<Option<Table>> = Mutex::new(None);
 
 /// Fills the table with the common names.
@@ -147,21 +147,23 @@ pub(crate) fn init(ruby: &Ruby) {
 /// The keys, for the fields of one request.
 pub(crate) struct HeaderNames<'r> {
     ruby: &'r Ruby,
-    table: MutexGuard<'static, Option<Table>>,
+    /// None: all keys are made anew.
+    table: Option<MutexGuard<'static, Option<Table>>>,
 }
 
 impl<'r> HeaderNames<'r> {
     pub(crate) fn lock(ruby: &'r Ruby) -> Self {
-        Self { ruby, table: NAMES.lock() }
+        Self { ruby, table: NAMES.try_lock() }
     }
 
     /// The frozen key of a lower-case field name.
     pub(crate) fn key(&mut self, name: &[u8]) -> Result<RString, Error> {
-        if let Some(key) = self.table.as_ref().and_then(|table| table.get(name)) {
+        let mut table = self.table.as_mut().and_then(|table| table.as_mut());
+        if let Some(key) = table.as_ref().and_then(|table| table.get(name)) {
             return Ok(self.ruby.get_inner(*key));
         }
         let key = make(self.ruby, name)?;
-        if let Some(table) = &mut *self.table
+        if let Some(table) = &mut table
             && name.len() <= LEARNED_LEN_MAX
             && table.len() < COMMON.len() + LEARNED_MAX
         {

@@ -1,7 +1,7 @@
 //! Reads and checks what the application answers: status, header fields, parts of the body.
 
 use magnus::{
-    Error, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, r_hash::ForEach, rb_sys::AsRawValue,
+    Error, Integer, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, r_hash::ForEach, rb_sys::AsRawValue,
     value::Lazy,
 };
 
@@ -175,7 +175,10 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
     let number = match magnus::value::Fixnum::from_value(status) {
         Some(number) => number.to_i64(),
         // Rack 2 takes whatever has a to_i.
-        None if status.respond_to("to_i", false)? => status.funcall::<_, _, i64>("to_i", ()).unwrap_or(0),
+        None if status.respond_to("to_i", false)? => {
+            let number: Value = status.funcall("to_i", ())?;
+            Integer::from_value(number).and_then(|number| number.to_i64().ok()).unwrap_or(0)
+        }
         None => 0,
     };
     match u16::try_from(number) {
@@ -185,9 +188,12 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
 }
 
 /// Whether a body is nothing but its parts: an Array, not of a class of its own, and without a `close`.
-pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
+///
+/// # Errors
+/// What a `respond_to?` of the application's raises.
+pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> Result<bool, Error> {
     let is_array = body.class().as_raw() == ruby.class_array().as_raw();
-    is_array && matches!(body.respond_to(ruby.get_inner(&CLOSE), false), Ok(false))
+    Ok(is_array && !body.respond_to(ruby.get_inner(&CLOSE), false)?)
 }
 
 /// The number of bytes of all parts.

@@ -105,7 +105,7 @@ impl Seat {
 
     fn take(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
         guarded(ruby, || {
-            this.close_input(ruby);
+            this.close_input(ruby)?;
             this.connection.set(None);
             let waiter = this.waiter.get(ruby)?;
             loop {
@@ -155,10 +155,15 @@ impl Seat {
         })
     }
 
-    fn close_input(&self, ruby: &Ruby) {
-        if let Some(input) = self.input.take() {
-            // The application may have closed it, or done worse to it; the request is over either way.
-            let _ = ruby.get_inner(input).funcall::<_, _, Value>("close", ());
+    /// # Errors
+    /// What ends the thread, while the file is being closed.
+    fn close_input(&self, ruby: &Ruby) -> Result<(), Error> {
+        let Some(input) = self.input.take() else { return Ok(()) };
+        match ruby.get_inner(input).funcall::<_, _, Value>("close", ()) {
+            // The application may have closed it, or done worse to it; the request is over either way. (Thread#kill is no
+            // exception: who swallowed it would have a thread that can't be killed any more.)
+            Err(error) if !error.is_kind_of(ruby.exception_standard_error()) => Err(error),
+            _ => Ok(()),
         }
     }
 

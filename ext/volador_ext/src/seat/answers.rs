@@ -43,10 +43,11 @@ impl Seat {
             let (Some(_), Some(headers)) = (Fixnum::from_value(status), RHash::from_value(headers)) else {
                 return Ok(false);
             };
+            let Some(parts) = RArray::from_value(body) else { return Ok(false) };
             // One with methods of its own may want more than that its parts are sent.
-            let Some(parts) = RArray::from_value(body).filter(|body| response::is_plain(ruby, *body)) else {
+            if !response::is_plain(ruby, parts)? {
                 return Ok(false);
-            };
+            }
             let status = response::status(ruby, status)?;
             let head = this.read_head(ruby, headers.as_value())?;
             if head.hijacks {

@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+# What a signal's handler or another thread raises may come at any moment at which Ruby looks for it, also inside of the
+# extension's calls. The stand-ins bring it at moments that are hard to meet.
+RSpec.describe "An interrupt" do
+  it "leaves no socket behind, when it comes while the main thread, which is alone, makes a gateway" do
+    server = start_ruby(<<~'RUBY')
+      require "volador"
+      def sockets
+        Dir.children("/proc/self/fd").count { |fd| File.readlink("/proc/self/fd/#{fd}").start_with?("socket:") rescue false }
+      end
+      options = Volador::Configuration.new(port: 0).to_native
+      trap("USR1") { raise "interrupted" }
+      pid = fork { 1000.times { Process.kill(:USR1, Process.ppid); sleep 0.0005 }; exit! }
+      begin
+        until Process.wait(pid, Process::WNOHANG)
+          gateway = Volador::Native::Gateway.new(options)
+          gateway.stop
+        end
+      rescue RuntimeError
+        retry
+      end
+      trap("USR1", "IGNORE")
+      gateway = nil
+      10.times { GC.start }
+      warn "left: #{sockets}"
+    RUBY
+
+    expect(server.wait).to be_success
+    # The last one may still be on the stack.
+    expect(server.output[/left: (\d+)/, 1].to_i).to be <= 1
+  end
+
+  it "leaves a request body's file to who has it, when it comes as the File has been made" do
+    server = start_volador(<<~'RUBY', "-t", "1")
+      KEPT = []
+      File.singleton_class.prepend(Module.new do
+        def for_fd(*)
+          super.tap { |file| (KEPT << file) && raise("interrupted") if KEPT.empty? }
+        end
+      end)
+      run(lambda do |env|
+        body = env["PATH_INFO"] == "/kept" ? KEPT.first.read.size.to_s : env["rack.input"].read.size.to_s
+        [200, {}, [body]]
+      end)
+    RUBY
+    body = "x" * 100_000
+    answers = Array.new(2) { server.connect { |socket| socket.request("POST", "/", { "Connection" => "close" }, body) } }
+
+    expect(answers.map(&:status)).to eq([500, 200])
+    expect(server.get("/kept").body).to eq("100000")
+  end
+
+  it "ends its thread for good, when it kills it while the file of a request's body is closed" do
+    server = start_volador(<<~'RUBY', "-t", "1")
+      File.prepend(Module.new do
+        def close
+          Thread.current[:kill] &&= Thread.new(Thread.current, &:kill).join && nil
+          super
+        end
+      end)
+      run(lambda do |env|
+        Thread.current[:kill] = env["PATH_INFO"] == "/kill"
+        [200, {}, ["#{env['rack.input'].class} #{Thread.current.object_id} #{Thread.current.status}"]]
+      end)
+    RUBY
+    killed = server.connect { |socket| socket.request("POST", "/kill", { "Connection" => "close" }, "x" * 100_000) }.body
+    later = server.get("/").body
+
+    expect(killed).to match(/\AFile \d+ run\z/)
+    expect(later).to match(/ run\z/)
+    expect(later.split[1]).not_to eq(killed.split[1])
+  end
+end
