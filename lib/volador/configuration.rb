@@ -42,7 +42,7 @@ module Volador
       # A longer request body is answered with 413.
       body_max_bytes: Number.new(Integer, 0..MOST, 64 * MIB, "bytes"),
       # A longer request body goes to a file in tmpdir.
-      body_memory_bytes: Number.new(Integer, 0..MOST, 64 * KIB, "bytes"),
+      body_memory_bytes: Number.new(Integer, 0..(1024 * MIB), 64 * KIB, "bytes"),
       # A request head must be complete within this; else 408.
       head_timeout: Number.new(Float, 0.001..86_400.0, 15.0, "seconds"),
       # A request body must come at least this fast; else 408. 0 allows any slowness.

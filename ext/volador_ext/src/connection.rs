@@ -6,7 +6,7 @@ use magnus::{
     Class, Error, Module, RModule, RString, Ruby, Value, encoding::Coderange, encoding::EncodingCapable, method,
     prelude::*, typed_data,
 };
-use volador_proto::link::{FRAME_MAX, Kind, ListenerId, Payload};
+use volador_proto::link::{DATA_MAX, Kind, ListenerId, Payload};
 use volador_worker::{PushStream, Worker};
 
 use crate::{
@@ -156,9 +156,9 @@ impl Connection {
 }
 
 /// # Errors
-/// `Volador::Error` for a message that does not fit into a frame of the link, with some room for the frame's fields.
+/// `Volador::Error` for a message that is too long for the link.
 pub(crate) fn check_len(ruby: &Ruby, len: usize) -> Result<(), Error> {
-    if len <= FRAME_MAX - 64 {
+    if len <= DATA_MAX {
         return Ok(());
     }
     Err(error::volador(ruby, format!("a message of {len} bytes is too long: send it in pieces, or a link to it")))

@@ -9,8 +9,13 @@ use super::{LinkError, StreamId};
 /// Bytes of a frame before its payload.
 pub(super) const HEAD_LEN: usize = 13;
 
-/// Bytes of a payload at most. What an application may write at once (a message, a chunk) is to be checked before.
-pub const FRAME_MAX: usize = 1 << 30;
+/// Bytes of a message, of a complete body, or of a piece of one at most. What an application may give at once is to be
+/// checked before, and no limit for clients may be larger.
+pub const DATA_MAX: usize = 1 << 30;
+
+/// Bytes of a payload at most: data, and the fields beside it. Their own limits are far below (the head of a request
+/// has 16 MiB at most).
+pub(super) const FRAME_MAX: usize = DATA_MAX + (64 << 20);
 
 /// Frames on their way to the other half of the link, in order.
 #[derive(Debug, Default)]
@@ -65,6 +70,11 @@ impl Batch {
 
     /// Appends one frame whose payload is what `payload` writes.
     pub(super) fn frame(&mut self, kind: u8, stream: StreamId, payload: impl FnOnce(&mut BytesMut)) {
+        self.frame_of(FRAME_MAX, kind, stream, payload);
+    }
+
+    #[inline]
+    fn frame_of(&mut self, max: usize, kind: u8, stream: StreamId, payload: impl FnOnce(&mut BytesMut)) {
         let start = self.bytes.len();
         if start == 0 {
             self.bytes.reserve(self.expected);
@@ -74,8 +84,11 @@ impl Batch {
         self.bytes.put_u64_le(stream.to_bits());
         payload(&mut self.bytes);
         let len = self.bytes.len() - start - HEAD_LEN;
-        // Both halves send what is larger in pieces; a frame of another length would put the rest of the link out of step.
-        assert!(len <= FRAME_MAX, "a link frame of {len} bytes; at most {FRAME_MAX} fit");
+        if len > max {
+            // Only a fault of ours gets here. The payload of a frame without a length would be read as frames.
+            self.bytes.truncate(start);
+            panic!("a link frame of {len} bytes; at most {max} fit");
+        }
         self.bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
     }
 
@@ -121,6 +134,16 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_that_is_too_long_leaves_nothing_of_itself() {
+        let mut batch = Batch::new();
+        batch.cancel(StreamId::NONE);
+        let before = batch.bytes.clone();
+        let long = std::panic::AssertUnwindSafe(|| batch.frame_of(2, 1, StreamId::NONE, |out| out.put_bytes(0, 3)));
+        assert!(std::panic::catch_unwind(long).is_err());
+        assert_eq!(batch.bytes, before);
+    }
 
     #[test]
     fn a_batch_that_ends_inside_of_a_frame_is_refused_at_every_cut() {

@@ -32,7 +32,7 @@ mod to_gateway;
 mod to_worker;
 
 pub use assembler::Assembler;
-pub use batch::{Batch, FRAME_MAX, Frames};
+pub use batch::{Batch, DATA_MAX, Frames};
 pub use hello::Hello;
 pub use kind::{Kind, pack_event, unpack_event};
 pub use pubsub::{Interest, ListenerId, Match};
