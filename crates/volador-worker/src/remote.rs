@@ -32,6 +32,7 @@ use crate::{
     Worker,
     core::LISTENING_SHARD,
     journal::{Journal, OpenNotes},
+    log,
     outbox::Outlet,
     sync::{Condvar, Mutex},
 };
@@ -114,17 +115,26 @@ impl Remote {
             figures: Mutex::default(),
             answered: Condvar::new(),
         });
+        let remote = Self { worker, shared, descriptors };
+        if let Err(error) = remote.start(readers, hello.threads == 0) {
+            // The threads that have begun hold the links.
+            remote.leave(Duration::ZERO);
+            return Err(error);
+        }
+        Ok(remote)
+    }
+
+    fn start(&self, readers: Vec<Incoming>, is_guest: bool) -> io::Result<()> {
         // Before anything is read: what arrives may be something to answer at once.
-        worker.join(shared.clone())?;
+        self.worker.join(self.shared.clone())?;
         for (shard, incoming) in readers.into_iter().enumerate() {
-            let (reader, to) = (shared.clone(), worker.clone());
-            let is_guest = hello.threads == 0;
+            let (reader, to) = (self.shared.clone(), self.worker.clone());
             let read = move || reader.read(shard, incoming, &to, is_guest);
             thread::Builder::new().name(format!("volador-link-{shard}")).spawn(read)?;
-            let writer = shared.clone();
+            let writer = self.shared.clone();
             thread::Builder::new().name(format!("volador-send-{shard}")).spawn(move || writer.write(shard))?;
         }
-        Ok(Self { worker, shared, descriptors })
+        Ok(())
     }
 
     /// Those of the links. They are open as long as this value is there.
@@ -206,7 +216,7 @@ impl Shared {
             // First of all what has come with the welcome.
             if let Err(error) = incoming.take(|frames| self.receive(frames, worker)) {
                 // Both sides are of one release: only a fault of ours gets here.
-                eprintln!("volador: the link is broken, please report it: {error}");
+                log::warn(format_args!("the link is broken, please report it: {error}"));
                 break;
             }
             // A read that waits is woken by the system whenever the gateway has taken something, too; this wait is not.
@@ -223,7 +233,7 @@ impl Shared {
         if !is_guest && !self.leaving.load(Ordering::Acquire) {
             thread::sleep(END_TIMEOUT);
             if !self.leaving.load(Ordering::Acquire) {
-                eprintln!("volador: this worker has lost its gateway and does not end: it is killed");
+                log::warn(format_args!("this worker has lost its gateway and does not end: it is killed"));
                 let _ = kill_process(getpid(), Signal::KILL);
             }
         }

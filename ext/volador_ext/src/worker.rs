@@ -113,10 +113,11 @@ impl Worker {
             }
             let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello, journal::open))?
                 .map_err(|error| error::io(ruby, &error, format!("can't join the gateway at {link}")))?;
-            // Another thread that has joined meanwhile keeps its own; this one's links end.
             let descriptors = joined.descriptors().to_vec();
-            if slot.set(joined).is_ok() {
-                let _ = this.links.get(ruby)?.set(NotInherited::new(&descriptors));
+            match slot.set(joined) {
+                Ok(()) => drop(this.links.get(ruby)?.set(NotInherited::new(&descriptors))),
+                // Another thread has joined meanwhile.
+                Err(joined) => gvl::finishing(|| joined.leave(Duration::ZERO)),
             }
             Ok(())
         })
