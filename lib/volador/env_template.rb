@@ -9,14 +9,15 @@ module Volador
     ROOM = 32
     private_constant :ROOM
 
+    # @param threads [Integer] that run the application in this process
     # @param multiprocess [Boolean] other processes run the same application
     # @return [Hash{String => Object}] frozen
-    def self.make(multiprocess:)
+    def self.make(threads:, multiprocess:)
       roomy.update(
         "SCRIPT_NAME" => "",
         "SERVER_SOFTWARE" => "Volador/#{VERSION}",
         "rack.errors" => $stderr,
-        "rack.multithread" => true,
+        "rack.multithread" => threads > 1,
         "rack.multiprocess" => multiprocess,
         "rack.run_once" => false,
         "rack.hijack?" => false,

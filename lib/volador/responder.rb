@@ -57,7 +57,7 @@ module Volador
       @seat.upgrade(headers, handshake.register)
     rescue Exception => e # rubocop:disable Lint/RescueException
       error = e
-      fail(env, e)
+      fail(env, e, close_connection: true)
       handshake.refused
     else
       handshake.opened
@@ -128,7 +128,7 @@ module Volador
       return stream(env, status, headers.reject { |name, _| name == "rack.hijack" }, hijack) if hijack
       return if file?(body) && send_file(status, headers, body)
 
-      if body.respond_to?(:to_ary) && settles_close?(body)
+      if body.respond_to?(:to_ary) && settles_close?(body) && !ChunkedBody.declared?(headers)
         @seat.respond(status, headers, parts(body.to_ary))
       elsif body.respond_to?(:each)
         head_request?(env) ? start_and_finish(status, headers) : send_each(status, headers, body)

@@ -110,7 +110,7 @@ module Volador
       @state = :stopped # until there is something to stop
       @pid = Process.pid
       options = @configuration.to_native
-      options[:env] = EnvTemplate.make(multiprocess: false)
+      options[:env] = EnvTemplate.make(threads: @configuration.threads, multiprocess: false)
       options[:empty_input] = EmptyInput::INSTANCE
       @gateway = Listening.gateway(options)
       @state = :running

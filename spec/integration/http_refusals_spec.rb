@@ -25,6 +25,13 @@ RSpec.describe "HTTP/1.1 that is refused" do
       "a Host with a path" => "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",
       "a Host with a space" => "GET / HTTP/1.1\r\nHost: x y\r\n\r\n",
       "a Host with a user" => "GET / HTTP/1.1\r\nHost: a@x\r\n\r\n",
+      "a target with a user" => "GET http://a@x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target with a port that is no number" => "GET http://x:8a/ HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a target with an empty host" => "GET http://:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
+      "a trailer section that ends with a bare LF" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n",
+      "a trailer that ends with a bare LF" =>
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Y: 1\n\r\n",
       "a Host with a port that is no number" => "GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n",
       "a header without a colon" => "GET / HTTP/1.1\r\nHost: x\r\nNonsense\r\n\r\n",
       "a header without a name" => "GET / HTTP/1.1\r\nHost: x\r\n: value\r\n\r\n",

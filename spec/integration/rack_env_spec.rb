@@ -101,6 +101,12 @@ RSpec.describe "env" do
     expect(env).to include("rack.multithread" => true, "rack.multiprocess" => false, "rack.run_once" => false)
   end
 
+  it "says that one thread runs the app when there is one" do
+    server = start_volador("run ->(env) { [200, {}, [env['rack.multithread'].inspect]] }", "-t", "1")
+
+    expect(server.get("/").body).to eq("false")
+  end
+
   it "has SERVER_NAME and SERVER_PORT of the Host" do
     expect(env("/", "Host" => "fish.example:8080")).to include("SERVER_NAME" => "fish.example", "SERVER_PORT" => "8080",
                                                                "HTTP_HOST" => "fish.example:8080")

@@ -42,6 +42,20 @@ RSpec.describe "The app's answer" do
       end
     end
 
+    it "goes to HTTP/1.0 with its end as the connection's, also when that was to be kept" do
+      server.connect do |socket|
+        answer = socket.request("GET", "/parts?x", { "Connection" => "keep-alive" }, version: "HTTP/1.0")
+
+        expect(answer.body).to eq("onetwothree")
+        expect(answer["connection"]).to be_nil
+        expect(socket).to be_ended
+      end
+    end
+
+    it "that the app has framed by itself is framed anew" do
+      expect(server.get("/framed")).to have_attributes(body: "hello", complete?: true)
+    end
+
     it "goes to HTTP/1.0 unchunked, up to the end of the connection" do
       response = server.connect { |socket| socket.request("GET", "/parts?old", {}, version: "HTTP/1.0") }
 
@@ -69,6 +83,16 @@ RSpec.describe "The app's answer" do
 
     it "may be an empty file" do
       expect(server.get("/empty-file?none")).to have_attributes(status: 200, body: "", complete?: true)
+    end
+
+    it "that shrinks meanwhile is seen to be cut, and logged" do
+      server.connect do |socket|
+        socket.send_request("GET", "/shrinking-file?x")
+        socket.read_head
+        server.wait_for_output(/an answer is cut \d+ bytes before its end, as its file can't be read/)
+
+        expect(socket.read_to_end.bytesize).to be < 20_000_000
+      end
     end
 
     it "is not sent for HEAD" do
@@ -138,8 +162,31 @@ RSpec.describe "The app's answer" do
       end
     end
 
-    it "204 has no Content-Length" do
-      expect(server.get("/status/204?x")["content-length"]).to be_nil
+    it "204 has no Content-Length, whatever the app says" do
+      expect([server.get("/status/204?x"), server.get("/sized-204?x")].map { |answer| answer["content-length"] }).to all(be_nil)
+      server.connect do |socket|
+        expect(socket.request("HEAD", "/sized-204?x")["content-length"]).to be_nil
+        expect(socket.request("GET", "/plain").body).to eq("hello")
+      end
+    end
+
+    %w[/reset /reset-by-each].each do |path|
+      it "205 has no content (#{path})" do
+        server.connect do |socket|
+          expect(socket.request("GET", "#{path}?x")).to have_attributes(status: 205, body: "", complete?: true)
+          expect(socket.request("GET", "/plain").body).to eq("hello")
+        end
+      end
+    end
+
+    it "426 keeps the app's Upgrade" do
+      expect(server.get("/upgrade-required"))
+        .to have_attributes(status: 426, headers: include(%w[upgrade foo/2], ["connection", "Upgrade, close"]))
+    end
+
+    it "without a usual reason has an empty one" do
+      expect(server.connect { |socket| socket.send_request("GET", "/status/299?x", { "Connection" => "close" }).read_to_end })
+        .to start_with("HTTP/1.1 299 \r\n")
     end
   end
 

@@ -132,9 +132,13 @@ fn bad_requests_get_their_status_and_the_end_of_the_connection() {
         ("GET / HTTP/3.7\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n".to_owned(), 400),
+        ("GET http://a:1x/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: cake\r\n\r\n".to_owned(), 417),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: cake\r\n\r\n".to_owned(), 417),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n".to_owned(), 413),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n".to_owned(), 413),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n".to_owned(), 413),
         (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{block}\r\n"), 431),
@@ -148,7 +152,7 @@ fn bad_requests_get_their_status_and_the_end_of_the_connection() {
         assert_eq!(reply.status, status, "{shown:?}: {reply:?}");
         assert_eq!(client.rest(), "", "{shown:?}");
     }
-    eventually("every refusal is counted", || server.gateway.stats().refused_bad >= 22);
+    eventually("every refusal is counted", || server.gateway.stats().refused_bad >= 26);
 }
 
 #[test]

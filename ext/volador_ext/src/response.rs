@@ -21,8 +21,8 @@ pub(crate) struct Head {
     spans: Vec<(usize, usize, usize)>,
     /// The declared length of the body.
     pub(crate) content_length: Option<u64>,
-    /// Whether there is a `rack.hijack`, with which the application writes the body itself.
-    pub(crate) hijacks: bool,
+    /// Whether the application writes the body itself, by `rack.hijack`, or has framed it, by `Transfer-Encoding`.
+    pub(crate) is_special: bool,
 }
 
 impl Head {
@@ -39,7 +39,7 @@ impl Head {
         self.bytes.clear();
         self.spans.clear();
         self.content_length = None;
-        self.hijacks = false;
+        self.is_special = false;
         let hash = match RHash::from_value(headers) {
             Some(hash) => hash,
             None => to_hash(ruby, headers)?,
@@ -71,7 +71,7 @@ impl Head {
         let bytes = unsafe { name.as_slice() };
         // Keys of Rack that are for the server, such as rack.hijack, whatever their value.
         if bytes.starts_with(b"rack.") {
-            self.hijacks |= bytes == b"rack.hijack";
+            self.is_special |= bytes == b"rack.hijack";
             return Ok(());
         }
         // RFC 9110 §5.1: a field name is a token.
@@ -118,12 +118,14 @@ impl Head {
         let colon = self.bytes.len();
         match &self.bytes[start..] {
             // RFC 9110 §7.6.1: these concern one hop, and that is the gateway's. It frames the body itself.
-            b"transfer-encoding" | b"keep-alive" | b"upgrade" | b"trailer" => {
+            b"transfer-encoding" | b"keep-alive" | b"trailer" => {
+                self.is_special |= self.bytes.ends_with(b"transfer-encoding");
                 self.bytes.truncate(start);
                 return Ok(());
             }
-            // But for the one wish that the application may have.
-            b"connection" if !value.trim_ascii().eq_ignore_ascii_case(b"close") => {
+            // But for what the application may wish: the end of the connection, or (RFC 9110 §7.8) to say what the client
+            // could upgrade to.
+            b"connection" if !value.split(|byte| *byte == b',').all(is_wish) => {
                 self.bytes.truncate(start);
                 return Ok(());
             }
@@ -234,6 +236,11 @@ fn decimal(value: &[u8]) -> Option<u64> {
     let value = value.trim_ascii();
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     if digits { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+/// A connection option that an application may give.
+fn is_wish(option: &[u8]) -> bool {
+    [&b"close"[..], b"upgrade"].iter().any(|wish| option.trim_ascii().eq_ignore_ascii_case(wish))
 }
 
 /// RFC 9110 §5.6.2.

@@ -50,7 +50,7 @@ module Volador
       # @raise [Error, SystemCallError] when there is no gateway
       def join
         options = Configuration.new(env: {}).to_native
-        options[:env] = EnvTemplate.make(multiprocess: true)
+        options[:env] = EnvTemplate.make(threads: 1, multiprocess: true)
         options[:empty_input] = EmptyInput::INSTANCE
         @worker = Native::Worker.new(options)
         @threads = ApplicationThreads.new(@worker, @log)

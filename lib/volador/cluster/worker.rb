@@ -115,7 +115,8 @@ module Volador
       end
 
       def native_options
-        @configuration.to_native.merge(env: EnvTemplate.make(multiprocess: true), empty_input: EmptyInput::INSTANCE)
+        env = EnvTemplate.make(threads: @configuration.threads, multiprocess: true)
+        @configuration.to_native.merge(env: env, empty_input: EmptyInput::INSTANCE)
       end
 
       def tell_why(error)

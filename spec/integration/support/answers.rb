@@ -67,6 +67,16 @@ RSpec.shared_context "with an app of many answers" do
       when "/rack-key" then [200, text.merge("rack.internal" => "secret"), ["x"]]
       when %r{\\A/status/(\\d+)} then [Regexp.last_match(1).to_i, {}, Body.new(name)]
       when %r{\\A/full-status/(\\d+)} then [Regexp.last_match(1).to_i, { "content-type" => "text/plain" }, Body.new(name, "must not be sent")]
+      when "/sized-204" then [204, { "content-length" => "2" }, Body.new(name, "ok")]
+      when "/reset" then [205, text, ["x"]]
+      when "/reset-by-each" then [205, text.merge("content-length" => "1"), Body.new(name, "x")]
+      when "/upgrade-required" then [426, { "upgrade" => "foo/2", "connection" => "Upgrade" }, ["use foo"]]
+      when "/framed" then [200, text.merge("transfer-encoding" => "chunked"), ["5\\r\\nhello\\r\\n", "0\\r\\n\\r\\n"]]
+      when "/shrinking-file"
+        File.write("shrinking.bin", "x" * 20_000_000)
+        body = FileBody.new(name, File.expand_path("shrinking.bin"))
+        def body.close = File.truncate("shrinking.bin", 1000)
+        [200, text, body]
       when "/string-status" then ["201", text, ["made"]]
       when "/gate" then GATE.call(name).push(true) && [200, text, ["opened"]]
       when "/flush"

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::poll_fn, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use volador_proto::link::{Fields, ResponseBody, StreamId, Transport};
 
@@ -89,8 +89,18 @@ async fn dispatch(
         }
         Answer::Response(response) => {
             let mut head = Response::new(());
-            *head.status_mut() = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
+            let status = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
+            *head.status_mut() = status;
             *head.headers_mut() = headers(&response.fields);
+            if status.canonical_reason().is_none() {
+                // RFC 9112 §4: the reason phrase may be empty. hyper would write "<none>".
+                head.extensions_mut().insert(hyper::ext::ReasonPhrase::from_static(b""));
+            }
+            if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+                // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
+                // [...] 204". With 205 it could only be 0, which hyper writes.
+                head.headers_mut().remove(header::CONTENT_LENGTH);
+            }
             let body = match response.body {
                 ResponseBody::Complete(bytes) => {
                     ticket.complete();
@@ -101,7 +111,15 @@ async fn dispatch(
                     }
                     Body::whole(bytes)
                 }
-                ResponseBody::Stream => Body::stream(ticket),
+                ResponseBody::Stream => {
+                    let is_framed = head.headers().contains_key(header::CONTENT_LENGTH);
+                    if parts.version == Version::HTTP_10 && parts.method != Method::HEAD && !is_framed {
+                        // The end of the connection is the end of the body. To an answer that says to be of 1.1 hyper would
+                        // add the keep-alive that the client may have asked for.
+                        *head.version_mut() = Version::HTTP_10;
+                    }
+                    Body::stream(ticket)
+                }
                 ResponseBody::File { fd, offset, len } => {
                     ticket.complete();
                     head.headers_mut().remove(header::CONTENT_LENGTH);

@@ -19,6 +19,7 @@ use super::{
     connection::Requesting,
     exchange::Part,
 };
+use crate::log;
 
 /// Bytes that one read of a file brings.
 const READ_BYTES: u64 = 128 << 10;
@@ -123,11 +124,14 @@ impl FileReader {
         });
         let result = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
-        let bytes = result.map_err(io::Error::other)??;
-        if bytes.is_empty() {
+        let bytes = match result.unwrap_or_else(|error| Err(io::Error::other(error))) {
             // Shorter than the application said, or cut meanwhile.
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-        }
+            Ok(bytes) if bytes.is_empty() => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            result => result,
+        };
+        let bytes = bytes.inspect_err(|error| {
+            log::warn(format_args!("an answer is cut {left} bytes before its end, as its file can't be read: {error}"));
+        })?;
         self.offset += bytes.len() as u64;
         Poll::Ready(Ok(bytes))
     }

@@ -37,6 +37,9 @@ use crate::{
 /// of the configuration speak first.
 const MAX_BUF_SIZE: usize = 128 << 10;
 
+/// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it.
+const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How long the rest of a refused request is read and thrown away, so that the client can read its answer first.
 const LINGER: Duration = Duration::from_secs(3);
 
@@ -88,19 +91,19 @@ impl ConnectionState {
         let mut watch = self.watch.borrow_mut();
         watch.feed(bytes);
         match self.deadline.get().waiting() {
-            Waiting::Answer => return Ok(()),
+            Waiting::Answer => return self.refuse_for(watch.body_fault()),
             Waiting::Idle if !watch.is_empty() => {
                 self.with_deadline(|d| d.wait_for(Waiting::Head, Instant::now()));
             }
             _ => {}
         }
-        match watch.overflow(&limits(config)) {
-            None => Ok(()),
-            Some(fault) => {
-                self.fault.set(Some(fault));
-                Err(io::ErrorKind::InvalidData.into())
-            }
-        }
+        self.refuse_for(watch.overflow(&limits(config)))
+    }
+
+    fn refuse_for(&self, fault: Option<HeadFault>) -> io::Result<()> {
+        let Some(fault) = fault else { return Ok(()) };
+        self.fault.set(Some(fault));
+        Err(io::ErrorKind::InvalidData.into())
     }
 
     /// Bytes were taken by the socket, or it `is_blocked`.
@@ -111,9 +114,12 @@ impl ConnectionState {
     /// The parser has handed out a head: checks it and begins the request.
     pub(super) fn begin_request(self: &Rc<Self>, config: &Config) -> Result<Requesting, HeadFault> {
         self.with_deadline(|d| d.wait_for(Waiting::Answer, Instant::now()));
-        let requesting = Requesting(self.clone());
-        self.watch.borrow_mut().take_head(&limits(config))?;
-        Ok(requesting)
+        {
+            let mut watch = self.watch.borrow_mut();
+            watch.take_head(&limits(config))?;
+            watch.body_fault().map_or(Ok(()), Err)?;
+        }
+        Ok(Requesting(self.clone()))
     }
 
     /// Marks the request as one that has begun although its head is refused.
@@ -201,6 +207,10 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
         Outcome::Expired(_) => drop(socket),
         Outcome::Done | Outcome::Refused => match state.fault.take() {
             Some(fault) => refuse(shard, socket, Some(&fault.into())).await,
+            None if read_buf.starts_with(HTTP_2_PREFACE) => {
+                let text = "HTTP/2 is not spoken here: use HTTP/1.1, or a proxy in front.";
+                refuse(shard, socket, Some(&Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text))).await;
+            }
             None if matches!(outcome, Outcome::Refused) => {
                 count(&shard.counters.refused_bad);
                 refuse(shard, socket, None).await;

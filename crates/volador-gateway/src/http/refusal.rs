@@ -12,20 +12,20 @@ pub(crate) struct Refusal {
     status: StatusCode,
     /// One sentence for the person behind the client.
     reason: Cow<'static, str>,
-    /// A further field that the status calls for.
-    field: Option<(header::HeaderName, HeaderValue)>,
+    /// Further fields that the status calls for.
+    fields: Vec<(header::HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason: Cow::Borrowed(reason), field: None }
+        Self { status, reason: Cow::Borrowed(reason), fields: Vec::new() }
     }
 
     /// Every thread is busy and the queue is full.
     pub(crate) fn busy() -> Self {
         Self {
             // RFC 9110 §15.6.4: the server MAY send a Retry-After.
-            field: Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            fields: vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Try again in a moment.")
         }
     }
@@ -46,7 +46,7 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        if let Some((name, value)) = &self.field {
+        for (name, value) in &self.fields {
             headers.insert(name, value.clone());
         }
         response
@@ -75,20 +75,26 @@ fn status(code: u16) -> StatusCode {
 
 impl From<HeadFault> for Refusal {
     fn from(fault: HeadFault) -> Self {
-        Self { status: status(fault.status()), reason: Cow::Owned(fault.to_string()), field: None }
+        Self { status: status(fault.status()), reason: Cow::Owned(fault.to_string()), fields: Vec::new() }
     }
 }
 
 impl From<HandshakeError> for Refusal {
     fn from(error: HandshakeError) -> Self {
         let status = status(error.status());
-        let field = match status {
-            // RFC 6455 §4.2.2: with 426, the versions that the server understands.
-            StatusCode::UPGRADE_REQUIRED => Some((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))),
+        let fields: &[(_, &'static str)] = match status {
+            // RFC 6455 §4.2.2: with 426, the versions that the server understands. RFC 9110 §15.5.22: "The server MUST send an
+            // Upgrade header field in a 426 response", and §7.8: with the connection option that goes with it.
+            StatusCode::UPGRADE_REQUIRED => &[
+                (header::SEC_WEBSOCKET_VERSION, "13"),
+                (header::UPGRADE, "websocket"),
+                (header::CONNECTION, "close, upgrade"),
+            ],
             // RFC 9110 §15.5.6: the origin server MUST generate an Allow.
-            StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static("GET"))),
-            _ => None,
+            StatusCode::METHOD_NOT_ALLOWED => &[(header::ALLOW, "GET")],
+            _ => &[],
         };
-        Self { status, reason: Cow::Owned(error.to_string()), field }
+        let fields = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        Self { status, reason: Cow::Owned(error.to_string()), fields }
     }
 }

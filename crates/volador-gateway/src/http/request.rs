@@ -34,9 +34,8 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
     if !is_target(parts) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "The request target must be a path or an http URL."));
     }
-    if let Some(expect) = parts.headers.get(header::EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    let is_served = |expect: &http::HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if !parts.headers.get_all(header::EXPECT).iter().all(is_served) {
         // RFC 9110 §10.1.1: a server that receives another expectation MAY respond with 417.
         return Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "The only expectation served is 100-continue."));
     }

@@ -23,6 +23,9 @@ pub enum HeadFault {
     /// A target with a fragment, which stays with the client (§3.2).
     #[error("request target has a fragment")]
     Fragment,
+    /// A target in absolute form whose host is empty or not valid, or that has a userinfo (§3.2.2).
+    #[error("host of the request target is not valid")]
+    TargetHost,
     /// A line ends with LF alone (§2.2).
     #[error("line of the request head ends with LF instead of CR LF")]
     BareLf,
@@ -62,7 +65,7 @@ pub enum HeadFault {
     /// A Transfer-Encoding in HTTP/1.0, which does not have it (§6.1).
     #[error("Transfer-Encoding is sent with HTTP/1.0")]
     CodingInHttp10,
-    /// The body before this request is not valid in its chunked framing (§7.1).
+    /// The body of this request, or of the one before it, is not valid in its chunked framing (§7.1).
     #[error("chunked body is not valid")]
     Chunk,
     /// The parser found a head where the raw bytes have none.

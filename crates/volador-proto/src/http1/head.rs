@@ -115,10 +115,25 @@ fn is_http_11(line: &[u8]) -> Result<bool, HeadFault> {
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         // §3.2: no form of a target has a fragment. The parser would cut it off without a word.
         (_, Some(target), _, _) if target.contains(&b'#') => Err(HeadFault::Fragment),
+        (_, Some(target), _, _) if !has_valid_host(target) => Err(HeadFault::TargetHost),
         (Some([_, ..]), Some([_, ..]), Some(b"HTTP/1.1"), None) => Ok(true),
         (Some([_, ..]), Some([_, ..]), Some(b"HTTP/1.0"), None) => Ok(false),
         _ => Err(HeadFault::RequestLine),
     }
+}
+
+/// Whether a target in absolute form, `scheme://host[:port]/...`, has a host that could stand in a Host field, which it
+/// replaces (§3.2.2). Of other forms there is nothing to say.
+fn has_valid_host(target: &[u8]) -> bool {
+    let Some(scheme_end) = memchr::memmem::find(target, b"://").filter(|_| !target.starts_with(b"/")) else {
+        return true;
+    };
+    let authority = &target[scheme_end + 3..];
+    let end = memchr::memchr2(b'/', b'?', authority).unwrap_or(authority.len());
+    let authority = &authority[..end];
+    // RFC 9110 §4.2.1: a recipient that processes a URI with an empty host "MUST reject it as invalid". §4.2.4: a userinfo
+    // is to be treated "as an error"; no Host has one.
+    !matches!(authority, [] | [b':', ..]) && host::is_valid(authority)
 }
 
 /// Cuts a field line into its name and its value without the whitespace around it.

@@ -105,6 +105,15 @@ impl HeadWatch {
         head::overflow(self.partial.len(), target_len, limits)
     }
 
+    /// What is wrong with the body of the request whose head the parser has handed out last. Here the parser is laxer: it
+    /// takes LF alone for a line end in the trailer section, and would go on reading what is meant as the next head.
+    pub fn body_fault(&self) -> Option<HeadFault> {
+        match self.at {
+            At::Lost(fault @ HeadFault::Chunk) if self.front.is_none() => Some(fault),
+            _ => None,
+        }
+    }
+
     /// The parser has just handed out the head at the front: tells what is wrong with it, and forgets it.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ impl Seat {
             }
             let status = response::status(ruby, status)?;
             let head = this.read_head(ruby, headers.as_value())?;
-            if head.hijacks {
+            if head.is_special {
                 return Ok(false);
             }
             this.respond_with(ruby, status, head, parts).map(|()| true)
@@ -213,9 +213,9 @@ impl Seat {
     }
 }
 
-/// RFC 9110 §6.4.1: answers that never have content. 1xx is no answer at all here.
+/// RFC 9110 §6.4.1 and §15.3.6: answers that never have content. 1xx is no answer at all here.
 fn has_no_body(status: u16) -> bool {
-    matches!(status, 204 | 304)
+    matches!(status, 204 | 205 | 304)
 }
 
 /// A descriptor of the IO's file, and the IO's position. The gateway reads from there without moving the position, which

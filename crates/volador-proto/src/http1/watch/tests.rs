@@ -128,6 +128,19 @@ fn broken_chunk_shows_as_a_fault_of_the_next_head() {
 }
 
 #[test]
+fn broken_chunk_is_the_fault_of_its_own_request_until_the_next_head() {
+    let broken = CHUNKED.replace("1\r\n\r\n", "1\r\n\n");
+    for cut in 0..broken.len() {
+        let mut watch = fed(&[GET.as_bytes(), &broken.as_bytes()[..cut], &broken.as_bytes()[cut..], GET.as_bytes()]);
+        // The one before has none.
+        assert_eq!((watch.take_head(&LIMITS), watch.body_fault()), (Ok(()), None), "cut at {cut}");
+        assert_eq!((watch.take_head(&LIMITS), watch.body_fault()), (Ok(()), Some(HeadFault::Chunk)), "cut at {cut}");
+    }
+    let mut watch = fed(&[CHUNKED.as_bytes(), FAULTY.as_bytes()]);
+    assert_eq!((watch.take_head(&LIMITS), watch.body_fault()), (Ok(()), None), "the next head is at fault");
+}
+
+#[test]
 fn watch_is_empty_between_requests_alone() {
     for request in [GET, POST, CHUNKED, OLD] {
         let mut watch = HeadWatch::new();
