@@ -55,7 +55,7 @@ module Volador
         raise ArgumentError, "#{PATTERN_RULE}, got #{path.inspect}"
       end
 
-      data = data.to_s unless data.is_a?(Event)
+      data = Push::Payload.of(data.to_s) unless data.is_a?(Event)
       Server.reach.each { |server| server.broadcast(path, data) }
       nil
     end

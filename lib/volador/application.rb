@@ -22,9 +22,9 @@ module Volador
       # Rack 2 returns the app and options, Rack 3 the app.
       app, = Rack::Builder.parse_file(path)
       app
-    rescue BootError
+    rescue BootError, SystemExit, SignalException
       raise
-    rescue StandardError, ScriptError, NoMemoryError, SystemStackError => e
+    rescue Exception => e # rubocop:disable Lint/RescueException
       raise BootError, "cannot load the application: #{describe(e, path)}"
     end
 

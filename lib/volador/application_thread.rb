@@ -22,7 +22,10 @@ module Volador
       @log = log
       @name = name
       @responder = Responder.new(seat, log)
+      # What is under way: a request, with its handshake, or an event.
       @env = nil
+      @handshake = nil
+      @event = nil
       @ended = false
       @halted = false
       @pid = Process.pid
@@ -66,7 +69,9 @@ module Volador
         elsif job[0].is_a?(Hash)
           serve_push(*job)
         else
+          @event = job
           @connections.dispatch(job)
+          @event = nil
         end
       end
       @ended = true
@@ -99,7 +104,7 @@ module Volador
     def serve_push(env, transport)
       @env = env
       resumed = @seat.resumed?
-      handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log, resumed: resumed)
+      handshake = @handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log, resumed: resumed)
       env[Push::Handshake::ENV_KEY] = handshake
       if resumed
         env["push.resumed"] = true
@@ -113,7 +118,7 @@ module Volador
         @responder.deliver(env, answer, close_connection: handshake.failed?)
         handshake.refused
       end
-      @env = nil
+      @env = @handshake = nil
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
 
@@ -121,14 +126,18 @@ module Volador
       @responder.fail(env, e.equal?(handshake&.error) ? nil : e, close_connection: true)
       @responder.finished(env, nil, nil, e)
       handshake&.refused
-      @env = nil
+      @env = @handshake = nil
     end
 
     # A request that was taken may not have got as far as @env: it is answered all the same, else no other can be taken.
     def abandon(error)
-      env, @env = @env, nil
+      env, handshake, event = @env, @handshake, @event
+      @env = @handshake = @event = nil
+      return @connections.interrupted(event, error) if event
+
       @log.error("an exception outside of any request", error) unless env
-      @responder.fail(env || {}, (error if env)) if env || pending?
+      @responder.fail(env || {}, (error if env), close_connection: !handshake.nil?) if env || pending?
+      handshake&.refused
     rescue Exception => e # rubocop:disable Lint/RescueException
       @log.error("the request could not be answered", e)
       @seat.abort if pending?
@@ -138,7 +147,7 @@ module Volador
     def replace
       return if @halted || forked?
 
-      if @env || pending?
+      if @env || @event || pending?
         abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
                                 "it has been replaced"))
       end

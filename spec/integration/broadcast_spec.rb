@@ -11,7 +11,7 @@ RSpec.describe "Volador.broadcast" do
       def call(env)
         pattern = env["QUERY_STRING"]
         data = env["rack.input"].read
-        data.force_encoding("UTF-8") unless env["HTTP_X_BINARY"]
+        data.force_encoding(env["HTTP_X_ENCODING"] || "UTF-8") unless env["HTTP_X_BINARY"]
         count = (env["HTTP_X_COUNT"] || 1).to_i
         from = Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)
         result = count.times.map { |index| Volador.broadcast(pattern, count == 1 ? data : "\#{data}\#{index}") }.last
@@ -132,6 +132,13 @@ RSpec.describe "Volador.broadcast" do
 
   it "of something that is not a path pattern is an ArgumentError" do
     expect(broadcast("rooms", "x")).to have_attributes(status: 422)
+  end
+
+  it "sends text of other encodings as UTF-8, as a writer does" do
+    client = opened(:websocket, "/latin")
+    broadcast("/latin", "caf\xE9".b, "X-Encoding" => "ISO-8859-1")
+
+    expect(client.read).to eq("café").and have_attributes(encoding: Encoding::UTF_8)
   end
 
   it "works from a thread that no request started, also from several at once" do

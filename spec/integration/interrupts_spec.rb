@@ -53,6 +53,74 @@ RSpec.describe "An interrupt" do
     expect(server.get("/kept").body).to eq("100000")
   end
 
+  PushClient::TRANSPORTS.each do |transport|
+    context "that ends the thread of a push connection (#{transport})" do
+      shared_server(<<~'RUBY', "-t", "2")
+        class Handler
+          def initialize(path) = @path = path
+
+          def on_close = warn("closed #{@path}")
+        end
+
+        class App
+          def call(_env) = [200, {}, ["plain"]]
+
+          def on_open(env)
+            Thread.exit if env["PATH_INFO"] == "/in-on-open"
+            Handler.new(env["PATH_INFO"])
+          end
+        end
+        use(Class.new do
+          def initialize(app) = @app = app
+
+          def call(env)
+            @app.call(env).tap { Thread.exit if env["PATH_INFO"] == "/behind" }
+          end
+        end)
+        run App.new
+      RUBY
+
+      it "behind on_open tells the handler once that it is closed" do
+        response = PushClient.refusal(transport, server.port, "/behind")
+        server.wait_for_output(%r{^closed /behind$})
+
+        expect(response.status).to eq(500)
+        expect(server.get("/plain").body).to eq("plain")
+        expect(server.output.scan("closed /behind").size).to eq(1)
+      end
+
+      it "in on_open closes the connection" do
+        response = PushClient.refusal(transport, server.port, "/in-on-open")
+
+        expect([response.status, response["connection"]]).to eq([500, "close"])
+      end
+    end
+  end
+
+  it "that ends the thread of an on_message is logged, and closes the connection with 1011" do
+    server = start_volador(<<~'RUBY', "-t", "1")
+      class Handler
+        def on_message(_data) = Thread.exit
+
+        def on_close = warn("closed")
+      end
+
+      class App
+        def call(_env) = [200, {}, ["plain"]]
+
+        def on_open(_env) = Handler.new
+      end
+      run App.new
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      client.send_text("exit")
+      expect(client.read_close).to eq(1011)
+    end
+    server.wait_for_output(/^closed$/)
+    expect(server.output).to match(/message of Handler raised, its connection is closed: the application ended the thread/)
+    expect(server.get("/").body).to eq("plain")
+  end
+
   it "ends its thread for good, when it kills it while the file of a request's body is closed" do
     server = start_volador(<<~'RUBY', "-t", "1")
       File.prepend(Module.new do

@@ -247,6 +247,7 @@ RSpec.describe "A server's life" do
     {
       "has a syntax error" => ["run ->(env) {", /config\.ru/],
       "raises" => [%(raise "no database"), /config\.ru.*no database/],
+      "raises what is no StandardError" => [%(raise Exception, "no database"), /config\.ru.*no database/],
       "requires what is not there" => [%(require "not/there"), /config\.ru.*not\/there/],
       "uses a name that is not defined" => ["run Nothing.new", /config\.ru.*Nothing/],
       "runs nothing" => ["# nothing\n", /config\.ru|run/],

@@ -198,6 +198,27 @@ RSpec.describe "The handler that on_open returns, and the handshake" do
     end
   end
 
+  it "that is a BasicObject has the callbacks that it has" do
+    server = start_volador(<<~RUBY)
+      class Bare < BasicObject
+        def on_message(data) = ::Kernel.warn("heard \#{data}")
+      end
+
+      class App
+        def call(_env) = [200, {}, []]
+
+        def on_open(_env) = Bare.new
+      end
+      run App.new
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      client.send_text("hello")
+      server.wait_for_output(/^heard hello$/)
+    end
+    expect(server.stop.exitstatus).to eq(0)
+    expect(server.output).not_to include("ERROR")
+  end
+
   describe "the handshake" do
     shared_server(<<~RUBY)
       class App
@@ -238,6 +259,7 @@ RSpec.describe "The handler that on_open returns, and the handshake" do
 
       expect(response).to have_attributes(status: 426)
       expect(response["sec-websocket-version"]).to eq("13")
+      expect([response["upgrade"], response["connection"]]).to eq(["websocket", "close, upgrade"])
     end
 
     it "without a key is answered with 400" do

@@ -212,6 +212,27 @@ RSpec.describe "Iodine's first form: env['upgrade.websocket']" do
     WebSocketClient.open(server.port, "/deep") { |client| expect(client.read_message).to eq("hello") }
   end
 
+  it "works below Rack::Lint that stands below middleware which calls its app by another name" do
+    server = start_volador(<<~RUBY)
+      require "rack"
+      class Greeter
+        def on_open = write("hello")
+      end
+      use(Class.new do
+        def initialize(inner) = @inner = inner
+
+        def call(env) = @inner.call(env)
+      end)
+      use Rack::Lint
+      run(lambda do |env|
+        env["upgrade.websocket"] = Greeter.new
+        [0, {}, []]
+      end)
+    RUBY
+
+    WebSocketClient.open(server.port, "/") { |client| expect(client.read_message).to eq("hello") }
+  end
+
   it "is refused by an authentication before it" do
     server = start_volador(<<~RUBY)
       require "rack"

@@ -29,6 +29,12 @@ module Volador
         @worker.unlisten(id)
       end
 
+      # A block was cut off, by the end of its thread say.
+      # @param error [Exception]
+      def interrupted(_name, error)
+        @log.error("the block of a subscription was cut off", error)
+      end
+
       # Calls the block. One call at a time for each listener, in the order of the messages.
       # @param id [Integer] listener id
       # @param channel [String]

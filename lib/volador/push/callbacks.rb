@@ -13,6 +13,8 @@ module Volador
     class Callbacks
       # Bytes of a `push_state`.
       STATE_BYTES_MAX = 64 * 1024
+      RESPOND_TO = Kernel.instance_method(:respond_to?)
+      private_constant :RESPOND_TO
 
       # @return [Object] the application's object
       attr_reader :handler
@@ -32,9 +34,9 @@ module Volador
       # @return [Integer, nil] the events that are wanted besides the end, as the extension counts them: 1 for messages,
       #   2 for drained, 4 for shutdown; nil when not even the end is
       def interest
-        return 1 if @handler.respond_to?(:on_message)
+        return 1 if handles?(:on_message)
 
-        0 if @handler.respond_to?(:on_close)
+        0 if handles?(:on_close)
       end
 
       # The handshake has been accepted. The seed's handler was made by `on_open` and is told nothing.
@@ -71,9 +73,16 @@ module Volador
         return if @closed
 
         @closed = true
-        @handler.on_close if !@arriving && @handler.respond_to?(:on_close)
+        @handler.on_close if !@arriving && handles?(:on_close)
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_close, e)
+      end
+
+      # What an event had called was cut off.
+      # @param name [Symbol] of the event
+      # @param error [Exception]
+      def interrupted(name, error)
+        failed(name, error)
       end
 
       # The server is gone without telling; there is nothing to let go of.
@@ -83,7 +92,7 @@ module Volador
 
       # @return [String, nil]
       def state_left
-        return unless @handler.respond_to?(:push_state)
+        return unless handles?(:push_state)
 
         state = push_state
         return state if state.nil? || (state.is_a?(String) && state.bytesize <= STATE_BYTES_MAX)
@@ -99,6 +108,13 @@ module Volador
 
       def push_state
         @handler.push_state
+      end
+
+      # @return [Boolean] also of a BasicObject, which can't be asked
+      def handles?(callback)
+        @handler.respond_to?(callback)
+      rescue NoMethodError
+        RESPOND_TO.bind_call(@handler, callback)
       end
 
       def failed(callback, error)

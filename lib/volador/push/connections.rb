@@ -44,6 +44,13 @@ module Volador
         end
       end
 
+      # The callback of an event was cut off, by the end of its thread say: as if it had raised.
+      # @param event [Array] see {dispatch}
+      # @param error [Exception]
+      def interrupted(event, error)
+        (@callbacks[event[0]] || @listeners)&.interrupted(event[1], error)
+      end
+
       # The server is gone: no close event comes any more.
       def abandon
         @callbacks.values.each(&:abandon)

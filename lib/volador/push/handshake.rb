@@ -14,6 +14,9 @@ module Volador
       ENV_KEY = "volador.push"
       # A status that Iodine's first form gives to say "upgrade"; no valid status of its own.
       NO_STATUS = 0
+      # Closes a WebSocket over "an unexpected condition" (RFC 6455 §7.4.1).
+      FAILED = 1011
+      private_constant :FAILED
 
       # @return [Symbol] :websocket or :sse
       attr_reader :transport
@@ -106,11 +109,15 @@ module Volador
 
       # After it has been answered. Whether a resumed connection has come to this worker is told by an event.
       def opened
+        @state = :opened
         @callbacks&.opened unless @resumed
       end
 
-      # After another answer than an upgrade has been given: an opened handler learns that it is closed.
+      # After another answer than an upgrade has been given: an opened handler learns that it is closed. After the end of its
+      # thread also when the upgrade has been given: then the connection is closed, and its end is told by an event.
       def refused
+        return @connection.close(FAILED) if @state == :opened
+
         @connections.delete(@connection.id)
         @state = :refused
         @callbacks&.close

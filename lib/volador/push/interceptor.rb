@@ -82,6 +82,8 @@ module Volador
 
       # Middleware, or an innermost app without on_open.
       def inner(app, depth, named, root)
+        # Whoever holds it, it calls what is in its @app, and refuses the status 0 of Iodine's form.
+        named ||= defined?(::Rack::Lint) && ::Rack::Lint === app
         children = children(app)
         innermost = named && !root && children.none? { |name, value| APP_NAMES.include?(name) && !value.nil? }
         replaced = children.filter_map do |name, value|
