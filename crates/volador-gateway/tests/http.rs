@@ -138,7 +138,10 @@ fn bad_requests_get_their_status_and_the_end_of_the_connection() {
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: cake\r\n\r\n".to_owned(), 417),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n".to_owned(), 413),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n".to_owned(), 413),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n".to_owned(),
+            413,
+        ),
         (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{block}\r\n"), 431),
