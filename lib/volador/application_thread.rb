@@ -112,7 +112,7 @@ module Volador
       end
       env["rack.upgrade?"] = transport
       answer = @direct ? handshake.open(@app, env) : @app.call(env)
-      if handshake.accepted?(env, answer)
+      if accepted?(handshake, env, answer)
         @responder.upgrade(env, answer, handshake)
       else
         @responder.deliver(env, answer, close_connection: handshake.failed?)
@@ -127,6 +127,14 @@ module Volador
       @responder.finished(env, nil, nil, e)
       handshake&.refused
       @env = @handshake = nil
+    end
+
+    # May make the handler, whose constructor is the application's.
+    def accepted?(handshake, env, answer)
+      handshake.accepted?(env, answer)
+    rescue Exception # rubocop:disable Lint/RescueException
+      @responder.discard(env, answer)
+      raise
     end
 
     # A request that was taken may not have got as far as @env: it is answered all the same, else no other can be taken.

@@ -24,7 +24,7 @@ module Volador
     attr_reader :retry
 
     # @param data [String] bytes that are not UTF-8 become U+FFFD
-    # @param event [String, nil] without CR and LF
+    # @param event [String, nil] without CR, LF and NUL
     # @param id [String, nil] without CR, LF and NUL
     # @param retry [Integer, nil] milliseconds, from 0
     # @raise [ArgumentError] for anything else, and for an event or id that is not valid text
@@ -32,8 +32,8 @@ module Volador
       raise ArgumentError, "the data of an event must be a String, got #{data.class}" unless data.is_a?(String)
 
       @data = utf8(data).scrub.freeze
-      @event = field("event", event, /[\r\n]/, "CR or LF")
-      @id = field("id", id, /[\r\n\0]/, "CR, LF or NUL")
+      @event = field("event", event)
+      @id = field("id", id)
       # `retry` is a keyword of Ruby: the parameter of that name can't be read in another way.
       @retry = milliseconds(binding.local_variable_get(:retry))
       freeze
@@ -76,13 +76,14 @@ module Volador
       end
     end
 
-    def field(name, value, forbidden, names)
+    # WHATWG HTML §9.2.6: a line end would end the field, and an id with a NUL is ignored; none belongs into a name either.
+    def field(name, value)
       return if value.nil?
 
       refuse(name, value, "be a String or nil") unless value.is_a?(String)
       text = utf8(value)
       refuse(name, value, "be valid UTF-8") unless text.valid_encoding?
-      refuse(name, value, "not contain #{names}") if forbidden.match?(text)
+      refuse(name, value, "not contain CR, LF or NUL") if /[\r\n\0]/.match?(text)
       text.freeze
     end
 

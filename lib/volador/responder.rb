@@ -79,6 +79,13 @@ module Volador
       @seat.respond(500, headers, [FAILURE])
     end
 
+    # Closes the body of an answer that is not given.
+    # @param env [Hash]
+    # @param answer [Object]
+    def discard(env, answer)
+      close(env, body_of(answer))
+    end
+
     # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first.
     def finished(env, status, headers, error)
       callables = env["rack.response_finished"]

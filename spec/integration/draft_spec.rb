@@ -91,6 +91,12 @@ RSpec.describe "The rack.upgrade draft" do
       def on_open(client) = client.write("after #{client.env['HTTP_LAST_EVENT_ID'].dup.force_encoding('UTF-8').inspect}")
     end
 
+    class Unmade
+      def initialize = raise("cannot be made")
+
+      def on_open(_client); end
+    end
+
     UnsentBody = Struct.new(:name) do
       def each = yield("unsent")
 
@@ -115,12 +121,15 @@ RSpec.describe "The rack.upgrade draft" do
         when "body"
           env["rack.upgrade"] = Recorder.new("body")
           return [200, PLAIN.dup, UnsentBody.new(env["QUERY_STRING"])]
+        when "unmade"
+          env["rack.upgrade"] = Unmade
+          return [200, PLAIN.dup, UnsentBody.new("of the unmade")]
         when "zero"
           env["rack.upgrade"] = Recorder.new("zero")
           return [0, {}, []]
         when "headers"
           env["rack.upgrade"] = Recorder.new("headers")
-          chosen = env["HTTP_SEC_WEBSOCKET_PROTOCOL"].to_s.split(", ").last
+          chosen = env["HTTP_X_CHOOSE"] || env["HTTP_SEC_WEBSOCKET_PROTOCOL"].to_s.split(", ").last
           cookies = Rack.release < "3" ? "a=1\nb=2" : %w[a=1 b=2]
           headers = PLAIN.merge("x-room" => "7", "set-cookie" => cookies)
           headers["sec-websocket-protocol"] = chosen if chosen
@@ -255,6 +264,21 @@ RSpec.describe "The rack.upgrade draft" do
     web_socket("/headers", headers: { "Sec-WebSocket-Protocol" => "soap, chat" }) do |client|
       expect(client.response["sec-websocket-protocol"]).to eq("chat")
     end
+  end
+
+  it "leaves out a subprotocol that was not offered, and says so" do
+    ["nope", "chat, soap", ""].each do |choice|
+      headers = { "Sec-WebSocket-Protocol" => "soap, chat", "X-Choose" => choice }
+      web_socket("/headers", headers: headers) do |client|
+        expect(client.response["sec-websocket-protocol"]).to be_nil
+      end
+      server.wait_for_output(/left the subprotocol "#{choice}" out .* choose one of those offered, here "soap, chat"/)
+    end
+  end
+
+  it "closes the body when the handler's class cannot be made" do
+    expect(WebSocketClient.refusal(server.port, "/unmade").status).to eq(500)
+    server.wait_for_output(/^body of the unmade closed$/)
   end
 
   it "calls on_open before on_message, even if the message came with the handshake" do

@@ -266,6 +266,12 @@ RSpec.describe "The handler that on_open returns, and the handshake" do
       expect(handshake(good.reject { |name, _| name == "Sec-WebSocket-Key" })).to have_attributes(status: 400)
     end
 
+    it "with lists that are none is answered with 400" do
+      [["Sec-WebSocket-Protocol", "a b"], ["Sec-WebSocket-Extensions", "permessage-deflate; a=\"b"]].each do |name, value|
+        expect(handshake(good.merge(name => value)).status).to eq(400)
+      end
+    end
+
     it "is a GET of HTTP/1.1, nothing else" do
       statuses = [["POST", "HTTP/1.1"], ["HEAD", "HTTP/1.1"], ["GET", "HTTP/1.0"]].map do |method, version|
         server.connect { |socket| socket.request(method, "/", good, version: version).status }

@@ -75,6 +75,14 @@ RSpec.describe "Volador.stats" do
     await_stats(server, published: 1, delivered: 5,
                         sent_bytes: before + 2 + 5 + (2 + 100) + ("data: ".size + 100 + 2))
 
+    early = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    # With the handshake in one packet.
+    server.connect do |socket|
+      socket.send_bytes(early + [0x81, 0x85, 0, 0, 0, 0].pack("C*") + "early")
+      await_stats(server, messages: 2, received_bytes: 2 * (2 + 4 + 5))
+    end
+
     client.close_socket
     stream.close
     await_stats(server, websocket_connections: 0, sse_connections: 0, subscriptions: 0, handlers: 0)

@@ -183,6 +183,20 @@ RSpec.describe Volador::Push::Client do
       expect(heard).to eq [:message_over, %i[other on_open]]
     end
 
+    it "calls on_close once though that sets another one, which takes over" do
+      heard = self.heard
+      last = recorder_of(heard, :last)
+      first = recorder_of(heard, :first)
+      first.define_singleton_method(:on_close) do |client|
+        heard << :first_closes
+        client.handler = last
+      end
+      client = client_of(first)
+      client.callbacks.opened
+      client.handler = recorder_of(heard, :never)
+      expect(heard).to eq [%i[first on_open], :first_closes, %i[last on_open]]
+    end
+
     it "calls nothing once the connection is closed" do
       callbacks.opened
       callbacks.close

@@ -84,6 +84,7 @@ fn new_code_that_refuses_closes_with_1012_and_the_old_handler_learns_it() {
         new.send(|batch| refusal(batch, id));
         assert_eq!(client.frame(), (CLOSE, 1012u16.to_be_bytes().to_vec()));
         client.send_frame(8, &1012u16.to_be_bytes());
+        assert!(matches!(old.next(), (closing, ToWorker::Closing) if closing == id));
         assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1012 }) if closed == id));
         eventually("there is no connection", || cluster.stat("websocket_connections") == 0);
         assert_eq!(cluster.state(1, 1), "retiring", "it has not told its handler yet");
@@ -211,6 +212,7 @@ fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
     cluster.gateway.drain();
     assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
     client.send_frame(8, &1001u16.to_be_bytes());
+    assert!(matches!(old.next(), (closing, ToWorker::Closing) if closing == id));
     assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1001 }) if closed == id));
 }
 

@@ -121,6 +121,11 @@ impl Core {
                     push.set_backlog(messages);
                 }
             }
+            ToWorker::Closing => {
+                if let Some(push) = self.streams.lock().get(&stream) {
+                    push.closing();
+                }
+            }
             ToWorker::Published { listener, channel, payload, data } => {
                 let recipient = self.listeners.lock().get(listener).cloned();
                 // None: it has ended while the message was on its way.

@@ -8,7 +8,7 @@ use crate::mailbox::{Event, Mailbox};
 
 /// The handshake has been answered, one way or the other.
 const ANSWERED: u8 = 1;
-/// This side has closed.
+/// This side has closed, or the gateway takes nothing more.
 const CLOSED: u8 = 2;
 /// The connection has ended, or its handshake was refused, or its client left before the answer.
 const GONE: u8 = 4;
@@ -124,6 +124,11 @@ impl PushStream {
         self.state.fetch_or(CLOSED, Ordering::AcqRel) & (CLOSED | GONE | MOVED) == 0
     }
 
+    /// The gateway takes nothing more: the end is on its way.
+    pub(crate) fn closing(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
     /// It is to go on in another worker. Returns whether it can.
     pub(crate) fn hand_over(&self) -> bool {
         self.state.fetch_or(MOVED, Ordering::AcqRel) & (GONE | MOVED) == 0
@@ -229,5 +234,14 @@ mod tests {
         assert_eq!(push.pending(), Some(7));
         push.close();
         assert_eq!(push.pending(), None);
+    }
+
+    #[test]
+    fn a_connection_that_the_gateway_closes_takes_nothing_more_and_its_end_is_told_all_the_same() {
+        let push = stream();
+        push.open(MESSAGES);
+        push.closing();
+        assert_eq!((push.is_open(), push.pending(), push.close()), (false, None, false));
+        assert!(push.end());
     }
 }

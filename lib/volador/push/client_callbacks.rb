@@ -38,6 +38,7 @@ module Volador
         @client = client
         @connection = connection
         @opened = false
+        @replacing = false
         # The extension lets no events overlap; this holds back a new handler, which any thread may set. Reentrant, since
         # a callback may set it.
         @lock = Monitor.new
@@ -128,14 +129,24 @@ module Volador
       def replace(handler)
         handler = ClientCallbacks.handler(handler)
         @lock.synchronize do
+          @next = handler
+          next if @replacing # by the old handler's on_close: of those that it names, the last one takes over
+
           over = @closed || !@opened
-          run(:on_close) unless over
-          @handler = handler
+          take_leave unless over
+          @handler = @next
           run(:on_open) unless over
         end
       end
 
       private
+
+      def take_leave
+        @replacing = true
+        run(:on_close)
+      ensure
+        @replacing = false
+      end
 
       # With the client, like the other callbacks, unless it takes no argument.
       def push_state

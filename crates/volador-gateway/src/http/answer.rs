@@ -130,7 +130,7 @@ async fn dispatch(
         }
         Answer::Upgrade { fields, interest } => {
             let head = match (&wish.accept, wish.transport) {
-                (Some(accept), _) => handshake::websocket(accept, wish.deflate, &fields),
+                (Some(accept), _) => handshake::websocket(accept, wish.deflate, &wish.protocols, &fields),
                 (None, Some(Transport::Sse)) => handshake::sse(&fields),
                 (None, _) => {
                     log::warn(format_args!(

@@ -12,9 +12,11 @@ use http::{HeaderMap, header};
 /// The origin that may not.
 pub(crate) fn check(headers: &HeaderMap, allowed: Option<&[String]>) -> Result<(), String> {
     // No Origin: not a browser, so nobody's cookies are at stake.
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
     let refused = || Err(String::from_utf8_lossy(origin.as_bytes()).into_owned());
-    let Ok(origin) = origin.to_str() else { return refused() };
+    // RFC 6454 §7.3: "The user agent MUST NOT include more than one Origin header field".
+    let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return refused() };
     let ok = match allowed {
         Some(allowed) => allowed.iter().any(|a| a == "*" || a.eq_ignore_ascii_case(origin)),
         None => {
@@ -49,6 +51,16 @@ mod tests {
         }
         let allowed: Option<Vec<String>> = allowed.map(|a| a.iter().map(|&s| s.to_owned()).collect());
         check(&headers, allowed.as_deref()).is_ok()
+    }
+
+    #[test]
+    fn two_origins_are_nobodys() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "app.example".parse().unwrap());
+        headers.append("origin", "http://app.example".parse().unwrap());
+        assert!(check(&headers, None).is_ok());
+        headers.append("origin", "http://app.example".parse().unwrap());
+        assert!(check(&headers, None).is_err());
     }
 
     #[test]

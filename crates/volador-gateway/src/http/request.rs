@@ -18,6 +18,8 @@ pub(crate) struct Wish {
     pub(crate) transport: Option<Transport>,
     /// The Sec-WebSocket-Accept value of a WebSocket handshake.
     pub(crate) accept: Option<[u8; 28]>,
+    /// The subprotocols that a WebSocket's client offers, as a list.
+    pub(crate) protocols: Vec<u8>,
     /// What a WebSocket's messages are to be compressed by.
     pub(crate) deflate: Option<ws::deflate::Agreement>,
 }
@@ -43,6 +45,8 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
     // RFC 6455 §4.2.1 and RFC 9110 §7.8: a field may come in several lines.
     let upgrade = joined(headers, header::UPGRADE);
     if ws::is_upgrade(upgrade.as_deref()) {
+        let protocols = joined(headers, header::SEC_WEBSOCKET_PROTOCOL);
+        let extensions = joined(headers, header::SEC_WEBSOCKET_EXTENSIONS);
         let accept = ws::Handshake {
             method: parts.method.as_str().as_bytes(),
             http_11: parts.version == Version::HTTP_11,
@@ -50,6 +54,8 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
             upgrade: upgrade.as_deref(),
             key: joined(headers, header::SEC_WEBSOCKET_KEY).as_deref(),
             version: joined(headers, header::SEC_WEBSOCKET_VERSION).as_deref(),
+            protocols: protocols.as_deref(),
+            extensions: extensions.as_deref(),
         }
         .accept()?;
         if let Err(origin) = origin::check(headers, config.allowed_origins.as_deref()) {
@@ -58,11 +64,13 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
             ));
             return Err(Refusal::new(StatusCode::FORBIDDEN, "WebSockets from this origin are not accepted."));
         }
-        let offers = joined(headers, header::SEC_WEBSOCKET_EXTENSIONS);
-        let deflate = offers.filter(|_| config.deflate_level > 0).and_then(|offers| ws::deflate::negotiate(&offers));
-        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), deflate });
+        let offers = extensions.filter(|_| config.deflate_level > 0);
+        let deflate = offers.and_then(|offers| ws::deflate::negotiate(&offers));
+        let protocols = protocols.unwrap_or_default();
+        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), protocols, deflate });
     }
-    Ok(Wish { transport: wants_events(parts).then_some(Transport::Sse), accept: None, deflate: None })
+    let transport = wants_events(parts).then_some(Transport::Sse);
+    Ok(Wish { transport, accept: None, protocols: Vec::new(), deflate: None })
 }
 
 /// RFC 9112 §3.2: a path, or a URL (which a proxy is asked with); the authority alone is for CONNECT, and `*` for OPTIONS.
@@ -80,8 +88,9 @@ fn wants_events(parts: &Parts) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     let names_events = |value: &http::HeaderValue| {
         value.as_bytes().split(|&byte| byte == b',').any(|range| {
-            let media_type = range.split(|&byte| byte == b';').next().unwrap_or_default();
-            media_type.trim_ascii().eq_ignore_ascii_case(EVENTS)
+            let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            // RFC 9110 §12.4.2: "a weight of 0 means "not acceptable"".
+            parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case(EVENTS)) && !parts.any(is_weight_0)
         })
     };
     // An EventSource asks by GET. Others (POST with `Accept: application/json, text/event-stream`, for instance) want an
@@ -90,6 +99,12 @@ fn wants_events(parts: &Parts) -> bool {
         && [header::ACCEPT, header::CONTENT_TYPE]
             .iter()
             .any(|name| parts.headers.get_all(name).iter().any(names_events))
+}
+
+/// `q=0`, `q=0.000`.
+fn is_weight_0(parameter: &[u8]) -> bool {
+    let [b'q' | b'Q', b'=', b'0', rest @ ..] = parameter else { return false };
+    rest.is_empty() || rest.strip_prefix(b".").is_some_and(|digits| digits.iter().all(|digit| *digit == b'0'))
 }
 
 /// All values of a field as one list (RFC 9110 §5.3).
@@ -276,6 +291,9 @@ mod tests {
         for (method, name, value, wanted) in [
             ("GET", "accept", "text/event-stream", true),
             ("GET", "accept", "text/html, Text/Event-Stream;q=0.5", true),
+            ("GET", "accept", "text/html, text/event-stream; q=0", false),
+            ("GET", "accept", "text/event-stream;charset=utf-8;Q=0.000", false),
+            ("GET", "accept", "text/event-stream;q=0.001", true),
             ("GET", "content-type", "text/event-stream; charset=utf-8", true),
             ("HEAD", "accept", "text/event-stream", false),
             ("POST", "accept", "application/json, text/event-stream", false),

@@ -113,6 +113,8 @@ pub(crate) struct PushConnection {
     unhandled_bytes: usize,
     /// Messages that the worker believes to wait for the client.
     told: u32,
+    /// Whether the worker knows that nothing more is taken.
+    knows_end: bool,
 }
 
 /// What a connection needs from its shard while bytes are read.
@@ -154,6 +156,7 @@ impl PushConnection {
             unhandled: 0,
             unhandled_bytes: 0,
             told: 0,
+            knows_end: false,
         }
     }
 
@@ -204,9 +207,10 @@ impl PushConnection {
         self.unhandled = self.unhandled.saturating_sub(messages);
     }
 
-    /// Another worker has the connection, which has been told nothing of what waits for the client.
+    /// Another worker has the connection, which has been told nothing of what waits for the client, nor of an end.
     pub(super) fn untold(&mut self) {
         self.told = 0;
+        self.knows_end = false;
     }
 
     /// The worker has handled some messages.

@@ -38,7 +38,7 @@ use crate::{
     log,
     shard::Shard,
     socket::Socket,
-    stats::{count, uncount},
+    stats::{add, count, uncount},
     streams::Stream,
 };
 
@@ -175,6 +175,7 @@ impl Engine {
             self.write(shard, id, kind, &data);
         }
         if !read_buf.is_empty() {
+            add(&shard.counters.received_bytes, read_buf.len());
             self.received(shard, id, &mut read_buf.to_vec());
         }
         if early.overflowed {
@@ -246,7 +247,7 @@ impl Engine {
             }
             _ if is_gone => {} // for the client
             ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
-            ToGateway::Close(code) => self.close(shard, id, code),
+            ToGateway::Close(code) => self.with(shard, id, |connection| connection.close_by_worker(code)),
             ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
             ToGateway::Subscribe(matching, name) => self.subscribe(shard, id, matching, &name),
             ToGateway::Unsubscribe(matching, name) => self.unsubscribe(shard, id, matching, &name),
@@ -314,7 +315,7 @@ impl Engine {
             Some(connection) => {
                 let was_closing = connection.is_closing();
                 let now = f(connection);
-                self.tell_backlog(shard, id, connection);
+                self.tell_news(shard, id, connection, now);
                 (now, was_closing || !connection.is_closing())
             }
             None => return,
@@ -322,16 +323,18 @@ impl Engine {
         self.after(shard, id, now, stays);
     }
 
-    /// Tells the worker about a queue that has changed.
-    pub(super) fn tell_backlog(&self, shard: &Shard, id: StreamId, connection: &mut PushConnection) {
-        if let Some(messages) = connection.backlog_news()
-            && let Some(worker) = connection.worker
-        {
+    /// Tells the worker about a queue that has changed, or that nothing more is taken. After the end there is no news.
+    pub(super) fn tell_news(&self, shard: &Shard, id: StreamId, connection: &mut PushConnection, now: Now) {
+        let Some(worker) = connection.worker.filter(|_| now == Now::Alive) else { return };
+        if let Some(messages) = connection.backlog_news() {
             let mut worker = shard.workers.batch(worker);
             worker.backlog(id, messages);
             if messages == 0 && connection.interest.drained {
                 worker.drained(id);
             }
+        }
+        if connection.end_is_news() {
+            shard.workers.batch(worker).closing(id);
         }
     }
 

@@ -152,7 +152,7 @@ impl Engine {
             Some((id, Stream::Push(connection))) if connection.is_open() => {
                 let was_closing = connection.is_closing();
                 let now = connection.send_message(message, config, &shard.counters);
-                self.tell_backlog(shard, id, connection);
+                self.tell_news(shard, id, connection, now);
                 (id, now, was_closing || !connection.is_closing())
             }
             // Subscribed already, and not taken over from HTTP yet: it gets the message then.

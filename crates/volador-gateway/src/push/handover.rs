@@ -6,7 +6,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use volador_proto::link::{Interest, StreamId};
 
-use super::{connection::PushConnection, engine::Engine, tenant::Stage};
+use super::{
+    connection::{Now, PushConnection},
+    engine::Engine,
+    tenant::Stage,
+};
 use crate::{
     link::{Member, State, WorkerKey},
     log,
@@ -185,7 +189,7 @@ impl Engine {
             connection.untold();
             resumes = paused && !connection.is_paused();
             drop(batch);
-            self.tell_backlog(shard, id, connection);
+            self.tell_news(shard, id, connection, Now::Alive);
             old
         };
         count(&shard.counters.resumed);

@@ -3,16 +3,36 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use volador_proto::{link::Fields, ws::deflate::Agreement};
+use volador_proto::{
+    link::Fields,
+    ws::{self, deflate::Agreement},
+};
 
-/// The head that accepts a WebSocket. `fields` are the application's: cookies, the chosen subprotocol.
-pub(crate) fn websocket(accept: &[u8; 28], deflate: Option<Agreement>, fields: &Fields) -> Bytes {
+use crate::log;
+
+/// The head that accepts a WebSocket. `fields` are the application's: cookies, the subprotocol that it has chosen among
+/// the `protocols` offered.
+pub(crate) fn websocket(accept: &[u8; 28], deflate: Option<Agreement>, protocols: &[u8], fields: &Fields) -> Bytes {
     let mut head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
     push_field(&mut head, b"sec-websocket-accept", accept);
     if let Some(agreement) = deflate {
         push_field(&mut head, b"sec-websocket-extensions", agreement.to_string().as_bytes());
     }
+    let mut has_protocol = false;
     for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && *name != b"content-type") {
+        // RFC 6455 §4.1: a client fails the connection over a subprotocol "that was not present in the client's handshake";
+        // §11.3.4: the header is there once at most.
+        if name == b"sec-websocket-protocol" {
+            if has_protocol || !ws::offers_protocol(protocols, value) {
+                log::warn(format_args!(
+                    "left the subprotocol \"{}\" out of the answer to a WebSocket: choose one of those offered, here \"{}\"",
+                    value.escape_ascii(),
+                    protocols.escape_ascii()
+                ));
+                continue;
+            }
+            has_protocol = true;
+        }
         push_field(&mut head, name, value);
     }
     head.extend_from_slice(b"\r\n");
@@ -83,6 +103,23 @@ mod tests {
     }
 
     #[test]
+    fn a_subprotocol_goes_out_once_and_only_if_it_was_offered() {
+        for (chosen, sent) in [
+            (&["chat"][..], 1),
+            (&["nope"], 0),
+            (&["chat, superchat"], 0),
+            (&[""], 0),
+            (&["nope", "superchat", "chat"], 1),
+        ] {
+            let fields: Vec<_> = chosen.iter().map(|protocol| ("sec-websocket-protocol", *protocol)).collect();
+            let head =
+                websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, b"superchat, chat", &super::tests::fields(&fields));
+            let head = String::from_utf8(head.to_vec()).unwrap();
+            assert_eq!(head.matches("sec-websocket-protocol").count(), sent, "{chosen:?}");
+        }
+    }
+
+    #[test]
     fn cookies_go_out_with_the_handshake_and_the_connection_stays_the_gateways() {
         let fields = fields(&[
             ("set-cookie", "a=1"),
@@ -93,7 +130,8 @@ mod tests {
             ("content-encoding", "gzip"),
             ("x-split", "a\r\nevil: 1"),
         ]);
-        let websocket = String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, &fields).to_vec()).unwrap();
+        let websocket =
+            String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, b"", &fields).to_vec()).unwrap();
         assert_eq!(
             websocket,
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\

@@ -30,6 +30,7 @@ const WELCOME: u8 = 16;
 const STOP: u8 = 17;
 const STATS: u8 = 18;
 const GONE: u8 = 19;
+const CLOSING: u8 = 20;
 
 /// What the gateway tells a worker about one stream.
 #[derive(Debug)]
@@ -60,6 +61,9 @@ pub enum ToWorker {
     Drained,
     /// The server stops: last words may be written, then the connection is to be closed.
     Shutdown,
+    /// Nothing more is taken for the push connection, though the worker has not closed it: the client has, or breaks the
+    /// protocol, or is too slow. Its end follows.
+    Closing,
     /// The push connection has ended; no frame follows for it.
     Closed {
         /// The close code as the peers saw it (RFC 6455 §7.4); 1006 when there was no close handshake, and for SSE.
@@ -150,6 +154,7 @@ impl ToWorker {
             BACKLOG => Self::Backlog(Reader::new(kind, payload).u32()?),
             DRAINED => Self::Drained,
             SHUTDOWN => Self::Shutdown,
+            CLOSING => Self::Closing,
             CLOSED => Self::Closed { code: Reader::new(kind, payload).u16()? },
             GONE => Self::Gone { code: Reader::new(kind, payload).u16()? },
             _ => return Err(LinkError::UnknownKind(kind)),
@@ -264,6 +269,11 @@ impl Batch {
     /// Appends [`ToWorker::Shutdown`].
     pub fn shutdown(&mut self, stream: StreamId) {
         self.frame(SHUTDOWN, stream, |_| ());
+    }
+
+    /// Appends [`ToWorker::Closing`].
+    pub fn closing(&mut self, stream: StreamId) {
+        self.frame(CLOSING, stream, |_| ());
     }
 
     /// Appends [`ToWorker::Closed`].

@@ -23,6 +23,10 @@ pub struct Handshake<'a> {
     pub key: Option<&'a [u8]>,
     /// `Sec-WebSocket-Version`.
     pub version: Option<&'a [u8]>,
+    /// `Sec-WebSocket-Protocol`.
+    pub protocols: Option<&'a [u8]>,
+    /// `Sec-WebSocket-Extensions`.
+    pub extensions: Option<&'a [u8]>,
 }
 
 /// A request for a WebSocket whose handshake is not valid: it is answered with [`status`](Self::status) and the text.
@@ -47,6 +51,12 @@ pub enum HandshakeError {
     /// The key is missing, or is not 16 bytes in base64.
     #[error("Sec-WebSocket-Key must be 16 random bytes in base64")]
     Key,
+    /// `Sec-WebSocket-Protocol` is no list of tokens.
+    #[error("Sec-WebSocket-Protocol must be a list of names, separated by commas, without spaces or quotes in them")]
+    Protocols,
+    /// `Sec-WebSocket-Extensions` is no list of extensions with their parameters.
+    #[error("Sec-WebSocket-Extensions is not of the form \"name; parameter=value, name\"")]
+    Extensions,
 }
 
 impl HandshakeError {
@@ -98,6 +108,15 @@ impl Handshake<'_> {
         if key.len() != 24 || BASE64.decode_slice(key, &mut raw) != Ok(16) {
             return Err(HandshakeError::Key);
         }
+        // "9. Optionally, a |Sec-WebSocket-Protocol| header field", and "10. Optionally, a |Sec-WebSocket-Extensions| header
+        // field". §4.2.1: over "any violations of the ABNF grammar specified for the components of the handshake" the server
+        // MUST answer with an error.
+        if !self.protocols.is_none_or(|list| is_list(list, is_token)) {
+            return Err(HandshakeError::Protocols);
+        }
+        if !self.extensions.is_none_or(|list| is_list(list, is_extension)) {
+            return Err(HandshakeError::Extensions);
+        }
         Ok(accept_value(key))
     }
 }
@@ -116,6 +135,39 @@ fn accept_value(key: &[u8]) -> [u8; 28] {
     accept
 }
 
+/// Whether the list offers the subprotocol; here case matters (RFC 6455 §11.3.4).
+pub fn offers_protocol(offered: &[u8], protocol: &[u8]) -> bool {
+    is_token(protocol) && offered.split(|&b| b == b',').any(|item| item.trim_ascii() == protocol)
+}
+
+/// RFC 9110 §5.6.1: elements separated by commas, of which some may be empty, but not all.
+fn is_list(list: &[u8], is_element: impl Fn(&[u8]) -> bool) -> bool {
+    let mut elements = list.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|item| !item.is_empty()).peekable();
+    elements.peek().is_some() && elements.all(is_element)
+}
+
+/// RFC 6455 §9.1: `extension = extension-token *( ";" extension-param )`.
+fn is_extension(extension: &[u8]) -> bool {
+    let mut parts = extension.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+    parts.next().is_some_and(is_token) && parts.all(is_parameter)
+}
+
+/// `extension-param = token [ "=" (token | quoted-string) ]`, where the quoted string is a token without its quotes, so
+/// that no comma or semicolon is inside.
+fn is_parameter(parameter: &[u8]) -> bool {
+    let mut halves = parameter.splitn(2, |&b| b == b'=').map(<[u8]>::trim_ascii);
+    let unquoted = |value: &[u8]| match value {
+        [b'"', value @ .., b'"'] => is_token(value),
+        value => is_token(value),
+    };
+    halves.next().is_some_and(is_token) && halves.next().is_none_or(unquoted)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(token: &[u8]) -> bool {
+    !token.is_empty() && token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
 /// Whether a comma-separated list has the token; case does not matter (RFC 9110 §5.6.1).
 fn has_token(list: Option<&[u8]>, token: &[u8]) -> bool {
     list.is_some_and(|list| list.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token)))
@@ -132,7 +184,57 @@ mod tests {
         upgrade: Some(b"websocket"),
         key: Some(b"dGhlIHNhbXBsZSBub25jZQ=="),
         version: Some(b"13"),
+        protocols: None,
+        extensions: None,
     };
+
+    #[test]
+    fn lists_of_protocols_and_extensions_are_held_to_the_grammar() {
+        for (list, is_valid) in [
+            ("chat", true),
+            ("chat, superchat", true),
+            (", chat,,", true),
+            ("chat, chat", true),
+            ("", false),
+            (",", false),
+            ("a b", false),
+            ("{}", false),
+            ("a;b", false),
+            ("\"a\"", false),
+        ] {
+            let handshake = Handshake { protocols: Some(list.as_bytes()), ..VALID };
+            let expected = if is_valid { VALID.accept() } else { Err(HandshakeError::Protocols) };
+            assert_eq!(handshake.accept(), expected, "{list:?}");
+        }
+        for (list, is_valid) in [
+            ("permessage-deflate", true),
+            ("permessage-deflate; client_max_window_bits; server_max_window_bits=\"10\", foo", true),
+            ("foo;bar = baz", true),
+            ("", false),
+            (";;;=,", false),
+            ("a b c", false),
+            ("foo=\"unterminated", false),
+            ("foo; a=\"unterminated", false),
+            ("foo; a=\"b, permessage-deflate", false),
+            ("foo; a=\"\"", false),
+            ("permessage-deflate; =1", false),
+            ("permessage-deflate; a=", false),
+            ("permessage-deflate;", false),
+        ] {
+            let handshake = Handshake { extensions: Some(list.as_bytes()), ..VALID };
+            let expected = if is_valid { VALID.accept() } else { Err(HandshakeError::Extensions) };
+            assert_eq!(handshake.accept(), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_protocol_is_one_of_the_offered() {
+        for (protocol, is_offered) in
+            [("chat", true), ("b", true), ("Chat", false), ("cha", false), ("chat, b", false), ("", false)]
+        {
+            assert_eq!(offers_protocol(b"chat, b", protocol.as_bytes()), is_offered, "{protocol}");
+        }
+    }
 
     #[test]
     fn accept_is_that_of_the_rfc() {

@@ -27,4 +27,4 @@ mod utf8;
 pub use decoder::{Decoder, Event, Limits};
 pub use encode::{close, message, ping, pong};
 pub use error::ProtocolError;
-pub use handshake::{Handshake, HandshakeError, is_upgrade};
+pub use handshake::{Handshake, HandshakeError, is_upgrade, offers_protocol};

@@ -21,6 +21,17 @@ impl PushConnection {
         }
     }
 
+    /// The same by the worker's wish.
+    pub(in crate::push) fn close_by_worker(&mut self, code: u16) -> Now {
+        self.knows_end = true;
+        self.close(code, "")
+    }
+
+    /// Whether the worker is to be told that nothing more is taken, before it is told the end.
+    pub(in crate::push) fn end_is_news(&mut self) -> bool {
+        !self.is_open() && self.gone().is_none() && !std::mem::replace(&mut self.knows_end, true)
+    }
+
     /// RFC 6455 §7.1.7: fails the connection. No answer to the close frame is waited for.
     pub(super) fn fail(&mut self, error: ws::ProtocolError) -> Now {
         self.phase = Phase::Failed(error.close_code());

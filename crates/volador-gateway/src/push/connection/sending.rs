@@ -119,8 +119,12 @@ impl PushConnection {
     }
 
     /// How many messages wait for the client, when the worker is to be told so: not each time, but when the first one has
-    /// to wait, when there are twice as many, and when none waits any more.
+    /// to wait, when there are twice as many, and when none waits any more. Not when nothing more is taken: then what waited
+    /// may have been dropped.
     pub(in crate::push) fn backlog_news(&mut self) -> Option<u32> {
+        if !self.is_open() {
+            return None;
+        }
         let waiting = self.queue.as_ref().map_or(0, |queue| queue.messages());
         let is_news = waiting != self.told && (waiting == 0 || self.told == 0 || waiting.is_power_of_two());
         if !is_news || !(self.interest.messages || self.interest.drained) {
