@@ -11,7 +11,8 @@ use std::{
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
-    flush::Haste,
+    Options,
+    flush::{Haste, push_haste},
     jobs::Job,
     journal::Journal,
     listeners::{Listeners, Recipient},
@@ -21,11 +22,9 @@ use crate::{
     push::PushStream,
     queue::{JobQueue, SeatState},
     response::Limits,
-    seat::push_haste,
     signal,
     sync::{Mutex, RwLock},
     watcher::Watcher,
-    worker::Options,
 };
 
 /// The close code of a connection that ended without a close handshake (RFC 6455 §7.1.5).

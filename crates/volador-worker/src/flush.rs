@@ -4,7 +4,7 @@
 //! than a small request. So answers are gathered as long as there is more to answer, within bounds that a client does
 //! not notice. What somebody waits for outside of that rhythm goes at once.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 /// Answers in an outbox that are enough for a hand-over: the gateway sends them while the next ones are made.
 const RESPONSES: u32 = 16;
@@ -30,6 +30,22 @@ pub(crate) enum Haste {
     },
     /// It may wait for the answer that the same thread is about to give.
     WithAnswer,
+}
+
+thread_local! {
+    /// Whether this thread is inside of a job, so that an answer will take its pushes along. Only a matter of speed: the
+    /// watcher sends what waits too long.
+    static IN_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is inside of a job from now on.
+pub(crate) fn set_in_job(is_in_job: bool) {
+    IN_JOB.set(is_in_job);
+}
+
+/// The haste of a push from the calling thread.
+pub(crate) fn push_haste() -> Haste {
+    if IN_JOB.get() { Haste::WithAnswer } else { Haste::Now }
 }
 
 /// Answers that are enough for a hand-over in a process that may use so many cores. The gateway of another process is taken

@@ -9,6 +9,7 @@
 //!
 //! | module     | holds                                                                     |
 //! |------------|---------------------------------------------------------------------------|
+//! | `options`  | what a worker is told when it is made                                     |
 //! | `worker`   | [`Worker`]: the link's end, the push streams, the seats                    |
 //! | `core`     | what all of these share, and what the gateway's frames do to it            |
 //! | `seat`     | [`Seat`]: takes jobs, answers them                                        |
@@ -45,6 +46,7 @@ mod journal;
 mod listeners;
 mod log;
 mod mailbox;
+mod options;
 mod outbox;
 mod push;
 mod queue;
@@ -61,9 +63,10 @@ mod worker;
 pub use error::WriteError;
 pub use journal::{Notes, OpenNotes};
 pub use mailbox::Event;
+pub use options::Options;
 pub use outbox::Outlet;
 pub use push::PushStream;
 pub use queue::Waits;
 pub use remote::{End, Remote};
 pub use seat::{Seat, Taken, Waiter};
-pub use worker::{Options, Worker};
+pub use worker::Worker;

@@ -2,14 +2,14 @@
 
 mod waiter;
 
-use std::{cell::Cell, os::fd::OwnedFd, sync::Arc, time::Instant};
+use std::{os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
 use crate::{
     core::{Core, NO_CLOSE},
     error::WriteError,
-    flush::Haste,
+    flush::{self, Haste},
     jobs::Job,
     listeners::Recipient,
     mailbox::Event,
@@ -20,17 +20,6 @@ use crate::{
 };
 
 pub use waiter::Waiter;
-
-thread_local! {
-    /// Whether this thread is inside of a job, so that an answer will take its pushes along. Only a matter of speed: the
-    /// watcher sends what waits too long.
-    static IN_JOB: Cell<bool> = const { Cell::new(false) };
-}
-
-/// The haste of a push from the calling thread.
-pub(crate) fn push_haste() -> Haste {
-    if IN_JOB.get() { Haste::WithAnswer } else { Haste::Now }
-}
 
 /// What a seat took.
 #[derive(Debug)]
@@ -110,7 +99,7 @@ impl Seat {
             if call_watcher {
                 self.core.watcher.call();
             }
-            IN_JOB.set(matches!(popped, Popped::Job(_)));
+            flush::set_in_job(matches!(popped, Popped::Job(_)));
             return match popped {
                 Popped::Job(Job::Request { stream, request, push }) => {
                     self.core.begins(stream, push.as_ref());

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use magnus::{
-    Class, Error, Module, RModule, RString, Ruby, Value, encoding::Coderange, encoding::EncodingCapable, method,
-    prelude::*, typed_data,
-};
-use volador_proto::link::{DATA_MAX, Kind, ListenerId, Payload};
+use magnus::{Class, Error, Module, RModule, RString, Ruby, Value, method, typed_data};
+use volador_proto::link::{Kind, ListenerId};
 use volador_worker::{PushStream, Worker};
 
 use crate::{
     channel,
-    error::{self, guarded},
+    error::guarded,
     event,
     fork::Forked,
-    worker::keep_pace,
+    payload::{check_len, in_known_encoding, keep_pace, payload_of},
 };
 
 /// The Ruby object of a push connection. A connection whose object is gone needs none.
@@ -48,7 +45,7 @@ impl Connection {
     fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<bool, Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
-            let data = if is_known(ruby, data) { data } else { in_known_encoding(ruby, data)? };
+            let data = in_known_encoding(ruby, data)?;
             check_len(ruby, data.len())?;
             let payload = payload_of(ruby, data);
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
@@ -152,38 +149,6 @@ impl Connection {
 
     fn is_open(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
         Ok(this.ends.get(ruby)?.push.is_open())
-    }
-}
-
-/// # Errors
-/// `Volador::Error` for a message that is too long for the link.
-pub(crate) fn check_len(ruby: &Ruby, len: usize) -> Result<(), Error> {
-    if len <= DATA_MAX {
-        return Ok(());
-    }
-    Err(error::volador(ruby, format!("a message of {len} bytes is too long: send it in pieces, or a link to it")))
-}
-
-/// Whether the encoding is one that says by itself whether the string is text.
-fn is_known(ruby: &Ruby, data: RString) -> bool {
-    let encoding = data.enc_get();
-    encoding == ruby.utf8_encindex() || encoding == ruby.ascii8bit_encindex() || encoding == ruby.usascii_encindex()
-}
-
-/// What `Volador::Push::Payload` makes of a string in another encoding: it is rare, and Ruby's to convert.
-fn in_known_encoding(ruby: &Ruby, data: RString) -> Result<RString, Error> {
-    let volador: RModule = ruby.class_object().const_get("Volador")?;
-    let push: RModule = volador.const_get("Push")?;
-    push.const_get::<_, RModule>("Payload")?.funcall("of", (data,))
-}
-
-/// Text, if the string says that it is text and is right: a receiver closes the connection over invalid UTF-8.
-pub(crate) fn payload_of(ruby: &Ruby, data: RString) -> Payload {
-    let encoding = data.enc_get();
-    let is_text = encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex();
-    match data.enc_coderange_scan() {
-        Coderange::SevenBit | Coderange::Valid if is_text => Payload::Text,
-        _ => Payload::Binary,
     }
 }
 

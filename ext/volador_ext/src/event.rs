@@ -4,7 +4,7 @@ use bytes::Bytes;
 use magnus::{Error, RString, Ruby};
 use volador_proto::{link::pack_event, sse};
 
-use crate::connection::check_len;
+use crate::payload::check_len;
 
 /// The data of a message of `Kind::Event`.
 ///

@@ -12,6 +12,7 @@
 //! | `connection` | `Native::Connection`: one push connection                                      |
 //! | `channel`    | reads and checks names of channels                                             |
 //! | `event`      | server-sent events with fields of their own                                    |
+//! | `payload`    | what a String is on the link, how long it may be, how fast such may come       |
 //! | `env`        | the Rack environment of a request; `header_names` the keys of its fields        |
 //! | `response`   | reads and checks what the application answers                                   |
 //! | `options`    | reads the options Hash                                                         |
@@ -45,6 +46,7 @@ mod header_names;
 mod job;
 mod journal;
 mod options;
+mod payload;
 mod process;
 mod response;
 mod seat;

@@ -15,23 +15,17 @@ use volador_worker::{End, Options as WorkerOptions, Remote};
 
 use crate::{
     channel,
-    connection::{check_len, payload_of},
     error::{self, guarded},
     event, figures,
     fork::{Forked, NotInherited},
     gvl, journal,
     options::Options,
+    payload::{check_len, keep_pace, payload_of},
     seat::Seat,
 };
 
 /// How long the main thread waits at once.
 const SLICE: Duration = Duration::from_millis(50);
-
-/// How long a thread that is ahead of the gateway sleeps at once.
-const NAP: Duration = Duration::from_millis(1);
-
-/// How often it does. A gateway that takes nothing for that long has stopped.
-const NAPS_MAX: u32 = 1000;
 
 /// How long a worker that leaves may take to send what is left.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -285,17 +279,6 @@ impl Worker {
     fn seat(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<typed_data::Obj<Seat>, Error> {
         Seat::wrap(ruby, this)
     }
-}
-
-/// A thread that gives more than the gateway takes waits here, so that what is on its way has a bound.
-pub(crate) fn keep_pace(ruby: &Ruby, worker: &volador_worker::Worker) -> Result<(), Error> {
-    let mut naps = 0;
-    while worker.is_ahead() && naps < NAPS_MAX {
-        gvl::blocking(ruby, || std::thread::sleep(NAP))?;
-        ruby.thread_check_ints()?;
-        naps += 1;
-    }
-    Ok(())
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

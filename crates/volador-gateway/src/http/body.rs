@@ -14,11 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use super::{
-    answer::{Ticket, non_empty},
-    connection::Requesting,
-    exchange::Part,
-};
+use super::{connection::Requesting, exchange::Part, ticket::Ticket};
 use crate::log;
 
 /// Bytes that one read of a file brings.
@@ -94,6 +90,11 @@ impl http_body::Body for Body {
             Kind::Stream(_) => SizeHint::default(),
         }
     }
+}
+
+/// A whole body, when there is one.
+fn non_empty(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 /// Reads a file piece by piece, on a thread that may block.

@@ -8,6 +8,7 @@
 //! | [`corked`]     | the socket, and what it is to send at the end of the turn          |
 //! | [`deadline`]   | when a client has taken too long                                   |
 //! | [`answer`]     | one request on its way to the worker, and its answer               |
+//! | [`ticket`]     | a request's place in the table of streams and in the queue         |
 //! | [`request`]    | a request head in the form of the link                             |
 //! | [`upload`]     | a request body, collected                                          |
 //! | [`exchange`]   | what the worker has said about one request                         |
@@ -24,6 +25,7 @@ mod exchange;
 mod origin;
 mod refusal;
 mod request;
+mod ticket;
 mod upload;
 mod watched;
 
