@@ -131,10 +131,11 @@ module Volador
 
     # May make the handler, whose constructor is the application's.
     def accepted?(handshake, env, answer)
-      handshake.accepted?(env, answer)
-    rescue Exception # rubocop:disable Lint/RescueException
-      @responder.discard(env, answer)
-      raise
+      accepted = nil
+      accepted = handshake.accepted?(env, answer)
+    ensure
+      # It has raised, or ended the thread.
+      @responder.discard(env, answer) if accepted.nil?
     end
 
     # A request that was taken may not have got as far as @env: it is answered all the same, else no other can be taken.

@@ -20,7 +20,7 @@ module Volador
       @worker = worker
       @log = log
       @listeners = PubSub::Listeners.new(worker, log)
-      @connections = Push::Connections.new(@listeners)
+      @connections = Push::Connections.new(@listeners, log: log)
       @threads = []
     end
 

@@ -97,6 +97,31 @@ RSpec.describe "An interrupt" do
     end
   end
 
+  it "that ends the thread of a subscription's block is logged, and keeps the connection" do
+    server = start_volador(<<~'RUBY', "-t", "1")
+      module Ears
+        def self.on_open(client)
+          client.subscribe("news") { |_, message| message == "exit" ? Thread.exit : client.write(message) }
+          client.write("open")
+        end
+
+        def self.on_close(_client) = Thread.exit
+      end
+      run(lambda do |env|
+        env["rack.upgrade"] = Ears if env["rack.upgrade?"]
+        Volador.publish("news", env["PATH_INFO"].delete_prefix("/")) unless env["rack.upgrade?"]
+        [200, {}, []]
+      end)
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      client.read_message
+      %w[/exit /on].each { |path| server.get(path) }
+      expect(client.read_message).to eq("on")
+    end
+    server.wait_for_output(/the block of a client's subscription was cut off: the application ended the thread/)
+    server.wait_for_output(/the callback for the end of a connection was cut off/)
+  end
+
   it "that ends the thread of an on_message is logged, and closes the connection with 1011" do
     server = start_volador(<<~'RUBY', "-t", "1")
       class Handler

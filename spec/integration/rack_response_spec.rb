@@ -52,6 +52,15 @@ RSpec.describe "The app's answer" do
       end
     end
 
+    it "keeps a connection of HTTP/1.0 whose end it does not need" do
+      server.connect do |socket|
+        2.times do
+          answer = socket.request("GET", "/full-status/304?x", { "Connection" => "keep-alive" }, version: "HTTP/1.0")
+          expect([answer.status, answer["connection"]]).to eq([304, "keep-alive"])
+        end
+      end
+    end
+
     it "that the app has framed by itself is framed anew" do
       expect(server.get("/framed")).to have_attributes(body: "hello", complete?: true)
     end

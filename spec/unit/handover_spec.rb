@@ -57,6 +57,14 @@ RSpec.describe "Handing a handler over" do
         expect(printed.string.lines.grep(/ERROR/).size).to eq(3)
       end
 
+      it "leaves nothing with a push_state that ends its thread" do
+        ending = handler(:on_message)
+        def ending.push_state = Thread.exit
+        Thread.new { callbacks(ending).hand_over }.join
+
+        expect(connection.handed_over).to eq([nil])
+      end
+
       it "calls no on_close once the connection is another worker's, and one when it ends on the way" do
         moved = handler(:on_close)
         callbacks(moved).then { |calls| [calls.opened, calls.hand_over, calls.released, calls.close] }

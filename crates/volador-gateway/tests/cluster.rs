@@ -59,6 +59,19 @@ fn a_worker_is_not_counted_before_it_says_that_it_is_ready() {
 }
 
 #[test]
+fn a_guest_that_joins_in_the_process_of_a_worker_that_is_not_ready_is_another_one() {
+    let cluster = Cluster::start(config());
+    cluster.gateway.promote(1);
+    let mut worker = cluster.link(0, 1, 1, 1);
+    let guest = cluster.worker(0, 0, 0);
+    assert_eq!((cluster.state(0, 0), cluster.state(1, 1)), ("guest", "gone"));
+    drop(guest);
+    eventually("the guest has left", || cluster.state(0, 0) == "gone");
+    worker.send(Batch::ready);
+    eventually("the worker serves", || cluster.state(1, 1) == "serving");
+}
+
+#[test]
 fn the_start_that_a_proxy_in_front_has_set_is_kept() {
     let (cluster, [mut worker]) = serving(config());
     let mut client = cluster.connect();

@@ -159,6 +159,20 @@ fn bad_requests_get_their_status_and_the_end_of_the_connection() {
 }
 
 #[test]
+fn a_body_that_breaks_later_is_refused_by_one_answer() {
+    let server = echo(config());
+    for rest in ["zz\r\n", "0\r\nX: a\n\r\n", "0\r\n\n"] {
+        let mut client = server.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        assert!(client.is_quiet());
+        client.send(rest);
+        assert_eq!(client.reply().status, 400, "{rest:?}");
+        assert_eq!(client.rest(), "", "{rest:?}");
+    }
+    assert_eq!(server.gateway.stats().refused_bad, 3);
+}
+
+#[test]
 fn an_answer_to_a_refused_upload_can_be_read_while_the_client_still_sends() {
     let server = echo(Config { body_max_bytes: 10, ..config() });
     let mut client = server.connect();

@@ -125,8 +125,18 @@ impl Head {
             }
             // But for what the application may wish: the end of the connection, or (RFC 9110 §7.8) to say what the client
             // could upgrade to.
-            b"connection" if !value.split(|byte| *byte == b',').all(is_wish) => {
-                self.bytes.truncate(start);
+            b"connection" => {
+                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|one| is_wish(one)) {
+                    if self.bytes.len() > colon {
+                        self.bytes.extend_from_slice(b", ");
+                    }
+                    self.bytes.extend_from_slice(option);
+                }
+                if self.bytes.len() == colon {
+                    self.bytes.truncate(start);
+                } else {
+                    self.spans.push((start, colon, self.bytes.len()));
+                }
                 return Ok(());
             }
             b"content-length" => {
@@ -240,7 +250,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 
 /// A connection option that an application may give.
 fn is_wish(option: &[u8]) -> bool {
-    [&b"close"[..], b"upgrade"].iter().any(|wish| option.trim_ascii().eq_ignore_ascii_case(wish))
+    [&b"close"[..], b"upgrade"].iter().any(|wish| option.eq_ignore_ascii_case(wish))
 }
 
 /// RFC 9110 §5.6.2.

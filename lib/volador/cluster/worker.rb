@@ -103,10 +103,10 @@ module Volador
         Server.add(self)
         PubSub.serve(listeners)
         @threads.start(@app, @configuration.threads)
-        observe(:started)
-        # Last: requests come from now on, and what the first one publishes has to find the way to the gateway. The other
-        # workers' requests may publish, too, once all are ready: each has said by then what it listens to.
+        # Requests come from now on, and what the first one publishes has to find the way to the gateway. The other workers'
+        # requests may publish, too, once all are ready: each has said by then what it listens to.
         @native.ready
+        observe(:started)
         @report.close
         true
       rescue Exception => e # rubocop:disable Lint/RescueException

@@ -31,7 +31,7 @@ module Volador
 
       # A block was cut off, by the end of its thread say.
       # @param error [Exception]
-      def interrupted(_name, error)
+      def interrupted(error)
         @log.error("the block of a subscription was cut off", error)
       end
 

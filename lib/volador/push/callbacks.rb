@@ -60,7 +60,10 @@ module Volador
 
       # The connection is to go on in another worker: what the handler's `push_state` returns goes along.
       def hand_over
-        @writer.hand_over(state_left)
+        state = state_left
+      ensure
+        # Also when the application ends the thread.
+        @writer.hand_over(state)
       end
 
       # The connection has gone on in another worker. The handler is told nothing.
@@ -78,10 +81,13 @@ module Volador
         failed(:on_close, e)
       end
 
-      # What an event had called was cut off.
+      # What an event had called was cut off: as if it had raised.
       # @param name [Symbol] of the event
       # @param error [Exception]
       def interrupted(name, error)
+        # A push_state only leaves nothing.
+        return @log.error("the callback for #{name} of #{self.name} was cut off", error) if name == :hand_over
+
         failed(name, error)
       end
 

@@ -98,6 +98,13 @@ module Volador
         end
       end
 
+      # What a block raises is logged only, and so it is when it is cut off.
+      def interrupted(name, error)
+        return super unless name == :published
+
+        @log.error("the block of a client's subscription was cut off", error)
+      end
+
       # A message for a subscription that has a block.
       # @param listener [Integer]
       # @param channel [String]

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../log"
+
 module Volador
   module Push
     # The push connections of this process that have a handler, by stream id. Holds each handler from its handshake
@@ -7,8 +9,10 @@ module Volador
     # a handler are unknown here and cost Ruby nothing.
     class Connections
       # @param listeners [PubSub::Listeners, nil] of the process's own subscriptions
-      def initialize(listeners = nil)
+      # @param log [Log]
+      def initialize(listeners = nil, log: Log.new)
         @listeners = listeners
+        @log = log
         # Only single operations are done on it, each of them atomic under the GVL.
         @callbacks = {}
       end
@@ -48,7 +52,13 @@ module Volador
       # @param event [Array] see {dispatch}
       # @param error [Exception]
       def interrupted(event, error)
-        (@callbacks[event[0]] || @listeners)&.interrupted(event[1], error)
+        id, name, = event
+        callbacks = @callbacks[id]
+        return callbacks.interrupted(name, error) if callbacks
+        return @listeners&.interrupted(error) if name == :published
+
+        # Of the last one nobody is left but the log.
+        @log.error("the callback for the end of a connection was cut off", error)
       end
 
       # The server is gone: no close event comes any more.

@@ -70,7 +70,7 @@ RSpec.shared_context "with an app of many answers" do
       when "/sized-204" then [204, { "content-length" => "2" }, Body.new(name, "ok")]
       when "/reset" then [205, text, ["x"]]
       when "/reset-by-each" then [205, text.merge("content-length" => "1"), Body.new(name, "x")]
-      when "/upgrade-required" then [426, { "upgrade" => "foo/2", "connection" => "Upgrade" }, ["use foo"]]
+      when "/upgrade-required" then [426, { "upgrade" => "foo/2", "connection" => "Upgrade, Keep-Alive" }, ["use foo"]]
       when "/framed" then [200, text.merge("transfer-encoding" => "chunked"), ["5\\r\\nhello\\r\\n", "0\\r\\n\\r\\n"]]
       when "/shrinking-file"
         File.write("shrinking.bin", "x" * 20_000_000)

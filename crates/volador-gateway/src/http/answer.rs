@@ -113,8 +113,10 @@ async fn dispatch(
                     Body::whole(bytes)
                 }
                 ResponseBody::Stream => {
-                    let is_framed = head.headers().contains_key(header::CONTENT_LENGTH);
-                    if parts.version == Version::HTTP_10 && parts.method != Method::HEAD && !is_framed {
+                    let is_framed = head.headers().contains_key(header::CONTENT_LENGTH)
+                        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+                        || parts.method == Method::HEAD;
+                    if parts.version == Version::HTTP_10 && !is_framed {
                         // The end of the connection is the end of the body. To an answer that says to be of 1.1 hyper would
                         // add the keep-alive that the client may have asked for.
                         *head.version_mut() = Version::HTTP_10;

@@ -91,19 +91,20 @@ impl ConnectionState {
         let mut watch = self.watch.borrow_mut();
         watch.feed(bytes);
         match self.deadline.get().waiting() {
-            Waiting::Answer => return self.refuse_for(watch.body_fault()),
+            // Whoever collects the body answers.
+            Waiting::Answer => return watch.body_fault().map_or(Ok(()), |_| Err(io::ErrorKind::InvalidData.into())),
             Waiting::Idle if !watch.is_empty() => {
                 self.with_deadline(|d| d.wait_for(Waiting::Head, Instant::now()));
             }
             _ => {}
         }
-        self.refuse_for(watch.overflow(&limits(config)))
-    }
-
-    fn refuse_for(&self, fault: Option<HeadFault>) -> io::Result<()> {
-        let Some(fault) = fault else { return Ok(()) };
-        self.fault.set(Some(fault));
-        Err(io::ErrorKind::InvalidData.into())
+        match watch.overflow(&limits(config)) {
+            None => Ok(()),
+            Some(fault) => {
+                self.fault.set(Some(fault));
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
     }
 
     /// Bytes were taken by the socket, or it `is_blocked`.

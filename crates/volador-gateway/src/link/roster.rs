@@ -86,10 +86,14 @@ impl Roster {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
-    /// A link of a worker is up.
+    /// A link of a worker is up. (A guest in the worker's process is another one.)
     pub(crate) fn link_came(&self, hello: Hello, pid: u32) -> Arc<Member> {
         let mut members = self.members.lock();
-        let known = members.iter().find(|member| member.pid == pid && member.state() == State::Joining);
+        let is_of = |member: &&Arc<Member>| {
+            let who = |hello: &Hello| (hello.number, hello.generation, hello.threads);
+            member.pid == pid && member.state() == State::Joining && who(&member.hello) == who(&hello)
+        };
+        let known = members.iter().find(is_of);
         known.cloned().unwrap_or_else(|| {
             let member = Arc::new(Member::new(hello, pid, State::Joining, self.now()));
             members.push(member.clone());
@@ -101,6 +105,7 @@ impl Roster {
     pub(crate) fn ready(&self, member: &Member) {
         let members = self.members.lock();
         let is_current = member.hello.generation == self.current.load(Relaxed);
+        member.beat_at.store(self.now(), Relaxed);
         member.advance(match member.hello.threads {
             0 => State::Guest,
             _ if is_current => State::Serving,
