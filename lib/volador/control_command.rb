@@ -85,6 +85,8 @@ module Volador
         return 0
       end
 
+      return complain("no new generation serves: #{answer[:error]}") if answer[:stopping]
+
       complain("the new generation has failed to boot, generation #{answer[:generation]} goes on: #{answer[:error]}",
                answer[:details])
     end

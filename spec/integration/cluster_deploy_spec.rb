@@ -230,7 +230,7 @@ RSpec.describe "A deploy" do
     cluster.signal(:TERM)
 
     expect(cluster.wait.exitstatus).to eq(0)
-    expect(restart.value[1..]).to match([/\Avolador: .*the server is being stopped/, 1])
+    expect(restart.value).to eq(["", "volador: no new generation serves: the server is being stopped\n", 1])
     expect(everything.size).to eq(5)
     expect(everything.select { |pid| Processes.alive?(pid) }).to eq([])
     expect(cluster.files).to eq([])
@@ -256,6 +256,40 @@ RSpec.describe "A deploy" do
 
     expect(cluster.wait_for_workers(2).size).to eq(2)
     expect(cluster.status[:workers_wanted]).to eq(2)
+  end
+
+  it "ends with one worker less when TTOU comes meanwhile" do
+    slow = "on_worker_boot { sleep 0.01 until File.exist?('go') || !File.exist?('slow') }\nboot_timeout 30\n"
+    cluster = start_cluster(release("one"), configuration: slow)
+    cluster.write("", "slow")
+    restart = Thread.new { cluster.command("restart") }
+    Deadline.until("workers that boot") { cluster.processes.size == 7 }
+    cluster.signal(:TTOU)
+    Deadline.until("one to be too many") { cluster.status[:workers_wanted] == 1 }
+    cluster.write("", "go")
+
+    expect(restart.value).to eq(["generation 2 serves\n", "", 0])
+    expect(cluster.wait_for_workers(1).size).to eq(1)
+  end
+
+  {
+    "of 250,000 characters" => ["raise 'x' * 250_000", /: x{1000}/],
+    "of two million characters" => ["raise 'x' * 2_000_000", /: x{1000}/],
+    "that is not valid text" => ["raise \"caf\\xE9\"", /: caf[?\uFFFD] \(RuntimeError\)/],
+    "of characters that JSON spells out" => ["raise \"no\" + (\"\\u0001\" * 12_000)", /: no\u0001/]
+  }.each do |what, (raising, message)|
+    ["config.ru", "config/volador.rb"].each do |file|
+      it "that fails by a message #{what} in #{file} says why all the same" do
+        cluster = start_cluster(release("one"), configuration: "boot_timeout 10\n")
+        text = file == "config.ru" ? raising : "on_worker_boot { #{raising} }\nboot_timeout 10\n"
+        cluster.write(text, file)
+        _, err, status = cluster.command("restart")
+
+        expect(status).to eq(1)
+        expect(err.dup.force_encoding("UTF-8")).to match(/generation 1 goes on: .*#{message.source}/)
+        expect(name_of(cluster)).to eq("one")
+      end
+    end
   end
 
   it "goes on while workers of both generations are killed" do

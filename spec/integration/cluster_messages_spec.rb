@@ -116,13 +116,38 @@ RSpec.describe "Publishing among the processes of a cluster" do
     expect(cluster.output.scan(/heard (p\d) in (\d+)/)).to eq(%w[p0 p1 p2].map { |message| [message, cluster.mold.to_s] })
   end
 
+  it "works from the hook of the gateway's process" do
+    cluster = start_cluster(app, configuration: <<~'RUBY')
+      on_booted do
+        sleep 0.01 until File.exist?("go")
+        Volador.subscribe("news") { |_, message| warn "gateway heard #{message}" }
+        warn "gateway published #{Volador.publish('news', 'hello')}, counts #{Volador.stats[:websocket_connections]}"
+      end
+    RUBY
+    here = clients(cluster)
+    cluster.write("", "go")
+
+    expect(here.map(&:read_message)).to all(eq("hello"))
+    cluster.wait_for_output(/gateway published true, counts 8/)
+    cluster.wait_for_output(/gateway heard hello/)
+    close(here)
+    expect(cluster.stop.exitstatus).to eq(0)
+    expect(cluster.files).to eq([])
+  end
+
   it "works from the hook at the end of a worker" do
-    cluster = start_cluster(app, configuration: "on_worker_shutdown { |number| Volador.publish('news', \"bye \#{number}\") }\n")
+    cluster = start_cluster(app, configuration: <<~'RUBY')
+      on_worker_shutdown do |number|
+        warn "counts #{Volador.stats[:websocket_connections]}"
+        Volador.publish("news", "bye #{number}")
+      end
+    RUBY
     client = WebSocketClient.open(cluster.port, "/rooms/1").tap(&:read_message)
     cluster.signal(:USR1)
 
     # The one that has the client's handler may come first.
     expect(Array.new(3) { client.read_message }.grep(/bye/)).to match_array(["bye 1", "bye 2"])
+    expect(cluster.output.scan(/^counts \d$/)).to eq(["counts 1"] * 2)
     client.close_socket
   end
 

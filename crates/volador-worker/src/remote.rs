@@ -182,7 +182,8 @@ impl Remote {
             if let Some(answer) = &figures.1 {
                 return Ok(answer.clone());
             }
-            if self.shared.end.lock().is_some() {
+            // A worker that is told to stop may still ask.
+            if self.shared.closed.load(Ordering::Acquire) {
                 return Err(io::ErrorKind::NotConnected.into());
             }
             if Instant::now() >= until {

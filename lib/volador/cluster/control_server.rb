@@ -15,7 +15,9 @@ module Volador
       CLIENTS_MAX = 64
       # Seconds in which a request must have come.
       PATIENCE = 10.0
-      private_constant :REQUEST_MAX, :CLIENTS_MAX, :PATIENCE
+      # Bytes of a text in an answer, which has to fit into the socket's buffer though JSON may make it six times as long.
+      TEXT_MAX = 12_288
+      private_constant :REQUEST_MAX, :CLIENTS_MAX, :PATIENCE, :TEXT_MAX
 
       # One client.
       class Connection
@@ -35,7 +37,7 @@ module Volador
         # Answers and closes.
         # @param message [Hash]
         def answer(message)
-          @wire.put(message)
+          @wire.put(message.transform_values { |value| value.is_a?(String) ? value.byteslice(0, TEXT_MAX) : value })
           @wire.close
         end
       end

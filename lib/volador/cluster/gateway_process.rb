@@ -6,6 +6,7 @@ require_relative "../clock"
 require_relative "../listening"
 require_relative "application_directory"
 require_relative "control_server"
+require_relative "guest"
 require_relative "leftovers"
 require_relative "mold_process"
 require_relative "runtime_directory"
@@ -33,6 +34,7 @@ module Volador
         @out = out
         @log = configuration.log
         @directory = ApplicationDirectory.new
+        @guest_lock = Mutex.new
       end
 
       # Serves until it is stopped.
@@ -44,6 +46,8 @@ module Volador
         supervisor.run
         nil
       ensure
+        Server.join_by
+        @guest_lock.synchronize { @guest&.close }
         # First no more clients, then no more traces.
         @gateway&.stop
         @control&.close
@@ -60,7 +64,17 @@ module Volador
         @notification = IO.for_fd(@gateway.start_cluster(@runtime.link), autoclose: false)
         # The molds remove them when this process is killed.
         sockets = @configuration.bind.select { |address| address.start_with?("unix://") }
+        # What hooks of this process publish and subscribe to.
+        Server.join_by { guest }
         @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets.map { |one| one.delete_prefix("unix://") }])
+      end
+
+      # @return [Guest]
+      def guest
+        @guest_lock.synchronize do
+          @guest = Guest.new(@runtime.link, log: @log).join.listen if @guest.nil? || @guest.ended?
+          @guest
+        end
       end
 
       def supervisor

@@ -193,12 +193,13 @@ module Volador
           return fail(now, "not all workers are ready within the boot timeout of #{@settings.boot_timeout} s")
         end
 
+        retire_surplus(now)
         staff_up(now) if @mold.loaded?
       end
 
       def serving(now)
         mind_mold(now)
-        staff.select { |worker| worker.number > @wanted }.each { |worker| retire_worker(worker, now) }
+        retire_surplus(now)
         settle(now)
         staff_up(now) if @mold&.loaded? && @worker_backoff.ready?(now)
       end
@@ -221,6 +222,11 @@ module Volador
                                                      children: @children)
           @mold.fork_worker(number, now)
         end
+      end
+
+      # There are to be fewer now.
+      def retire_surplus(now)
+        staff.select { |worker| worker.number > @wanted }.each { |worker| retire_worker(worker, now) }
       end
 
       def retire_worker(worker, now)

@@ -71,7 +71,7 @@ module Volador
       # No more deploys; the one under way is given up.
       def close(now)
         @closed = true
-        give_up(now, "the server is being stopped") if @coming
+        give_up(now) if @coming
         (@told_now + @told_next).each { |told| told.call("the server is being stopped") }
         @told_now = []
         @told_next = []
@@ -146,7 +146,7 @@ module Volador
 
       def decide(now)
         if @coming&.failed?
-          give_up(now)
+          report_failure(give_up(now))
         elsif @coming&.complete?
           promote(now)
         end
@@ -164,16 +164,19 @@ module Volador
         tell(:deployed, @current)
       end
 
-      def give_up(now, why = nil)
+      # @return [Generation]
+      def give_up(now)
         failed = @coming
         @coming = nil
         failed.terminate(now)
         @finishing << failed
-        unless why
-          @log.error("generation #{failed.number} has failed to boot; generation #{@current.number} goes on: " \
-                     "#{failed.details || failed.error}")
-        end
-        tell(:failed, failed, why || failed.error, failed.details)
+        failed
+      end
+
+      def report_failure(failed)
+        @log.error("generation #{failed.number} has failed to boot; generation #{@current.number} goes on: " \
+                   "#{failed.details || failed.error}")
+        tell(:failed, failed, failed.error, failed.details)
       end
 
       def tell(event, generation, *error)

@@ -16,20 +16,22 @@ module Volador
         new([folder, *sockets].filter_map { |path| [path, *identity(path)] if identity(path) })
       end
 
-      # @return [Array(Integer, Integer), nil] device and inode
+      # @return [Array(Integer, Integer, Integer), nil] device, inode, and since the system gives the number of one that is
+      #   free to the next file, for a socket the nanoseconds of its last change. (A folder's changes with what is in it; the
+      #   private one has a name of its own.)
       def self.identity(path)
         stat = File.lstat(path)
-        [stat.dev, stat.ino]
+        [stat.dev, stat.ino, stat.directory? ? 0 : (stat.ctime.to_i * 1_000_000_000) + stat.ctime.nsec]
       rescue SystemCallError
         nil
       end
 
-      # @param entries [Array<Array(String, Integer, Integer)>] as {to_a} gives them
+      # @param entries [Array<Array(String, Integer, Integer, Integer)>] as {to_a} gives them
       def initialize(entries)
         @entries = entries
       end
 
-      # @return [Array<Array(String, Integer, Integer)>] for another process
+      # @return [Array<Array(String, Integer, Integer, Integer)>] for another process
       def to_a
         @entries
       end

@@ -22,9 +22,10 @@ module Volador
     class Mold
       # Seconds for workers whose gateway is gone.
       PATIENCE = 5.0
-      # Bytes of an exception's text.
+      # Bytes of an exception's message and of all its text. In JSON either may be six times as long.
+      MESSAGE_MAX = 4096
       DETAILS_MAX = 65_536
-      private_constant :PATIENCE, :DETAILS_MAX
+      private_constant :PATIENCE, :MESSAGE_MAX, :DETAILS_MAX
 
       # The program of the mold's process.
       # @param descriptor [Integer] of the wire
@@ -84,7 +85,7 @@ module Volador
         Process.respond_to?(:warmup) ? Process.warmup : GC.start
         @wire.write({ is: "loaded" })
       rescue Exception => e # rubocop:disable Lint/RescueException
-        @wire.write({ is: "failed", message: message(e), details: details(e) })
+        @wire.write({ is: "failed", message: message(e).byteslice(0, MESSAGE_MAX), details: details(e) })
         false
       end
 
@@ -101,12 +102,12 @@ module Volador
         case error
         when BootError, ConfigurationError then error.message
         when SystemExit then "the application has ended the process that loads it (exit status #{error.status})"
-        else "#{error.message.to_s.lines.first.to_s.strip} (#{error.class})"
+        else "#{error.message.to_s.b.lines.first.to_s.strip} (#{error.class})"
         end
       end
 
       def details(error)
-        (error.cause || error).full_message(highlight: false, order: :top).byteslice(0, DETAILS_MAX).scrub
+        (error.cause || error).full_message(highlight: false, order: :top).byteslice(0, DETAILS_MAX)
       end
 
       # While the application loads, nobody looks at the wire but for its end.

@@ -190,7 +190,7 @@ module Volador
 
       def restart(connection, now)
         @generations.deploy(now) do |error, details|
-          connection.answer({ ok: error.nil?, error: error, details: details,
+          connection.answer({ ok: error.nil?, error: error, details: details, stopping: (true unless @state == :running),
                               generation: @generations.current.number }.compact)
         end
       end

@@ -23,6 +23,29 @@ module Volador
         @ended = false
       end
 
+      # Texts may come from anywhere, an exception's message say, and JSON takes only what is valid.
+      # @param message [Hash]
+      # @return [String] a line
+      def self.line(message)
+        "#{JSON.generate(valid(message))}\n"
+      end
+
+      def self.valid(value)
+        case value
+        when String then utf8(value)
+        when Array then value.map { |one| valid(one) }
+        when Hash then value.transform_values { |one| valid(one) }
+        else value
+        end
+      end
+      private_class_method :valid
+
+      def self.utf8(string)
+        string = string.dup.force_encoding(Encoding::UTF_8) if string.encoding == Encoding::BINARY
+        string.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub
+      end
+      private_class_method :utf8
+
       # @return [UNIXSocket] for IO.select
       def to_io
         @io
@@ -56,7 +79,7 @@ module Volador
       # @param message [Hash]
       # @return [Boolean] whether it was written; false when the other side has ended
       def write(message)
-        @io.write(line(message))
+        @io.write(Wire.line(message))
         true
       rescue IOError, SystemCallError
         false
@@ -65,7 +88,7 @@ module Volador
       # @param message [Hash]
       # @return [Boolean] whether it was written, without waiting; false also when the other side does not read
       def put(message)
-        line = line(message)
+        line = Wire.line(message)
         @io.write_nonblock(line) == line.bytesize
       rescue IOError, SystemCallError
         false
@@ -76,25 +99,6 @@ module Volador
       end
 
       private
-
-      # Texts may come from anywhere, an exception's message say, and JSON takes only what is valid.
-      def line(message)
-        "#{JSON.generate(valid(message))}\n"
-      end
-
-      def valid(value)
-        case value
-        when String then utf8(value)
-        when Array then value.map { |one| valid(one) }
-        when Hash then value.transform_values { |one| valid(one) }
-        else value
-        end
-      end
-
-      def utf8(string)
-        string = string.dup.force_encoding(Encoding::UTF_8) if string.encoding == Encoding::BINARY
-        string.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub
-      end
 
       def fill
         until @ended

@@ -9,6 +9,7 @@ require_relative "../publishing"
 require_relative "../server"
 require_relative "children"
 require_relative "control_client"
+require_relative "wire"
 
 module Volador
   module Cluster
@@ -24,9 +25,12 @@ module Volador
       # Seconds that application threads have to end after they were killed.
       GRACE = 1.0
       SLICE = 0.05
-      # Bytes of what goes through the report's pipe; it must hold them.
-      REPORT_MAX = 32_768
-      private_constant :BEAT, :LOST, :GRACE, :SLICE, :REPORT_MAX
+      # Bytes of why it can't boot, in one line and in all.
+      WHY_MAX = 4096
+      DETAILS_MAX = 32_768
+      # Bytes of what goes through the report's pipe, which must hold them.
+      REPORT_MAX = 60_000
+      private_constant :BEAT, :LOST, :GRACE, :SLICE, :WHY_MAX, :DETAILS_MAX, :REPORT_MAX
 
       # @return [Configuration]
       attr_reader :configuration
@@ -121,8 +125,12 @@ module Volador
 
       def tell_why(error)
         why = error.is_a?(SystemExit) ? "it has called exit (status #{error.status})" : "#{error.message} (#{error.class})"
-        details = error.full_message(highlight: false, order: :top).byteslice(0, REPORT_MAX)
-        @report.write(JSON.generate({ error: why.lines.first.to_s.strip.scrub, details: details.scrub }))
+        report = { error: why.b.lines.first.to_s.strip.byteslice(0, WHY_MAX),
+                   details: error.full_message(highlight: false, order: :top).byteslice(0, DETAILS_MAX) }
+        line = Wire.line(report)
+        # Characters that JSON has to spell out.
+        line = Wire.line(report.transform_values { |text| text.byteslice(0, text.bytesize / 8) }) if line.bytesize > REPORT_MAX
+        @report.write(line)
         @report.close
       rescue IOError, SystemCallError, JSON::GeneratorError
         @log.error("worker #{@number} cannot boot", error)

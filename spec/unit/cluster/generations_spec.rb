@@ -127,6 +127,8 @@ RSpec.describe Volador::Cluster::Generations do
     generations.close(111.0)
     deploy(112.0)
     expect(told.map(&:first)).to eq ["the server is being stopped"] * 3
+    # The service manager has been told that it stops, and is to hear nothing else.
+    expect(events.map(&:first)).to eq %i[complete deploying]
     expect([generations.coming, generations.finishing.map(&:number)]).to eq [nil, [2]]
     molds[2].end
     generations.tick(113.0)

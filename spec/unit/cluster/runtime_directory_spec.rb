@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "volador/cluster/leftovers"
 require "volador/cluster/runtime_directory"
 
@@ -109,6 +110,17 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
     ensure
       Process.wait(gateway)
       pipe.each(&:close)
+    end
+
+    it "are left alone when they are another's by now that has got the number of the old one" do
+      path = File.join(@base, "app.sock")
+      File.write(path, "old")
+      leftovers = described_class.at(path)
+      File.unlink(path)
+      sleep 0.02 # the system's clock for files is coarse
+      File.write(path, "new")
+      leftovers.remove
+      expect(File.read(path)).to eq "new"
     end
 
     it "are left alone when they are another's by now" do
