@@ -135,8 +135,8 @@ module Volador
       return stream(env, status, headers.reject { |name, _| name == "rack.hijack" }, hijack) if hijack
       return if file?(body) && send_file(status, headers, body)
 
-      if body.respond_to?(:to_ary) && settles_close?(body) && !ChunkedBody.declared?(headers)
-        @seat.respond(status, headers, parts(body.to_ary))
+      if (array = array_of(body, headers))
+        @seat.respond(status, headers, parts(array))
       elsif body.respond_to?(:each)
         head_request?(env) ? start_and_finish(status, headers) : send_each(status, headers, body)
       elsif body.respond_to?(:call)
@@ -144,6 +144,14 @@ module Volador
       else
         raise ResponseError, "the body is a #{body.class}: it must respond to each or call"
       end
+    end
+
+    # @return [Array, nil] nil for a body that is to be sent piece by piece. As usual with `to_ary`, nil may also be its answer
+    #   (that of Rails' bodies is)
+    def array_of(body, headers)
+      return unless body.respond_to?(:to_ary) && settles_close?(body) && !ChunkedBody.declared?(headers)
+
+      body.to_ary
     end
 
     # In Rack 3 `to_ary` closes the body, in Rack 2 it does not. A body that cannot tell is left to `each`.

@@ -72,6 +72,13 @@ RSpec.describe "The app's answer" do
       expect(response.body).to eq("onetwothree")
     end
 
+    it "whose to_ary answers nil, as that of Rails does, is sent in pieces" do
+      answer = server.get("/to-ary-nil?nil-ary")
+
+      expect([answer.body, answer["transfer-encoding"]]).to eq(["piece by piece", "chunked"])
+      expect(closings("nil-ary")).to eq(1)
+    end
+
     it "that answers to to_ary is taken whole" do
       expect(server.get("/to-ary?ary").body).to eq("by to_ary").or eq("")
     end
