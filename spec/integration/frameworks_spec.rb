@@ -1,0 +1,179 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+# What the frameworks of Debian do with a server: sessions, uploads, files, streams, and a WebSocket from within an action.
+RSpec.describe "A framework's application" do
+  # @return [RawSocket::Response] to a form with one file
+  def upload(server, bytes)
+    body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\n" \
+           "#{bytes}\r\n--x--\r\n"
+    server.connect do |socket|
+      socket.request("POST", "/upload", { "Content-Type" => "multipart/form-data; boundary=x", "Connection" => "close" }, body)
+    end
+  end
+
+  shared_examples "a framework's application" do
+    it "keeps a session from request to request" do
+      first = server.get("/count")
+      second = server.get("/count", "Cookie" => first["set-cookie"][/\A[^;]+/])
+
+      expect([first.body, second.body]).to eq(%w[1 2])
+    end
+
+    it "takes an upload, and sends a file" do
+      expect(upload(server, "x" * 300_000)).to have_attributes(status: 200, body: "300000")
+      expect(server.get("/file")).to have_attributes(status: 200, body: start_with("# The application"))
+    end
+
+    it "streams piece by piece" do
+      server.connect do |socket|
+        socket.send_request("GET", "/stream")
+        expect(socket.read_head.status).to eq(200)
+        expect(socket.read_chunk).to eq("one")
+        server.get("/go")
+        expect(socket.read_chunk).to eq("two")
+        expect(socket.read_chunk).to be_nil
+      end
+    end
+
+    it "answers an exception with 500, and goes on" do
+      expect([server.get("/raise").status, server.get("/count").status]).to eq([500, 200])
+    end
+
+    it "has a WebSocket from within an action" do
+      WebSocketClient.open(server.port, "/chat") do |client|
+        expect(client.read_message).to eq("welcome")
+        expect(client.send_text("hello").read_message).to eq("heard hello")
+      end
+      expect(server.get("/chat").status).to eq(400)
+    end
+  end
+
+  chat = <<~'RUBY'
+    # The application of spec/integration/frameworks_spec.rb.
+    GATE = Thread::Queue.new
+
+    module Chat
+      def self.on_open(client) = client.write("welcome")
+
+      def self.on_message(client, data) = client.write("heard #{data}")
+    end
+  RUBY
+
+  describe "of Sinatra" do
+    shared_server(<<~RUBY)
+      #{chat}
+      require "sinatra/base"
+      class App < Sinatra::Base
+        set :environment, :production
+        set :sessions, true
+        set :session_secret, "x" * 64
+        get("/count") { (session[:count] = session[:count].to_i + 1).to_s }
+        post("/upload") { params[:file][:tempfile].size.to_s }
+        get("/file") { send_file(File.expand_path("config.ru"), type: :text) }
+        get("/stream") { stream { |out| (out << "one") && GATE.pop && (out << "two") } }
+        get("/go") { GATE << "open"; "" }
+        get("/raise") { raise "as it must be seen" }
+        get "/chat" do
+          halt 400 unless env["rack.upgrade?"]
+          env["rack.upgrade"] = Chat
+          ""
+        end
+      end
+      run App
+    RUBY
+
+    include_examples "a framework's application"
+  end
+
+  describe "of Rails" do
+    rails = <<~RUBY
+      #{chat}
+      require "logger"
+      require "action_controller/railtie"
+      class App < Rails::Application
+        config.root = Dir.pwd
+        config.eager_load = false
+        config.secret_key_base = "x" * 64
+        config.hosts.clear
+        config.log_level = :fatal
+        config.logger = Logger.new($stderr)
+        config.session_store :cookie_store, key: "session"
+      end
+
+      class ActionsController < ActionController::Base
+        skip_forgery_protection raise: false
+
+        def count = render(plain: session[:count] = session[:count].to_i + 1)
+
+        def upload = render(plain: params[:file].size)
+
+        def file = send_file(File.expand_path("config.ru"), type: "text/plain", disposition: :inline)
+
+        def go = GATE.push("open") && head(:ok)
+
+        def broken = raise("as it must be seen")
+
+        def chat
+          return head(:bad_request) unless request.env["rack.upgrade?"]
+
+          request.env["rack.upgrade"] = Chat
+          head :ok
+        end
+      end
+
+      class StreamController < ActionController::Base
+        include ActionController::Live
+
+        def stream
+          # Else Rack::ETag reads all of it.
+          response.headers["Last-Modified"] = Time.now.httpdate
+          response.stream.write("one")
+          GATE.pop
+          response.stream.write("two")
+        ensure
+          response.stream.close
+        end
+
+        def endless
+          response.headers["Last-Modified"] = Time.now.httpdate
+          loop { response.stream.write("x") && sleep(0.01) }
+        rescue ActionController::Live::ClientDisconnected
+          warn "the client has left"
+        ensure
+          response.stream.close
+        end
+      end
+
+      App.initialize!
+      App.routes.draw do
+        %w[count file go chat].each { |name| get name => "actions#\#{name}" }
+        post "upload" => "actions#upload"
+        get "raise" => "actions#broken"
+        get "stream" => "stream#stream"
+        get "endless" => "stream#endless"
+      end
+      run Rails.application
+    RUBY
+    shared_server(rails, "-e", "production")
+
+    include_examples "a framework's application"
+
+    it "learns in a stream that the client has left" do
+      server.connect do |socket|
+        socket.send_request("GET", "/endless")
+        socket.read_head
+        expect(socket.read_chunk).to eq("x")
+      end
+      server.wait_for_output(/^the client has left$/)
+    end
+
+    it "runs in workers" do
+      cluster = start_cluster(rails, "-e", "production")
+
+      expect([cluster.get("/count").body, upload(cluster, "x").body]).to eq(%w[1 1])
+      expect(cluster.stop.exitstatus).to eq(0)
+    end
+  end
+end
