@@ -52,7 +52,7 @@ mod response;
 mod seat;
 mod worker;
 
-use magnus::{Error, Ruby, function, prelude::*};
+use magnus::{Error, Ruby, TypedData, function, prelude::*};
 
 /// Run by `require`.
 #[magnus::init(name = "volador_ext")]
@@ -70,5 +70,12 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     env::init(ruby);
     job::init(ruby);
     response::init(ruby);
+    // Magnus looks a class up when it is used first, and can't say that an interrupt has ended that.
+    let _ = (
+        <gateway::Gateway as TypedData>::class(ruby),
+        <worker::Worker as TypedData>::class(ruby),
+        <seat::Seat as TypedData>::class(ruby),
+        <connection::Connection as TypedData>::class(ruby),
+    );
     Ok(())
 }
