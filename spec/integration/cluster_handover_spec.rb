@@ -215,6 +215,8 @@ RSpec.describe "A push connection of a cluster" do
       ask(client, "hi")
       # What comes from here on waits for workers that never get to it.
       lost.each { |pid| Process.kill(:STOP, pid) }
+      # The system takes a moment: what a worker begins till then is lost with it.
+      Deadline.until("them to be stopped") { lost.all? { |pid| File.read("/proc/#{pid}/stat")[/\) (\w)/, 1] == "T" } }
       client.send_text("last")
     end
     lost.each { |pid| Process.kill(:KILL, pid) }
