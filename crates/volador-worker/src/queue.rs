@@ -284,6 +284,11 @@ impl JobQueue {
         }
     }
 
+    /// Whether jobs were taken at a brisk pace since the last call: see [`WakePolicy::is_brisk`].
+    pub(crate) fn is_brisk(&self, now: Instant) -> bool {
+        self.state.lock().policy.is_brisk(now)
+    }
+
     /// The watcher's look: wakes seats when the queue stands still, and tells when to look again.
     pub(crate) fn wake_overdue(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();

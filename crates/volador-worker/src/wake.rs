@@ -10,12 +10,18 @@
 //!   most likely be back at once for the next;
 //! - when jobs wait, seats are parked, and for [`PATIENCE`] nobody has taken a job or been woken, the watcher wakes
 //!   another; if that was not enough, two at its next look, then four: many seats that wait for a database are soon up.
+//!
+//! The watcher's look is a change of threads as well. While jobs are taken at a [`BRISK`] pace it looks less often.
 
 use std::time::{Duration, Instant};
 
-/// How long the queue stands still before another seat is woken. An upper bound for what blocking application code can
-/// delay the next job while there are free seats.
+/// How long the queue stands still before another seat is woken. What blocking application code can delay the
+/// next job while there are free seats; a nap of the watcher more at a brisk pace.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Jobs that are taken in a millisecond at a brisk pace. Only tiny ones can be, and with so many there is a delivery soon,
+/// which looks at the queue too.
+const BRISK: u128 = 16;
 
 /// What the queue looks like at the moment of the decision.
 #[derive(Clone, Copy, Debug)]
@@ -50,19 +56,31 @@ pub(crate) struct WakePolicy {
     woken_at: Option<Instant>,
     /// Seats that the watcher wakes next time; >= 1.
     burst: usize,
+    /// Jobs that were taken since the pace was measured.
+    taken: u32,
+    /// When that was.
+    measured_at: Option<Instant>,
 }
 
 impl WakePolicy {
     pub(crate) fn new() -> Self {
-        Self { taken_at: None, woken_at: None, burst: 1 }
+        Self { taken_at: None, woken_at: None, burst: 1, taken: 0, measured_at: None }
     }
 
     /// A job was taken; `queued` are left.
     pub(crate) fn taken(&mut self, now: Instant, queued: usize) {
         self.taken_at = Some(now);
+        self.taken = self.taken.saturating_add(1);
         if queued == 0 {
             self.burst = 1;
         }
+    }
+
+    /// Whether jobs were taken at a brisk pace since the last call.
+    pub(crate) fn is_brisk(&mut self, now: Instant) -> bool {
+        let taken = std::mem::take(&mut self.taken);
+        let Some(at) = self.measured_at.replace(now) else { return false };
+        taken > 0 && u128::from(taken) * 1_000_000 >= BRISK * now.saturating_duration_since(at).as_nanos()
     }
 
     /// The number of seats to wake after jobs were delivered.
@@ -149,6 +167,18 @@ mod tests {
         policy.taken(now, 0);
         now += PATIENCE;
         assert_eq!(policy.overdue(view, now), Overdue::Wake(1));
+    }
+
+    #[test]
+    fn pace_is_brisk_at_sixteen_jobs_a_millisecond() {
+        for (jobs, millis, brisk) in [(15, 1, false), (16, 1, true), (79, 5, false), (80, 5, true), (0, 0, false)] {
+            let (mut policy, now) = (WakePolicy::new(), Instant::now());
+            policy.taken(now, 0);
+            assert!(!policy.is_brisk(now), "nothing to compare with yet");
+            (0..jobs).for_each(|_| policy.taken(now, 0));
+            assert_eq!(policy.is_brisk(now + ms(millis)), brisk, "{jobs} in {millis}");
+            assert!(!policy.is_brisk(now + ms(millis + 1)), "counted twice");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::{
     queue::Waits,
     seat::Seat,
     sync::Mutex,
+    watcher::Look,
 };
 
 /// Bytes that the gateway may be behind before whoever publishes has to wait.
@@ -51,10 +52,11 @@ impl Worker {
             core.watcher.run(|now| {
                 let wake = core.queue.wake_overdue(now);
                 let flush = core.outboxes().and_then(|outboxes| outboxes.flush_overdue(now));
-                match (wake, flush) {
+                let next = match (wake, flush) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),
-                }
+                };
+                Look { next, is_brisk: core.queue.is_brisk(now) }
             });
         })?;
         *watcher = Some(thread);
