@@ -18,6 +18,7 @@
 //! | `push`     | [`PushStream`]: one push connection                                       |
 //! | `listeners`| the worker's own subscriptions to channels, and who is told               |
 //! | `mailbox`  | the events of a push connection or a listener, told one after the other   |
+//! | `events`   | what waits in a mailbox                                                   |
 //! | `jobs`     | what waits for a seat: requests and events, and replays beside them       |
 //! | `queue`    | the jobs, and the seats that are parked for them                          |
 //! | `wake`     | the policy: which delivery wakes a parked seat                            |
@@ -38,6 +39,7 @@
 
 mod core;
 mod error;
+mod events;
 #[cfg(test)]
 mod fixtures;
 mod flush;

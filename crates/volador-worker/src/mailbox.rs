@@ -1,11 +1,9 @@
 //! [`Mailbox`]: the events of one push connection or listener that wait for a seat.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use volador_proto::link::{ListenerId, Payload};
 
-use crate::sync::Mutex;
+use crate::{events::Events, sync::Mutex};
 
 /// Something that happened on a push connection, or that a listener is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub(crate) struct Mailbox {
 struct State {
     /// Not handled yet. The client's messages among them are bounded by the gateway, which stops to read when too many
     /// are unanswered; publications by [`Mailbox::make_room`].
-    events: VecDeque<Event>,
+    events: Events,
     /// Sum of what the publications among them weigh; see [`weight`].
     published_bytes: usize,
     held: bool,
@@ -59,7 +57,7 @@ struct State {
 impl Mailbox {
     /// `held`: by the caller, who lets it go.
     pub(crate) fn new(held: bool) -> Self {
-        Self { state: Mutex::new(State { events: VecDeque::new(), published_bytes: 0, held, over: false }) }
+        Self { state: Mutex::new(State { events: Events::default(), published_bytes: 0, held, over: false }) }
     }
 
     /// Adds an event, which is dropped when there has been the last one. Returns whether the mailbox must be queued: the
@@ -91,8 +89,11 @@ impl Mailbox {
         let mut state = self.state.lock();
         let mut dropped = Vec::new();
         while state.published_bytes > max_bytes {
-            let mut published = (0..).zip(&state.events).filter(|(_, event)| is_published(event)).map(|(at, _)| at);
-            let (Some(oldest), Some(_newer)) = (published.next(), published.next()) else { break };
+            let two = {
+                let mut published = (0..).zip(state.events.iter()).filter(|(_, event)| is_published(event));
+                (published.next(), published.next())
+            };
+            let (Some((oldest, _)), Some(_newer)) = two else { break };
             let Some(event) = state.events.remove(oldest) else { break };
             state.published_bytes -= weight(&event);
             dropped.push(event);
@@ -106,7 +107,7 @@ impl Mailbox {
         state.held = !state.events.is_empty();
         if !state.held {
             // Ten thousand quiet connections must not keep the memory of their liveliest moment.
-            state.events = VecDeque::new();
+            state.events = Events::default();
         }
         state.held
     }
@@ -123,7 +124,7 @@ impl Mailbox {
     pub(crate) fn shut(&self) {
         let mut state = self.state.lock();
         state.over = true;
-        state.events = VecDeque::new();
+        state.events = Events::default();
         state.published_bytes = 0;
     }
 }
@@ -216,7 +217,7 @@ mod tests {
     fn waiting(mailbox: &Mailbox) -> usize {
         let state = mailbox.state.lock();
         assert_eq!(state.published_bytes, state.events.iter().map(weight).sum());
-        state.events.len()
+        state.events.iter().count()
     }
 
     #[test]

@@ -1,0 +1,92 @@
+//! [`Events`]: what waits in a mailbox, in order. One event alone, which is most often all that there is, stands in the
+//! mailbox itself and needs no memory of its own.
+
+use std::collections::VecDeque;
+
+use crate::Event;
+
+/// A queue of events.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    first: Option<Event>,
+    /// What comes behind the first one; empty when there is none.
+    rest: VecDeque<Event>,
+}
+
+impl Events {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn back(&self) -> Option<&Event> {
+        self.rest.back().or(self.first.as_ref())
+    }
+
+    pub(crate) fn push_back(&mut self, event: Event) {
+        if self.first.is_none() {
+            self.first = Some(event);
+        } else {
+            self.rest.push_back(event);
+        }
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Event> {
+        std::mem::replace(&mut self.first, self.rest.pop_front())
+    }
+
+    /// Takes out the event that has so many before it.
+    pub(crate) fn remove(&mut self, at: usize) -> Option<Event> {
+        match at.checked_sub(1) {
+            None => self.pop_front(),
+            Some(at) => self.rest.remove(at),
+        }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Event) -> bool) {
+        self.rest.retain(&keep);
+        self.first = self.first.take().filter(&keep).or_else(|| self.rest.pop_front());
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.first.iter().chain(&self.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Tells events apart by a number.
+    fn event(code: u16) -> Event {
+        Event::Close(code)
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_a_plain_queue(steps: Vec<(u8, u16)>) {
+            let (mut events, mut plain) = (Events::default(), VecDeque::new());
+            for (step, n) in steps {
+                match step % 6 {
+                    0 => prop_assert_eq!(events.pop_front(), plain.pop_front()),
+                    1 => {
+                        let at = usize::from(n % 8);
+                        prop_assert_eq!(events.remove(at), plain.remove(at));
+                    }
+                    2 => {
+                        let keep = |event: &Event| matches!(event, Event::Close(code) if code % 3 != n % 3);
+                        events.retain(keep);
+                        plain.retain(keep);
+                    }
+                    _ => {
+                        events.push_back(event(n));
+                        plain.push_back(event(n));
+                    }
+                }
+                prop_assert_eq!(events.iter().collect::<Vec<_>>(), plain.iter().collect::<Vec<_>>());
+                prop_assert_eq!((events.back(), events.is_empty()), (plain.back(), plain.is_empty()));
+            }
+        }
+    }
+}
