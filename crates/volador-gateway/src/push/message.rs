@@ -102,6 +102,18 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The same for the only connection that gets it: there is nothing to share.
+    pub(super) fn into_bytes(self, transport: Transport, deflate: Option<WindowBits>) -> Bytes {
+        let plain = || ws::message(self.payload, self.data);
+        match (transport, deflate) {
+            (Transport::Sse, _) => self.event(),
+            (Transport::WebSocket, Some(bits)) if self.data.len() >= self.deflaters.min_bytes => {
+                self.deflaters.deflate(bits, self.payload, self.data).unwrap_or_else(plain)
+            }
+            (Transport::WebSocket, _) => plain(),
+        }
+    }
+
     fn event(&self) -> Bytes {
         // The worker has checked the fields. Should one ever not fit, its text still does.
         self.fields.and_then(|event| event.encode().ok()).unwrap_or_else(|| sse::data(self.data))
@@ -139,6 +151,8 @@ mod tests {
         ] {
             let (one, other) = (message.bytes(transport, deflate), message.bytes(transport, deflate));
             assert_eq!((one[0], one.as_ptr()), (first, other.as_ptr()), "{transport:?} {deflate:?}");
+            let alone = Message::new(Payload::Text.into(), &data, &deflaters).unwrap();
+            assert_eq!(alone.into_bytes(transport, deflate), one, "{transport:?} {deflate:?}");
         }
     }
 

@@ -30,14 +30,14 @@ impl Engine {
         let set_aside = match shard.streams.borrow_mut().push(id) {
             Some(connection) if connection.is_clear() => {
                 connection.set_aside(true);
-                Some(message.bytes(connection.transport, connection.deflate).clone())
+                Some((connection.transport, connection.deflate))
             }
             _ => None,
         };
         match set_aside {
-            Some(bytes) => {
+            Some((transport, deflate)) => {
                 count(&shard.counters.delivered);
-                self.writes.borrow_mut().push((id, bytes));
+                self.writes.borrow_mut().push((id, message.into_bytes(transport, deflate)));
             }
             None => {
                 self.flush_writes(shard);

@@ -48,10 +48,19 @@ fn frame(opcode: Opcode, data: &[u8]) -> Bytes {
 }
 
 fn frame_of(first: u8, data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(10 + data.len());
+    // Exactly: memory that is full is shared without being allocated for that once more.
+    let mut out = BytesMut::with_capacity(head_len(data.len()) + data.len());
     head(first, data.len(), &mut out);
     out.put_slice(data);
     out.freeze()
+}
+
+fn head_len(len: usize) -> usize {
+    match len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
 }
 
 /// Writes the head of a frame without a mask (RFC 6455 §5.2).
@@ -85,6 +94,7 @@ mod tests {
         ] {
             let data = vec![7; len];
             let frame = message(Payload::Binary, &data);
+            assert_eq!(head_len(len), head.len());
             assert_eq!((&frame[..head.len()], &frame[head.len()..]), (head, &data[..]));
         }
     }
