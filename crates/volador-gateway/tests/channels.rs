@@ -16,10 +16,10 @@ const CLOSE: u8 = 0x88;
 fn subscribing(config: Config) -> Server {
     Server::start(config, |id, frame, answers| {
         if let ToWorker::Request(request) = frame {
-            let matching = if request.query.contains(&b'*') { Match::Glob } else { Match::Exact };
+            let matching = if request.query().contains(&b'*') { Match::Glob } else { Match::Exact };
             answers.upgrade(id, Interest::NONE, []);
-            answers.subscribe(id, matching, &request.query);
-            answers.subscribe(id, matching, &request.query);
+            answers.subscribe(id, matching, request.query());
+            answers.subscribe(id, matching, request.query());
         }
     })
 }
@@ -135,7 +135,7 @@ fn a_queue_is_told_while_it_grows_and_when_it_is_empty_again() {
 #[test]
 fn a_handler_that_wants_to_has_last_words_before_a_drain_closes_its_connection() {
     let server = Server::start(config(), |id, frame, answers| match frame {
-        ToWorker::Request(request) if request.path == "/speaks" => answers.upgrade(id, Interest::ALL, []),
+        ToWorker::Request(request) if request.path() == b"/speaks" => answers.upgrade(id, Interest::ALL, []),
         // It does not answer to the shutdown.
         ToWorker::Request(_) => {
             answers.upgrade(id, Interest { shutdown: true, ..Interest::NONE }, [(&b"x-silent"[..], &b"1"[..])])

@@ -144,12 +144,12 @@ fn a_lost_worker_costs_what_it_had_begun_and_nothing_else() {
     let (_, first) = lost.request();
     let (_, second) = lost.unbegun_request();
     let path = |path: &[u8]| std::str::from_utf8(path).unwrap()[1..].parse::<usize>().unwrap();
-    let (begun, unbegun) = (path(&first.path), path(&second.path));
+    let (begun, unbegun) = (path(first.path()), path(second.path()));
     drop(lost);
     assert_eq!(clients[begun].reply().status, 502);
     for _ in 0..3 {
         let (id, request) = other.request();
-        other.answer(id, std::str::from_utf8(&request.path).unwrap());
+        other.answer(id, std::str::from_utf8(request.path()).unwrap());
     }
     assert_eq!(clients[unbegun].reply().body, format!("/{unbegun}"));
     eventually("the worker is gone", || cluster.state(1, 1) == "gone" || cluster.state(2, 1) == "gone");
@@ -198,7 +198,7 @@ fn a_generation_that_is_promoted_gets_the_requests_and_the_old_one_is_idle_when_
     assert!(matches!(old.next_or_recall(), (_, ToWorker::Recall(u32::MAX))));
     clients[1].send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
     let (new_id, request) = new.request();
-    assert_eq!(&request.path[..], b"/new");
+    assert_eq!(request.path(), b"/new");
     new.answer(new_id, "new");
     assert_eq!(clients[1].reply().body, "new");
     assert_eq!(cluster.state(1, 1), "retiring");

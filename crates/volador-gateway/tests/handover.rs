@@ -197,7 +197,7 @@ fn plain_requests_are_sent_to_a_worker_that_has_as_many_replays_as_it_may() {
     let mut client = cluster.connect();
     client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
     let (id, request) = new.request();
-    assert_eq!((&request.path[..], request.resumed), (&b"/plain"[..], None));
+    assert_eq!((request.path(), &request.resumed), (&b"/plain"[..], &None));
     new.send(|batch| batch.complete_response(id, 204, [], [&b""[..]]));
     assert_eq!(client.head().status, 204);
     new.send(|batch| ids.iter().for_each(|&id| batch.upgrade(id, Interest::MESSAGES, [])));

@@ -15,7 +15,7 @@ fn text(bytes: &[u8]) -> String {
 /// Answers with the request line and the body.
 fn echo(config: Config) -> Server {
     Server::answering(config, |request| {
-        format!("{} {} {}", text(&request.method), text(&request.path), text(&body_of(request)))
+        format!("{} {} {}", text(request.method()), text(request.path()), text(&body_of(request)))
     })
 }
 
@@ -51,7 +51,7 @@ fn pipelined_requests_are_answered_in_order_whatever_their_bodies() {
 fn answers_that_sockets_do_not_take_at_once_arrive_whole_and_in_order() {
     const REQUESTS: usize = 4_000;
     let filler = "x".repeat(3_800);
-    let server = Server::answering(config(), move |request| format!("{} {filler}", text(&request.path)));
+    let server = Server::answering(config(), move |request| format!("{} {filler}", text(request.path())));
     let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
     // By parts, so that each has its turns among the others; nobody reads meanwhile.
     for part in 0..REQUESTS / 20 {
@@ -77,7 +77,7 @@ fn answers_that_sockets_do_not_take_at_once_arrive_whole_and_in_order() {
 #[test]
 fn small_answers_before_a_large_one_and_before_an_upgrade_keep_their_place() {
     let server = Server::answering(config(), |request| {
-        let path = text(&request.path);
+        let path = text(request.path());
         if path == "/large" { "y".repeat(100_000) } else { path }
     });
     let mut client = server.connect();
@@ -421,7 +421,7 @@ fn an_answer_that_is_given_up_after_its_head_is_seen_as_cut_and_not_as_none() {
 fn the_authority_of_an_absolute_target_replaces_host() {
     let server = Server::answering(config(), |request| {
         let host = request.fields.iter().find(|(name, _)| *name == b"host").map(|(_, value)| text(value));
-        format!("{} {} {}", host.unwrap_or_default(), text(&request.server_name), text(&request.path))
+        format!("{} {} {}", host.unwrap_or_default(), text(request.server_name()), text(request.path()))
     });
     let reply = server.connect().send("GET http://b.example:81/x HTTP/1.1\r\nHost: a\r\n\r\n").reply();
     assert_eq!(reply.body, "b.example:81 b.example /x");

@@ -28,7 +28,7 @@ fn server(ping_interval: Duration, heartbeat_interval: Duration) -> (Server, Hea
             Config { ping_interval, heartbeat_interval, ..config() },
             move |id, frame, answers| match frame {
                 ToWorker::Request(request) => {
-                    if request.path == "/early" {
+                    if request.path() == b"/early" {
                         answers.timeout(id, 60);
                     }
                     answers.upgrade(id, Interest::MESSAGES, []);

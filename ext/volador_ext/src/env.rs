@@ -147,25 +147,25 @@ pub(crate) fn build(
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
     let mut pairs = Pairs { env, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
 
-    pairs.add(constant(&REQUEST_METHOD), method(ruby, &request.method))?;
-    let path = ruby.str_from_slice(&request.path);
+    pairs.add(constant(&REQUEST_METHOD), method(ruby, request.method()))?;
+    let path = ruby.str_from_slice(request.path());
     pairs.add(constant(&REQUEST_PATH), path)?;
     // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
-    pairs.add(constant(&PATH_INFO), if &request.path[..] == b"*" { constant(&EMPTY) } else { path })?;
-    pairs.add(constant(&QUERY_STRING), either(ruby, &request.query, &[(b"", &EMPTY)]))?;
-    let uri = ruby.str_from_slice(&request.path);
-    if !request.query.is_empty() {
+    pairs.add(constant(&PATH_INFO), if request.path() == b"*" { constant(&EMPTY) } else { path })?;
+    pairs.add(constant(&QUERY_STRING), either(ruby, request.query(), &[(b"", &EMPTY)]))?;
+    let uri = ruby.str_from_slice(request.path());
+    if !request.query().is_empty() {
         uri.cat(b"?");
-        uri.cat(&request.query);
+        uri.cat(request.query());
     }
     pairs.add(constant(&REQUEST_URI), uri)?;
-    pairs.add(constant(&SERVER_NAME), recall(ruby, &recent.server_name, &request.server_name))?;
-    pairs.add(constant(&SERVER_PORT), recall(ruby, &recent.server_port, &request.server_port))?;
+    pairs.add(constant(&SERVER_NAME), recall(ruby, &recent.server_name, request.server_name()))?;
+    pairs.add(constant(&SERVER_PORT), recall(ruby, &recent.server_port, request.server_port()))?;
     let version = constant(if request.http_10 { &HTTP_10 } else { &HTTP_11 });
     pairs.add(constant(&SERVER_PROTOCOL), version)?;
     pairs.add(constant(&HTTP_VERSION), version)?;
     // A Unix socket's peer is on this machine; middleware that parses addresses expects one.
-    let remote_addr = if request.remote_addr.is_empty() { b"127.0.0.1" } else { &request.remote_addr[..] };
+    let remote_addr = if request.remote_addr().is_empty() { b"127.0.0.1" } else { request.remote_addr() };
     pairs.add(constant(&REMOTE_ADDR), recall(ruby, &recent.remote_addr, remote_addr))?;
     pairs.add(constant(&RACK_URL_SCHEME), constant(if request.tls { &SCHEME_HTTPS } else { &SCHEME_HTTP }))?;
 

@@ -142,7 +142,7 @@ impl Seat {
             let mut desk = self.desk(ruby)?;
             desk.is_push = request.transport.is_some();
             desk.resumed = request.resumed.clone();
-            desk.head_only = &request.method[..] == b"HEAD";
+            desk.head_only = request.method() == b"HEAD";
         }
         let worker = ruby.get_inner(self.worker);
         let transport = request.transport;

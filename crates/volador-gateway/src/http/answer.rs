@@ -26,6 +26,10 @@ use crate::{
 
 const LEFT: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "The application gave no answer.");
 
+/// Header fields of a request whose memory is used again, for the answer and then, by hyper, for the connection's next request:
+/// a browser sends about twenty.
+const KEPT_FIELDS: usize = 24;
+
 /// Answers one request. hyper calls this with each head, and not for the next one before this one's answer is complete.
 pub(super) async fn answer(
     shard: Rc<Shard>,
@@ -59,7 +63,7 @@ async fn dispatch(
     state: &Rc<ConnectionState>,
     request: Request<Incoming>,
 ) -> Result<(Response<()>, Body), Refusal> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let wish = request::examine(&parts, &shard.shared.config)?;
     let body = upload::collect(body, &shard.shared.config).await?;
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
@@ -75,6 +79,11 @@ async fn dispatch(
         request::encode(request::ToBatch(&mut batch, ticket.id), &parts, &wish, origin, body);
     }
     count(&shard.counters.requests);
+    let mut memory = std::mem::take(&mut parts.headers);
+    memory.clear();
+    if memory.capacity() > KEPT_FIELDS {
+        memory = HeaderMap::new();
+    }
 
     let answer = poll_fn(|cx| match shard.streams.borrow_mut().exchange(ticket.id) {
         Some(exchange) => exchange.poll_answer(cx).map(Some),
@@ -92,7 +101,7 @@ async fn dispatch(
             let mut head = Response::new(());
             let status = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
             *head.status_mut() = status;
-            *head.headers_mut() = headers(&response.fields);
+            *head.headers_mut() = headers(memory, &response.fields);
             if status.canonical_reason().is_none() {
                 // RFC 9112 §4: the reason phrase may be empty. hyper would write "<none>".
                 head.extensions_mut().insert(hyper::ext::ReasonPhrase::from_static(b""));
@@ -156,8 +165,10 @@ async fn dispatch(
     }
 }
 
-fn headers(fields: &Fields) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(fields.len() + 1);
+/// The header fields of an answer, in memory that has no other ones.
+fn headers(memory: HeaderMap, fields: &Fields) -> HeaderMap {
+    let mut headers = memory;
+    headers.reserve(fields.len() + 1);
     for (name, value) in fields.iter_shared() {
         match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value)) {
             (Ok(name), Ok(value)) => drop(headers.append(name, value)),

@@ -91,6 +91,11 @@ impl Reader {
         Ok(self.payload.slice(span))
     }
 
+    /// How far it has read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn payload(&self) -> &Bytes {
         &self.payload
     }
@@ -98,6 +103,29 @@ impl Reader {
     /// All that has not been read, sharing the payload's memory.
     pub(super) fn rest(self) -> Bytes {
         self.payload.slice(self.at..)
+    }
+}
+
+/// The strings that stand one after the other in `bytes`, which were written by [`put_str`] and have been read before.
+pub(super) struct Strings<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (mut len, mut shift) = (0, 0);
+        loop {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            len |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (string, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(string)
     }
 }
 
@@ -117,6 +145,17 @@ mod tests {
             prop_assert_eq!(reader.varint(), Ok(n));
             prop_assert_eq!(&reader.str().unwrap()[..], &s[..]);
             prop_assert!(reader.rest().is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_read_again_in_place(strings: Vec<Vec<u8>>, long in 0usize..70_000) {
+            let mut out = BytesMut::new();
+            let long = vec![7; long];
+            let all: Vec<&[u8]> = strings.iter().map(Vec::as_slice).chain([&long[..]]).collect();
+            all.iter().for_each(|string| put_str(&mut out, string));
+            prop_assert!(Strings(&out).eq(all));
         }
     }
 

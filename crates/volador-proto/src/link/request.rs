@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Seek},
+    ops::Range,
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -93,6 +94,9 @@ pub enum RequestBody {
     },
 }
 
+/// Strings of a request's head.
+const STRINGS: usize = 6;
+
 /// A request as the worker reads it. Its strings share the memory of the batch.
 #[derive(Debug)]
 pub struct Request {
@@ -102,18 +106,10 @@ pub struct Request {
     pub tls: bool,
     /// HTTP/1.0, where false means 1.1.
     pub http_10: bool,
-    /// The method, a token.
-    pub method: Bytes,
-    /// The path of the request target, not decoded.
-    pub path: Bytes,
-    /// The query without its question mark.
-    pub query: Bytes,
-    /// The peer's IP address as text; empty on a Unix socket.
-    pub remote_addr: Bytes,
-    /// The host that the client addressed, without its port.
-    pub server_name: Bytes,
-    /// The port as decimal text.
-    pub server_port: Bytes,
+    /// The payload that the strings stand in.
+    payload: Bytes,
+    /// Where they stand, in the order in which they are written.
+    strings: [Range<u32>; STRINGS],
     /// The header fields: lower-case names, each once, repeated ones joined.
     pub fields: Fields,
     /// The body.
@@ -178,6 +174,41 @@ impl SealedRequest {
 }
 
 impl Request {
+    /// The method, a token.
+    pub fn method(&self) -> &[u8] {
+        self.string(0)
+    }
+
+    /// The path of the request target, not decoded.
+    pub fn path(&self) -> &[u8] {
+        self.string(1)
+    }
+
+    /// The query without its question mark.
+    pub fn query(&self) -> &[u8] {
+        self.string(2)
+    }
+
+    /// The peer's IP address as text; empty on a Unix socket.
+    pub fn remote_addr(&self) -> &[u8] {
+        self.string(3)
+    }
+
+    /// The host that the client addressed, without its port.
+    pub fn server_name(&self) -> &[u8] {
+        self.string(4)
+    }
+
+    /// The port as decimal text.
+    pub fn server_port(&self) -> &[u8] {
+        self.string(5)
+    }
+
+    fn string(&self, n: usize) -> &[u8] {
+        let Range { start, end } = self.strings[n];
+        &self.payload[start as usize..end as usize]
+    }
+
     pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Self, LinkError> {
         let flags = reader.u8()?;
         let transport = match flags & 3 {
@@ -186,16 +217,18 @@ impl Request {
             2 => Some(Transport::Sse),
             _ => return Err(reader.bad("transport")),
         };
+        let mut strings = [const { 0..0 }; STRINGS];
+        for string in &mut strings {
+            let span = reader.span()?;
+            // A payload is shorter than 4 GiB: see `FRAME_MAX`.
+            *string = span.start as u32..span.end as u32;
+        }
         Ok(Self {
             transport,
             tls: flags & 4 != 0,
             http_10: flags & 8 != 0,
-            method: reader.str()?,
-            path: reader.str()?,
-            query: reader.str()?,
-            remote_addr: reader.str()?,
-            server_name: reader.str()?,
-            server_port: reader.str()?,
+            payload: reader.payload().clone(),
+            strings,
             fields: Fields::decode(&mut reader)?,
             body: match reader.u8()? {
                 BODY_NONE => RequestBody::None,

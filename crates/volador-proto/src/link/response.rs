@@ -1,56 +1,55 @@
 //! A response on the link, and the header fields of either direction.
 
-use std::{ops::Range, os::fd::OwnedFd};
+use std::{iter, os::fd::OwnedFd};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{LinkError, batch::Frames, codec::Reader};
+use super::{
+    LinkError,
+    batch::Frames,
+    codec::{Reader, Strings},
+};
 
 /// Header fields in their order, read in place: they share the memory of the batch.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// The payload that the fields stand in.
-    payload: Bytes,
-    spans: Vec<Span>,
-}
-
-/// Where one field stands in the payload.
-#[derive(Clone, Debug)]
-struct Span {
-    name: Range<usize>,
-    value: Range<usize>,
+    /// Names and values in turn, as they stand on the link; all of them have been read once.
+    strings: Bytes,
+    len: usize,
 }
 
 impl Fields {
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, LinkError> {
-        let mut spans = Vec::with_capacity(16);
+        let (start, mut len) = (reader.position(), 0);
         loop {
-            let name = reader.span()?;
-            if name.is_empty() {
-                return Ok(Self { payload: reader.payload().clone(), spans });
+            let end = reader.position();
+            if reader.span()?.is_empty() {
+                return Ok(Self { strings: reader.payload().slice(start..end), len });
             }
-            spans.push(Span { name, value: reader.span()? });
+            reader.span()?;
+            len += 1;
         }
     }
 
     /// Names and values, in the order in which they were written.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| (&self.payload[span.name.clone()], &self.payload[span.value.clone()]))
+        let mut strings = Strings(&self.strings);
+        iter::from_fn(move || strings.next().zip(strings.next()))
     }
 
     /// As [`Self::iter`], with values that keep the batch's memory alive.
     pub fn iter_shared(&self) -> impl Iterator<Item = (&[u8], Bytes)> {
-        self.spans.iter().map(|span| (&self.payload[span.name.clone()], self.payload.slice(span.value.clone())))
+        self.iter().map(|(name, value)| (name, self.strings.slice_ref(value)))
     }
 
     /// The number of fields.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.len
     }
 
     /// Whether there is no field.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len == 0
     }
 }
 

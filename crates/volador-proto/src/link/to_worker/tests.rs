@@ -42,8 +42,8 @@ proptest! {
         let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
         prop_assert_eq!(request.transport, Some(Transport::Sse));
         prop_assert!(request.tls && request.http_10);
-        prop_assert_eq!(&request.path[..], &path[..]);
-        prop_assert_eq!(&request.server_port[..], b"80");
+        prop_assert_eq!(request.path(), &path[..]);
+        prop_assert_eq!(request.server_port(), b"80");
         let got: Vec<_> = request.fields.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
         prop_assert_eq!(got, fields);
         let RequestBody::Inline(got) = request.body else { panic!("not inline") };
