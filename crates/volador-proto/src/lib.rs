@@ -11,6 +11,7 @@
 //! | [`ws`]    | WebSocket: handshake, frames, messages, close                        | RFC 6455                |
 #![forbid(unsafe_code)]
 
+mod alphabet;
 pub mod http1;
 pub mod link;
 pub mod sse;

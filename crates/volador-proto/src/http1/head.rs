@@ -1,6 +1,7 @@
 //! One complete request head, judged by its raw bytes (RFC 9112 §2.2, §3, §5, §6).
 
 use super::{HeadFault, HeadLimits, host};
+use crate::alphabet::is_token;
 
 /// How the body after a head is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +126,10 @@ fn is_http_11(line: &[u8]) -> Result<bool, HeadFault> {
 /// Whether a target in absolute form, `scheme://host[:port]/...`, has a host that could stand in a Host field, which it
 /// replaces (§3.2.2). Of other forms there is nothing to say.
 fn has_valid_host(target: &[u8]) -> bool {
-    let Some(scheme_end) = memchr::memmem::find(target, b"://").filter(|_| !target.starts_with(b"/")) else {
+    if target.starts_with(b"/") {
         return true;
-    };
+    }
+    let Some(scheme_end) = memchr::memmem::find(target, b"://") else { return true };
     let authority = &target[scheme_end + 3..];
     let end = memchr::memchr2(b'/', b'?', authority).unwrap_or(authority.len());
     let authority = &authority[..end];
@@ -150,18 +152,13 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadFault> {
     if matches!(name, [.., b' ' | b'\t']) {
         return Err(HeadFault::SpaceBeforeColon);
     }
-    if name.is_empty() || !name.iter().all(is_token) {
+    if !is_token(name) {
         return Err(HeadFault::FieldName);
     }
     let is_space = |b: &u8| matches!(b, b' ' | b'\t');
     let start = value.iter().position(|b| !is_space(b)).unwrap_or(value.len());
     let end = value.iter().rposition(|b| !is_space(b)).map_or(start, |last| last + 1);
     Ok((name, &value[start..end]))
-}
-
-/// RFC 9110 §5.6.2: `tchar`.
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 impl Seen {

@@ -2,6 +2,11 @@
 
 use std::net::Ipv6Addr;
 
+use crate::alphabet::Alphabet;
+
+/// `unreserved / sub-delims`.
+const NAME: Alphabet = Alphabet::alphanumeric_and(b"-._~!$&'()*+,;=");
+
 /// Whether the value is `host` or `host:port`. It may be empty: targets without an authority have no host (§3.2).
 pub(super) fn is_valid(value: &[u8]) -> bool {
     let (host_is_valid, port) = if let Some(rest) = value.strip_prefix(b"[") {
@@ -25,7 +30,7 @@ fn is_name(name: &[u8]) -> bool {
     while let Some(byte) = bytes.next() {
         let valid = match byte {
             b'%' => (0..2).all(|_| bytes.next().is_some_and(u8::is_ascii_hexdigit)),
-            byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte),
+            byte => NAME.contains(*byte),
         };
         if !valid {
             return false;

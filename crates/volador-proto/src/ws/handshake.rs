@@ -7,6 +7,8 @@ use base64::{
 };
 use sha1_smol::Sha1;
 
+use crate::alphabet::is_token;
+
 /// The parts of a request that the opening handshake is made of. A field that is absent is None; the values of a
 /// repeated field are joined by `, `.
 #[derive(Clone, Copy, Debug)]
@@ -161,11 +163,6 @@ fn is_parameter(parameter: &[u8]) -> bool {
         value => is_token(value),
     };
     halves.next().is_some_and(is_token) && halves.next().is_none_or(unquoted)
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(token: &[u8]) -> bool {
-    !token.is_empty() && token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Whether a comma-separated list has the token; case does not matter (RFC 9110 §5.6.1).
