@@ -43,8 +43,8 @@ const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long the rest of a refused request is read and thrown away, so that the client can read its answer first.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How soon a connection whose application takes its time is looked at again.
-const CHECK_AGAIN: Duration = Duration::from_secs(1);
+/// When the timer of a connection without a deadline fires. One comes closer as soon as there is one.
+const A_LONG_TIME: Duration = Duration::from_secs(3600);
 
 /// What the parts of one connection share: the parser's driver, the service and the response bodies.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl ConnectionState {
             // Whoever collects the body answers.
             Waiting::Answer => return watch.body_fault().map_or(Ok(()), |_| Err(io::ErrorKind::InvalidData.into())),
             Waiting::Idle if !watch.is_empty() => {
-                self.with_deadline(|d| d.wait_for(Waiting::Head, Instant::now()));
+                self.with_deadline(|d| d.wait_for(Waiting::Head));
             }
             _ => {}
         }
@@ -114,7 +114,7 @@ impl ConnectionState {
 
     /// The parser has handed out a head: checks it and begins the request.
     pub(super) fn begin_request(self: &Rc<Self>, config: &Config) -> Result<Requesting, HeadFault> {
-        self.with_deadline(|d| d.wait_for(Waiting::Answer, Instant::now()));
+        self.with_deadline(|d| d.wait_for(Waiting::Answer));
         {
             let mut watch = self.watch.borrow_mut();
             watch.take_head(&limits(config))?;
@@ -164,7 +164,7 @@ pub(crate) struct Requesting(Rc<ConnectionState>);
 impl Drop for Requesting {
     fn drop(&mut self) {
         let next = if self.0.watch.borrow().is_empty() { Waiting::Idle } else { Waiting::Head };
-        self.0.with_deadline(|d| d.wait_for(next, Instant::now()));
+        self.0.with_deadline(|d| d.wait_for(next));
     }
 }
 
@@ -240,7 +240,7 @@ async fn drive(
         // A client that has shut down its sending side still gets its answer.
         .half_close(true)
         .serve_connection(io, service);
-    let mut timer = pin!(sleep_until(state.deadline.get().next(config).0));
+    let mut timer = pin!(sleep_until(Instant::now() + config.head_timeout));
     let mut draining = false;
     let outcome = poll_fn(|cx| {
         state.remember(cx.waker());
@@ -278,17 +278,17 @@ fn poll_deadline(
     mut timer: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
 ) -> Poll<Expired> {
-    let (at, _) = state.deadline.get().next(config);
-    if at < timer.deadline() {
+    let next = state.with_deadline(|deadline| deadline.next(config));
+    if let Some((at, _)) = next.filter(|(at, _)| *at < timer.deadline()) {
         timer.as_mut().reset(at);
     }
     while timer.as_mut().poll(cx).is_ready() {
-        let (at, expired) = state.deadline.get().next(config);
         let now = Instant::now();
-        if at <= now && expired != Expired::Answer {
-            return Poll::Ready(expired);
+        match next {
+            Some((at, expired)) if at <= now => return Poll::Ready(expired),
+            Some((at, _)) => timer.as_mut().reset(at),
+            None => timer.as_mut().reset(now + A_LONG_TIME),
         }
-        timer.as_mut().reset(at.max(now + CHECK_AGAIN));
     }
     Poll::Pending
 }

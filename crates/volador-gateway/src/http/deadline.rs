@@ -1,13 +1,8 @@
 //! [`Deadline`]: when a client has taken too long, by what its connection waits for.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::Config;
-
-/// When a connection that waits for the application is looked at anyway.
-const A_LONG_TIME: Duration = Duration::from_secs(3600);
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +19,9 @@ pub(crate) enum Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     waiting: Waiting,
-    /// When it began to wait for that.
-    since: Instant,
+    /// When it began to wait for that; None until somebody wants to know. Within one turn what is waited for changes several
+    /// times, and a clock costs more than all else here.
+    since: Option<Instant>,
     /// When the client stopped to take bytes that are ready for it.
     blocked: Option<Instant>,
 }
@@ -39,18 +35,17 @@ pub(crate) enum Expired {
     Idle,
     /// Cut: the client does not take what it asked for.
     Write,
-    /// Nothing: the application may take its time.
-    Answer,
 }
 
 impl Deadline {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { waiting: Waiting::Head, since: now, blocked: None }
+        Self { waiting: Waiting::Head, since: Some(now), blocked: None }
     }
 
-    pub(crate) fn wait_for(&mut self, waiting: Waiting, now: Instant) {
+    /// It waits for something else, or anew.
+    pub(crate) fn wait_for(&mut self, waiting: Waiting) {
         self.waiting = waiting;
-        self.since = now;
+        self.since = None;
     }
 
     pub(crate) fn waiting(&self) -> Waiting {
@@ -66,15 +61,17 @@ impl Deadline {
         }
     }
 
-    /// When to look again, and what will have expired then.
-    pub(crate) fn next(&self, config: &Config) -> (Instant, Expired) {
+    /// When to look again, and what will have expired then; None for as long as the application may take its time. To be
+    /// asked at the end of each turn: a wait begins at the first time.
+    pub(crate) fn next(&mut self, config: &Config) -> Option<(Instant, Expired)> {
         if let Some(blocked) = self.blocked {
-            return (blocked + config.write_timeout, Expired::Write);
+            return Some((blocked + config.write_timeout, Expired::Write));
         }
-        match self.waiting {
-            Waiting::Head => (self.since + config.head_timeout, Expired::Head),
-            Waiting::Idle => (self.since + config.keep_alive_timeout, Expired::Idle),
-            Waiting::Answer => (self.since + A_LONG_TIME, Expired::Answer),
-        }
+        let (timeout, expired) = match self.waiting {
+            Waiting::Head => (config.head_timeout, Expired::Head),
+            Waiting::Idle => (config.keep_alive_timeout, Expired::Idle),
+            Waiting::Answer => return None,
+        };
+        Some((*self.since.get_or_insert_with(Instant::now) + timeout, expired))
     }
 }
