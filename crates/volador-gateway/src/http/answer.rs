@@ -26,8 +26,8 @@ use crate::{
 
 const LEFT: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "The application gave no answer.");
 
-/// Header fields of a request whose memory is used again, for the answer and then, by hyper, for the connection's next request:
-/// a browser sends about twenty.
+/// Header fields of a request whose memory is used again, for the answer and then, by hyper, for the connection's next
+/// request: a browser sends about twenty.
 const KEPT_FIELDS: usize = 24;
 
 /// Answers one request. hyper calls this with each head, and not for the next one before this one's answer is complete.
