@@ -114,11 +114,11 @@ mod tests {
 
     #[test]
     fn sleeping_watcher_is_called_and_stopped() {
-        let (watcher, todo, done) = (Watcher::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (watcher, waiting, done) = (Watcher::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 watcher.run(|_| {
-                    done.fetch_add(todo.swap(0, Ordering::SeqCst), Ordering::SeqCst);
+                    done.fetch_add(waiting.swap(0, Ordering::SeqCst), Ordering::SeqCst);
                     Look { next: None, is_brisk: false }
                 });
             });
@@ -128,7 +128,7 @@ mod tests {
                     assert!(Instant::now() < deadline);
                     std::thread::yield_now();
                 }
-                todo.store(1, Ordering::SeqCst);
+                waiting.store(1, Ordering::SeqCst);
                 watcher.call();
                 while done.load(Ordering::SeqCst) < n {
                     assert!(Instant::now() < deadline);
