@@ -23,6 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
 /// which looks at the queue too.
 const BRISK: u128 = 16;
 
+/// The shortest time over which a pace is measured.
+const PACE_MIN: Duration = Duration::from_millis(1);
+
 /// What the queue looks like at the moment of the decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
@@ -76,11 +79,16 @@ impl WakePolicy {
         }
     }
 
-    /// Whether jobs were taken at a brisk pace since the last call.
+    /// Whether jobs were taken at a brisk pace since the pace was measured last. Within a millisecond of that it is not
+    /// measured: one job in a few microseconds would be a pace as well.
     pub(crate) fn is_brisk(&mut self, now: Instant) -> bool {
+        let passed = self.measured_at.map(|at| now.saturating_duration_since(at));
+        if passed.is_some_and(|passed| passed < PACE_MIN) {
+            return false;
+        }
         let taken = std::mem::take(&mut self.taken);
-        let Some(at) = self.measured_at.replace(now) else { return false };
-        taken > 0 && u128::from(taken) * 1_000_000 >= BRISK * now.saturating_duration_since(at).as_nanos()
+        self.measured_at = Some(now);
+        passed.is_some_and(|passed| u128::from(taken) * 1_000_000 >= BRISK * passed.as_nanos())
     }
 
     /// The number of seats to wake after jobs were delivered.
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn pace_is_brisk_at_sixteen_jobs_a_millisecond() {
-        for (jobs, millis, brisk) in [(15, 1, false), (16, 1, true), (79, 5, false), (80, 5, true), (0, 0, false)] {
+        for (jobs, millis, brisk) in [(15, 1, false), (16, 1, true), (79, 5, false), (80, 5, true), (0, 1, false)] {
             let (mut policy, now) = (WakePolicy::new(), Instant::now());
             policy.taken(now, 0);
             assert!(!policy.is_brisk(now), "nothing to compare with yet");
@@ -179,6 +187,16 @@ mod tests {
             assert_eq!(policy.is_brisk(now + ms(millis)), brisk, "{jobs} in {millis}");
             assert!(!policy.is_brisk(now + ms(millis + 1)), "counted twice");
         }
+    }
+
+    #[test]
+    fn pace_is_not_measured_over_less_than_a_millisecond() {
+        let (mut policy, now) = (WakePolicy::new(), Instant::now());
+        assert!(!policy.is_brisk(now));
+        policy.taken(now, 9);
+        assert!(!policy.is_brisk(now + ms(1) / 20), "one job is no pace");
+        (0..15).for_each(|_| policy.taken(now, 9));
+        assert!(policy.is_brisk(now + ms(1)), "what was taken before counts still");
     }
 
     #[test]

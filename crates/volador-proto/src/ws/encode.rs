@@ -48,7 +48,8 @@ fn frame(opcode: Opcode, data: &[u8]) -> Bytes {
 }
 
 fn frame_of(first: u8, data: &[u8]) -> Bytes {
-    // Exactly: memory that is full is shared without being allocated for that once more.
+    // Exactly: memory that is full is frozen as it is. With room to spare that would allocate, also for a frame that nobody
+    // shares.
     let mut out = BytesMut::with_capacity(head_len(data.len()) + data.len());
     head(first, data.len(), &mut out);
     out.put_slice(data);
