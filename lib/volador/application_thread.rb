@@ -112,7 +112,7 @@ module Volador
       end
       env["rack.upgrade?"] = transport
       answer = @direct ? handshake.open(@app, env) : @app.call(env)
-      if accepted?(handshake, env, answer)
+      if !@seat.hijacked? && accepted?(handshake, env, answer)
         @responder.upgrade(env, answer, handshake)
       else
         @responder.deliver(env, answer, close_connection: handshake.failed?)

@@ -20,7 +20,7 @@ module Volador
         "rack.multithread" => threads > 1,
         "rack.multiprocess" => multiprocess,
         "rack.run_once" => false,
-        "rack.hijack?" => false,
+        "rack.hijack?" => true,
         # The draft of native push: this server speaks it, and this request is for no transport.
         "rack.upgrade?" => nil,
         "rack.url_scheme" => "http",

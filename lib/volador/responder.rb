@@ -1,17 +1,21 @@
 # frozen_string_literal: true
 
+require "socket"
 require_relative "chunked_body"
 require_relative "error"
+require_relative "hijack"
 require_relative "stream"
 
 module Volador
   # Hands the application's answers over to the gateway, for one application thread. Whatever happens, the request gets
   # exactly one answer and the body is closed exactly once.
   #
-  #     to_path ─▶ the file;  to_ary ─▶ all at once;  each ─▶ chunk by chunk;  call ─▶ a Stream
+  #     to_path ─▶ the file;  to_ary ─▶ all at once;  each ─▶ chunk by chunk;  call ─▶ a Stream, or, with 101, the socket
   class Responder
     # What the client sees of an application's failure.
     FAILURE = "Internal Server Error"
+    SWITCHING_PROTOCOLS = 101
+    private_constant :SWITCHING_PROTOCOLS
     # Headers of a push handshake that are the gateway's own business.
     HANDSHAKE_HEADERS = %w[
       connection content-length content-type date keep-alive sec-websocket-accept sec-websocket-extensions
@@ -26,12 +30,14 @@ module Volador
       @log = log
     end
 
-    # Gives an answer of any kind.
+    # Gives an answer of any kind; none where the application has taken the connection.
     # @param env [Hash]
     # @param answer [Object] what the application returned
     # @param close_connection [Boolean] the connection ends after this answer
     def deliver(env, answer, close_connection: false)
       body = body_of(answer)
+      return if @seat.hijacked?
+
       status, headers = head_of(answer)
       headers = headers.merge("connection" => "close") if close_connection
       send_body(env, status, headers, body)
@@ -132,6 +138,8 @@ module Volador
 
     def send_body(env, status, headers, body)
       hijack = headers["rack.hijack"]
+      protocol = headers["rack.protocol"]
+      return switch(env, headers, protocol, hijack || body) if protocol || status == SWITCHING_PROTOCOLS
       return stream(env, status, headers.reject { |name, _| name == "rack.hijack" }, hijack) if hijack
       return if file?(body) && send_file(status, headers, body)
 
@@ -229,6 +237,26 @@ module Volador
         stream.close
       end
       @seat.finish
+    end
+
+    # From here on another protocol is spoken, by the body.
+    # @param protocol [String, nil] `rack.protocol` of Rack 3.1: whatever the status, it is 101 in HTTP/1.1
+    def switch(env, headers, protocol, body)
+      raise ResponseError, "a status of 101 needs a body that responds to call" unless body.respond_to?(:call)
+
+      if protocol
+        unless env["rack.protocol"]&.include?(protocol)
+          raise ResponseError, "rack.protocol is #{protocol.inspect}: it must be one of the request's rack.protocol"
+        end
+        headers = headers.reject { |name, _| name.to_s.casecmp?("upgrade") }.merge("upgrade" => protocol)
+      end
+      socket = UNIXSocket.for_fd(@seat.switch(headers))
+      begin
+        body.call(socket)
+      rescue Exception
+        socket.close
+        raise
+      end
     end
 
     def start_and_finish(status, headers)

@@ -169,6 +169,25 @@ RSpec.describe "env" do
     expect(Array.new(2) { server.get("/keeps").body }).to eq(%w[/keepschanged /keepschanged])
   end
 
+  it "has nothing of the request before, whichever that was" do
+    requests = [
+      "GET /a?q=1 HTTP/1.1\r\nHost: a:1\r\nAccept: x\r\n\r\n", "GET /b HTTP/1.1\r\nHost: b\r\n\r\n",
+      "POST /c HTTP/1.1\r\nHost: b\r\nContent-Length: 4\r\n\r\nbody", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+      "OPTIONS * HTTP/1.1\r\nHost: c\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    ]
+    server = start_volador(<<~'RUBY', "-t", "1")
+      require "json"
+      run ->(env) { [200, {}, [JSON.generate(env.merge("rack.input" => env["rack.input"].read, "rack.hijack" => "")) << "\n"]] }
+    RUBY
+    server.connect do |socket|
+      env = ->(request) { JSON.parse(socket.send_bytes(request).read_response.body) }
+      requests.each do |request|
+        expected = Array.new(2) { env.call(request) }.last
+        requests.each { |other| env.call(other).then { expect(env.call(request)).to eq(expected) } }
+      end
+    end
+  end
+
   describe "headers" do
     it "have the prefix HTTP_ and upper case names" do
       expect(env("/", "X-Mine" => "1", "x-OTHER-name" => "2")).to include("HTTP_X_MINE" => "1", "HTTP_X_OTHER_NAME" => "2")

@@ -97,6 +97,8 @@ module Fakes
   # Native::Seat, with the jobs it is to give out. `calls` holds every answer: [:respond, status, headers, parts], …
   class Seat
     attr_reader :calls, :connection
+    # The other end of a connection that was taken.
+    attr_reader :client
     # Raised by the next write or respond.
     attr_accessor :failure
     # Raised when the next job has been taken.
@@ -135,7 +137,9 @@ module Fakes
       return false unless answer.is_a?(Array) && answer.size == 3
 
       status, headers, body = answer
-      return false unless status.is_a?(Integer) && headers.is_a?(Hash) && !headers.key?("rack.hijack")
+      return false if hijacked? || status == 101
+      return false unless status.is_a?(Integer) && headers.is_a?(Hash)
+      return false if headers.key?("rack.hijack") || headers.key?("rack.protocol")
       return false unless body.instance_of?(Array) && !body.respond_to?(:close)
 
       respond(status, headers, body)
@@ -176,6 +180,16 @@ module Fakes
       answer(:upgrade, *arguments)
     end
 
+    def env = @env ||= Fakes.env
+
+    # @return [Integer] a descriptor, whose other end is `client`
+    def hijack(*arguments) = take_connection(:hijack, *arguments)
+    def switch(*arguments) = take_connection(:switch, *arguments)
+
+    def hijacked?
+      @hijacked ? true : false
+    end
+
     def answered?
       !@unanswered
     end
@@ -193,6 +207,15 @@ module Fakes
     def answer(*call)
       @unanswered = false
       @calls << call
+    end
+
+    def take_connection(*call)
+      fail_once
+      answer(*call)
+      @hijacked = true
+      application, @client = UNIXSocket.pair
+      application.autoclose = false
+      application.fileno
     end
 
     def fail_once

@@ -77,6 +77,49 @@ RSpec.describe Volador::Responder do
     expect { kept.write("late") }.to raise_error(IOError, /closed/)
   end
 
+  it "gives the socket to the body of a 101, or to its rack.hijack, and leaves it open" do
+    socket = nil
+    take = ->(io) { socket = io }
+    [[101, { "upgrade" => "x" }, take], [101, { "upgrade" => "x", "rack.hijack" => take }, []]].each do |answer|
+      fresh = Fakes::Seat.new
+      described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
+      expect(fresh.calls.map { |name, headers| [name, headers["upgrade"]] }).to eq [[:switch, "x"]]
+      socket.write("x")
+      expect(fresh.client.readpartial(9)).to eq "x"
+      socket.close
+    end
+  end
+
+  it "changes to the rack.protocol of the answer, whatever its status" do
+    offered = env.merge("rack.protocol" => %w[a b])
+    responder.deliver(offered, [200, { "rack.protocol" => "b", "Upgrade" => "c", "x" => "1" }, :close.to_proc])
+    expect(seat.calls).to eq [[:switch, { "rack.protocol" => "b", "x" => "1", "upgrade" => "b" }]]
+    expect(seat.client.read).to eq ""
+  end
+
+  it "answers 500 to a rack.protocol that was not offered, and to a 101 without a body that takes the socket" do
+    [[env, 200, { "rack.protocol" => "b" }, ->(_) {}], [env, 101, {}, []]].each do |env, *answer|
+      fresh = Fakes::Seat.new
+      described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
+      expect(fresh.calls.map { |call| call[0..1] }).to eq [[:respond, 500]]
+    end
+    expect(printed.string).to include('rack.protocol is "b": it must be one of', "a status of 101 needs a body")
+  end
+
+  it "closes the socket when the body that was given it raises" do
+    deliver(101, { "upgrade" => "x" }, ->(_) { raise "oops" })
+    expect(seat.steps).to eq [:switch]
+    expect(seat.client.read).to eq ""
+    expect(printed.string).to include "oops"
+  end
+
+  it "gives no answer when the application has taken the connection, and closes the body once" do
+    body = Fakes::Body.new(["x"])
+    seat.hijack(env)
+    expect(deliver(-1, nil, body)).to eq [[:hijack, env]]
+    expect([body.closed, printed.string]).to eq [1, ""]
+  end
+
   it "gives the response to a rack.hijack header and does not send that header" do
     deliver(200, { "x" => "1", "rack.hijack" => ->(stream) { stream.write("raw") } }, [])
     expect(seat.calls).to eq [[:start, 200, { "x" => "1" }], [:write, "raw"], [:finish]]

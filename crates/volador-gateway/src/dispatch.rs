@@ -195,7 +195,9 @@ pub(crate) fn completes(frame: &ToGateway) -> bool {
     use volador_proto::link::ResponseBody;
     match frame {
         ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
-        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
+        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Tunnel(..) | ToGateway::Returned => {
+            true
+        }
         _ => false,
     }
 }

@@ -37,6 +37,8 @@ counters! {
     websocket_connections,
     /// SSE connections now.
     sse_connections,
+    /// Connections that the application has taken, now.
+    hijacked_connections,
     /// Requests handed to the worker.
     requests,
     /// Requests refused with 503, as the queue was full.

@@ -2,7 +2,7 @@
 
 mod waiter;
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Instant};
+use std::{io, os::fd::OwnedFd, os::unix::net::UnixStream, sync::Arc, time::Instant};
 
 use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
@@ -64,10 +64,10 @@ enum Answer {
 /// One application thread's seat at the queue.
 ///
 /// ```text
-///   take ─▶ Request ─▶ respond | respond_file | upgrade | abort ─▶ take …
-///                    └▶ start ─▶ write* ─▶ finish | abort ───────▶ take …
-///        ─▶ Event ────────────────────────────────────────────────▶ take …
-///        ─▶ Empty ─▶ park ───────────────────────────────────────▶ take …
+///   take ─▶ Request ─▶ respond | respond_file | upgrade | hijack | abort ─▶ take …
+///                    └▶ start ─▶ write* ─▶ finish | abort ────────────────▶ take …
+///        ─▶ Event ─────────────────────────────────────────────────────────▶ take …
+///        ─▶ Empty ─▶ park ─────────────────────────────────────────────────▶ take …
 /// ```
 ///
 /// Answers for a request that has one already, or for none, are ignored: the caller checks [`Self::is_unanswered`].
@@ -285,6 +285,21 @@ impl Seat {
         }
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.upgrade(stream, interest, fields));
         self.set_answer(Answer::Given);
+    }
+
+    /// Takes the connection of the current request, which is answered by that. `first` goes to the client, and then what is
+    /// written to the socket, as it is; what the client sends can be read from it. None without an unanswered request.
+    ///
+    /// # Errors
+    /// When the process may have no more descriptors. The request is still unanswered then.
+    pub fn hijack(&mut self, first: &[u8]) -> io::Result<Option<OwnedFd>> {
+        let Some(stream) = self.unanswered() else { return Ok(None) };
+        let (socket, gateways) = UnixStream::pair()?;
+        self.refuse_push();
+        // The thread may talk to the client before it comes back.
+        self.push(stream, |_| Haste::Now, |batch| batch.tunnel(stream, gateways.into(), first));
+        self.set_answer(Answer::Given);
+        Ok(Some(socket.into()))
     }
 
     fn set_answer(&mut self, given: Answer) {

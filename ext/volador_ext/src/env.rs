@@ -1,71 +1,33 @@
 //! The Rack environment of a request.
 //!
-//! It starts as a copy of a template that Ruby has made (`rack.errors`, `SERVER_SOFTWARE` and whatever else is the same
-//! for all requests), then gets what the request says. Encodings are those of Puma: what comes from the client is
-//! BINARY, which Rack::Lint demands as soon as there is a byte outside of ASCII in it.
+//! It starts as a copy of what the seat's requests mostly have ([`Usual`]), then gets what this one says. Encodings are those
+//! of Puma: what comes from the client is BINARY, which Rack::Lint demands as soon as there is a byte outside of ASCII in it.
 
-use std::{cell::Cell, os::fd::IntoRawFd};
+mod strings;
+mod usual;
+
+use std::os::fd::IntoRawFd;
 
 use magnus::{
-    Error, RClass, RHash, RString, Ruby, Value, gc,
+    Error, RArray, RClass, RHash, RString, Ruby, Value,
     prelude::*,
-    rb_sys::{AsRawValue, FromRawValue, protect},
-    value::{Lazy, Opaque, ReprValue},
+    value::{Lazy, ReprValue},
 };
 use volador_proto::link::{Request, RequestBody};
 
-use crate::header_names::{self, HeaderNames, interned};
+use self::strings::*;
+use crate::header_names::{self, HeaderNames};
 
-/// Frozen strings that are made once.
-macro_rules! strings {
-    ($($name:ident = $text:literal;)+) => {
-        $(static $name: Lazy<RString> = Lazy::new(|ruby| constant(ruby, $text));)+
-
-        fn force_strings(ruby: &Ruby) {
-            $(Lazy::force(&$name, ruby);)+
-        }
-    };
-}
-
-strings! {
-    REQUEST_METHOD = "REQUEST_METHOD";
-    PATH_INFO = "PATH_INFO";
-    QUERY_STRING = "QUERY_STRING";
-    REQUEST_PATH = "REQUEST_PATH";
-    REQUEST_URI = "REQUEST_URI";
-    SERVER_NAME = "SERVER_NAME";
-    SERVER_PORT = "SERVER_PORT";
-    SERVER_PROTOCOL = "SERVER_PROTOCOL";
-    HTTP_VERSION = "HTTP_VERSION";
-    REMOTE_ADDR = "REMOTE_ADDR";
-    RACK_URL_SCHEME = "rack.url_scheme";
-    RACK_INPUT = "rack.input";
-    GET = "GET";
-    HEAD = "HEAD";
-    POST = "POST";
-    PUT = "PUT";
-    PATCH = "PATCH";
-    DELETE = "DELETE";
-    OPTIONS = "OPTIONS";
-    HTTP_10 = "HTTP/1.0";
-    HTTP_11 = "HTTP/1.1";
-    SCHEME_HTTP = "http";
-    SCHEME_HTTPS = "https";
-    EMPTY = "";
-}
+pub(crate) use usual::Usual;
 
 static STRING_IO: Lazy<RClass> =
     Lazy::new(|ruby| ruby.class_object().const_get("StringIO").unwrap_or_else(|_| ruby.class_object()));
 static FILE: Lazy<RClass> =
     Lazy::new(|ruby| ruby.class_object().const_get("File").unwrap_or_else(|_| ruby.class_object()));
 
-fn constant(ruby: &Ruby, text: &str) -> RString {
-    interned(ruby, text.as_bytes()).unwrap_or_else(|_| ruby.str_new(text))
-}
-
 /// Makes the constants; the extension is being loaded.
 pub(crate) fn init(ruby: &Ruby) {
-    force_strings(ruby);
+    strings::force(ruby);
     Lazy::force(&STRING_IO, ruby);
     Lazy::force(&FILE, ruby);
     header_names::init(ruby);
@@ -100,104 +62,106 @@ impl Pairs {
     }
 }
 
-/// Values that are mostly those of the request before: an application has few names, and a proxy one address. They are
-/// frozen, and belong to one seat, which marks them.
-#[derive(Default)]
-pub(crate) struct Recent {
-    server_name: Cell<Option<Opaque<RString>>>,
-    server_port: Cell<Option<Opaque<RString>>>,
-    remote_addr: Cell<Option<Opaque<RString>>>,
-}
-
-impl Recent {
-    pub(crate) fn mark(&self, marker: &gc::Marker) {
-        for string in [&self.server_name, &self.server_port, &self.remote_addr] {
-            if let Some(string) = string.get() {
-                marker.mark(string);
-            }
-        }
-    }
-}
-
-/// The string in `recent`, or a new one that takes its place.
-fn recall(ruby: &Ruby, recent: &Cell<Option<Opaque<RString>>>, bytes: &[u8]) -> RString {
-    if let Some(string) = recent.get() {
-        let string = ruby.get_inner(string);
-        // SAFETY: the slice is compared before Ruby code runs again, and the string is frozen.
-        if unsafe { string.as_slice() } == bytes {
-            return string;
-        }
-    }
-    let string = ruby.str_from_slice(bytes);
-    string.freeze();
-    recent.set(Some(string.into()));
-    string
-}
-
-/// The environment of a request. With it comes the File of a body that is in a file, which is to be closed once the
-/// request is answered.
+/// The environment of a request, which `hijack` gives away. With it comes the File of a body that is in a file, which is to be
+/// closed once the request is answered.
 pub(crate) fn build(
     ruby: &Ruby,
     request: Request,
-    template: RHash,
-    empty_input: Value,
-    recent: &Recent,
+    usual: &Usual,
+    hijack: Value,
 ) -> Result<(RHash, Option<Value>), Error> {
-    let env = dup(ruby, template)?;
+    let env = usual.copy(ruby)?;
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
     let mut pairs = Pairs { env, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
 
-    pairs.add(constant(&REQUEST_METHOD), method(ruby, request.method()))?;
+    if request.method() != b"GET" {
+        pairs.add(constant(&REQUEST_METHOD), method(ruby, request.method()))?;
+    }
     let path = ruby.str_from_slice(request.path());
     pairs.add(constant(&REQUEST_PATH), path)?;
     // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
     pairs.add(constant(&PATH_INFO), if request.path() == b"*" { constant(&EMPTY) } else { path })?;
-    pairs.add(constant(&QUERY_STRING), either(ruby, request.query(), &[(b"", &EMPTY)]))?;
     let uri = ruby.str_from_slice(request.path());
     if !request.query().is_empty() {
+        pairs.add(constant(&QUERY_STRING), ruby.str_from_slice(request.query()))?;
         uri.cat(b"?");
         uri.cat(request.query());
     }
     pairs.add(constant(&REQUEST_URI), uri)?;
-    pairs.add(constant(&SERVER_NAME), recall(ruby, &recent.server_name, request.server_name()))?;
-    pairs.add(constant(&SERVER_PORT), recall(ruby, &recent.server_port, request.server_port()))?;
-    let version = constant(if request.http_10 { &HTTP_10 } else { &HTTP_11 });
-    pairs.add(constant(&SERVER_PROTOCOL), version)?;
-    pairs.add(constant(&HTTP_VERSION), version)?;
+    if request.http_10 {
+        pairs.add(constant(&SERVER_PROTOCOL), constant(&HTTP_10))?;
+        pairs.add(constant(&HTTP_VERSION), constant(&HTTP_10))?;
+    }
+    if request.tls {
+        pairs.add(constant(&RACK_URL_SCHEME), constant(&SCHEME_HTTPS))?;
+    }
     // A Unix socket's peer is on this machine; middleware that parses addresses expects one.
     let remote_addr = if request.remote_addr().is_empty() { b"127.0.0.1" } else { request.remote_addr() };
-    pairs.add(constant(&REMOTE_ADDR), recall(ruby, &recent.remote_addr, remote_addr))?;
-    pairs.add(constant(&RACK_URL_SCHEME), constant(if request.tls { &SCHEME_HTTPS } else { &SCHEME_HTTP }))?;
+    for (kept, key, value) in [
+        (&usual.server_name, &SERVER_NAME, request.server_name()),
+        (&usual.server_port, &SERVER_PORT, request.server_port()),
+        (&usual.remote_addr, &REMOTE_ADDR, remote_addr),
+    ] {
+        if let Some(string) = usual.replace(ruby, kept, constant(key), value)? {
+            pairs.add(constant(key), string)?;
+        }
+    }
 
+    let (mut has_host, mut upgrade) = (false, false);
     {
         let mut names = HeaderNames::lock(ruby);
         for (name, value) in request.fields.iter() {
+            if name == b"host" {
+                has_host = true;
+                if let Some(string) = usual.replace(ruby, &usual.host, constant(&HTTP_HOST), value)? {
+                    pairs.add(constant(&HTTP_HOST), string)?;
+                }
+                continue;
+            }
             pairs.add(names.key(name)?, ruby.str_from_slice(value))?;
+            upgrade |= name == b"upgrade";
         }
     }
-    let (input, file) = match request.body {
-        RequestBody::None => (empty_input, None),
+    if upgrade && let Some(protocols) = protocols(ruby, &request)? {
+        pairs.add(constant(&RACK_PROTOCOL), protocols)?;
+    }
+    let file = match request.body {
+        RequestBody::None => None,
         RequestBody::Inline(bytes) => {
             let bytes = ruby.str_from_slice(&bytes);
-            (ruby.get_inner(&STRING_IO).new_instance((bytes,))?.as_value(), None)
+            pairs.add(constant(&RACK_INPUT), ruby.get_inner(&STRING_IO).new_instance((bytes,))?)?;
+            None
         }
         RequestBody::File { fd, .. } => {
             // The File closes it from here on, also when an interrupt raises behind the call that has made it.
             let file: Value = ruby.get_inner(&FILE).funcall("for_fd", (fd.into_raw_fd(), "rb"))?;
-            (file, Some(file))
+            pairs.add(constant(&RACK_INPUT), file)?;
+            Some(file)
         }
     };
-    pairs.add(constant(&RACK_INPUT), input)?;
+    pairs.add(constant(&RACK_HIJACK), hijack)?;
     pairs.insert()?;
+    if !has_host && usual.host.get().is_some() {
+        env.delete::<_, Value>(constant(&HTTP_HOST))?;
+    }
     Ok((env, file))
 }
 
-/// A copy that is not frozen.
-fn dup(ruby: &Ruby, template: RHash) -> Result<RHash, Error> {
-    let template = template.as_raw();
-    // SAFETY: the argument is a Hash, and so is the result; what it raises (lack of memory) is caught.
-    let copy = unsafe { Value::from_raw(protect(|| rb_sys::rb_hash_dup(template))?) };
-    Ok(RHash::from_value(copy).unwrap_or_else(|| ruby.hash_new()))
+/// The protocols that the client would change to, in its order; None when it does not ask for it. RFC 9110 §7.8: the field has
+/// to be named by Connection, and "a server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request".
+fn protocols(ruby: &Ruby, request: &Request) -> Result<Option<RArray>, Error> {
+    let elements = |wanted: &'static [u8]| {
+        let values = request.fields.iter().filter(move |(name, _)| *name == wanted);
+        values.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    };
+    if request.http_10 || !elements(b"connection").any(|one| one.eq_ignore_ascii_case(b"upgrade")) {
+        return Ok(None);
+    }
+    let protocols = ruby.ary_new();
+    for protocol in elements(b"upgrade").filter(|one| !one.is_empty()) {
+        protocols.push(ruby.str_from_slice(protocol))?;
+    }
+    Ok(Some(protocols))
 }
 
 fn method(ruby: &Ruby, method: &[u8]) -> RString {

@@ -19,6 +19,7 @@
 //! | `figures`    | the gateway's figures as a Hash                                                |
 //! | `error`      | Ruby's exception classes, and panics as exceptions                              |
 //! | `journal`    | a worker's notes of the jobs that have begun, in memory that the gateway reads  |
+//! | `hijack`     | `Volador::Hijack`                                                              |
 //! | `process`    | what Ruby has no call for                                                       |
 //! | `gvl`        | **all rules about the global VM lock**                                         |
 //! | `fork`       | objects that came over a fork                                                  |
@@ -43,6 +44,7 @@ mod fork;
 mod gateway;
 mod gvl;
 mod header_names;
+mod hijack;
 mod job;
 mod journal;
 mod options;
@@ -68,6 +70,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     seat::init(ruby, native)?;
     connection::init(ruby, native)?;
     env::init(ruby);
+    hijack::init(ruby, volador)?;
     job::init(ruby);
     response::init(ruby);
     // Magnus looks a class up when it is used first, and can't say that an interrupt has ended that.

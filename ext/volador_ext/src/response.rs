@@ -12,6 +12,9 @@ static CLOSE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("close"));
 /// Bytes of all header fields together. No client takes as much; what gets here is a mistake.
 const HEAD_MAX_BYTES: usize = 1 << 20;
 
+/// Header fields. The gateway can't hold more than some 20,000.
+const FIELDS_MAX: usize = 10_000;
+
 /// The header fields of an answer as the link takes them. Reused from request to request, so that it allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -21,7 +24,8 @@ pub(crate) struct Head {
     spans: Vec<(usize, usize, usize)>,
     /// The declared length of the body.
     pub(crate) content_length: Option<u64>,
-    /// Whether the application writes the body itself, by `rack.hijack`, or has framed it, by `Transfer-Encoding`.
+    /// Whether the application writes the body itself, by `rack.hijack`, or has framed it, by `Transfer-Encoding`, or wants
+    /// to speak another protocol, by `rack.protocol`.
     pub(crate) is_special: bool,
 }
 
@@ -71,7 +75,7 @@ impl Head {
         let bytes = unsafe { name.as_slice() };
         // Keys of Rack that are for the server, such as rack.hijack, whatever their value.
         if bytes.starts_with(b"rack.") {
-            self.is_special |= bytes == b"rack.hijack";
+            self.is_special |= matches!(bytes, b"rack.hijack" | b"rack.protocol");
             return Ok(());
         }
         // RFC 9110 §5.1: a field name is a token.
@@ -155,8 +159,9 @@ impl Head {
         }
         self.bytes.extend_from_slice(value.trim_ascii());
         self.spans.push((start, colon, self.bytes.len()));
-        if self.bytes.len() > HEAD_MAX_BYTES {
-            return Err(error::response(ruby, format!("the header fields exceed {HEAD_MAX_BYTES} bytes")));
+        if self.bytes.len() > HEAD_MAX_BYTES || self.spans.len() > FIELDS_MAX {
+            let message = format!("the header fields exceed {HEAD_MAX_BYTES} bytes, or a number of {FIELDS_MAX}");
+            return Err(error::response(ruby, message));
         }
         Ok(())
     }

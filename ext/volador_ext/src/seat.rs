@@ -1,12 +1,14 @@
-//! `Native::Seat`: where one Ruby thread takes its jobs; it answers them by [`answers`].
+//! `Native::Seat`: where one Ruby thread takes its jobs; it answers them by [`answers`], or gives their connection away by
+//! [`hijacking`].
 
 mod answers;
+mod hijacking;
 
 use std::cell::{Cell, RefCell, RefMut};
 
 use magnus::{
-    DataTypeFunctions, Error, Module, RModule, RString, Ruby, TypedData, Value, gc, method, prelude::*, typed_data,
-    value::Opaque,
+    DataTypeFunctions, Error, Module, RHash, RModule, RString, Ruby, TypedData, Value, gc, method, prelude::*,
+    typed_data, value::Opaque,
 };
 use volador_proto::link::{Interest, Request, Resumed};
 use volador_worker::{Taken, Waiter};
@@ -18,7 +20,7 @@ use crate::{
     env,
     error::{self, guarded},
     fork::Forked,
-    gvl, job,
+    gvl, hijack, job,
     response::Head,
     worker::Worker,
 };
@@ -32,12 +34,16 @@ pub(crate) struct Seat {
     desk: Forked<RefCell<Desk>>,
     waiter: Forked<Waiter>,
     // Values are in cells beside the desk: marking must see them while the desk is in use.
+    /// The current request's env, as it was given out.
+    env: Cell<Option<Opaque<RHash>>>,
+    /// The Hijack in it.
+    hijack: Cell<Option<Opaque<Value>>>,
     /// The File of the current request's body.
     input: Cell<Option<Opaque<Value>>>,
     /// The Connection of the current request, once it was asked for.
     connection: Cell<Option<Opaque<Value>>>,
-    /// Of the requests so far.
-    recent: env::Recent,
+    /// What an env begins with.
+    usual: env::Usual,
 }
 
 /// What a seat works on.
@@ -48,6 +54,8 @@ struct Desk {
     is_push: bool,
     /// Of a request that has opened a push connection which is to go on here.
     resumed: Option<Resumed>,
+    /// The application has taken the connection of the current request.
+    is_hijacked: bool,
     /// The current request's method is HEAD.
     head_only: bool,
     /// Reused for every answer.
@@ -59,21 +67,26 @@ struct Desk {
 impl DataTypeFunctions for Seat {
     fn mark(&self, marker: &gc::Marker) {
         marker.mark(self.worker);
-        for value in [self.input.get(), self.connection.get()].into_iter().flatten() {
+        for value in [self.hijack.get(), self.input.get(), self.connection.get()].into_iter().flatten() {
             marker.mark(value);
         }
-        self.recent.mark(marker);
+        if let Some(env) = self.env.get() {
+            marker.mark(env);
+        }
+        self.usual.mark(marker);
     }
 }
 
 impl Seat {
     pub(crate) fn wrap(ruby: &Ruby, worker: typed_data::Obj<Worker>) -> Result<typed_data::Obj<Self>, Error> {
+        let usual = env::Usual::new(ruby, ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input))?;
         let seat = worker.get(ruby)?.seat();
         let waiter = seat.waiter();
         let desk = Desk {
             seat,
             is_push: false,
             resumed: None,
+            is_hijacked: false,
             head_only: false,
             head: Head::default(),
             body: StreamedBody::default(),
@@ -82,9 +95,11 @@ impl Seat {
             worker: worker.into(),
             desk: Forked::new(RefCell::new(desk)),
             waiter: Forked::new(waiter),
+            env: Cell::new(None),
+            hijack: Cell::new(None),
             input: Cell::new(None),
             connection: Cell::new(None),
-            recent: env::Recent::default(),
+            usual,
         }))
     }
 
@@ -103,10 +118,12 @@ impl Seat {
         }
     }
 
-    fn take(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
+    fn take(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<Value, Error> {
         guarded(ruby, || {
             this.close_input(ruby)?;
             this.connection.set(None);
+            this.env.set(None);
+            this.hijack.set(None);
             let waiter = this.waiter.get(ruby)?;
             loop {
                 // First with the GVL: while there is work, it is not given away.
@@ -117,10 +134,11 @@ impl Seat {
                     }
                     desk.is_push = false;
                     desk.resumed = None;
+                    desk.is_hijacked = false;
                     desk.seat.take()
                 };
                 match taken {
-                    Taken::Request(request) => return this.open(ruby, *request),
+                    Taken::Request(request) => return Self::open(ruby, this, *request),
                     Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event).as_value()),
                     Taken::Stopped => return Ok(ruby.qnil().as_value()),
                     Taken::Empty => {}
@@ -137,18 +155,19 @@ impl Seat {
     }
 
     /// The job of a request that was taken.
-    fn open(&self, ruby: &Ruby, request: Request) -> Result<Value, Error> {
+    fn open(ruby: &Ruby, this: typed_data::Obj<Self>, request: Request) -> Result<Value, Error> {
         {
-            let mut desk = self.desk(ruby)?;
+            let mut desk = this.desk(ruby)?;
             desk.is_push = request.transport.is_some();
             desk.resumed = request.resumed.clone();
             desk.head_only = request.method() == b"HEAD";
         }
-        let worker = ruby.get_inner(self.worker);
         let transport = request.transport;
-        let (template, empty) = (ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input));
-        let (env, input) = env::build(ruby, request, template, empty, &self.recent)?;
-        self.input.set(input.map(Opaque::from));
+        let hijack = hijack::callable(ruby, this.as_value())?;
+        let (env, input) = env::build(ruby, request, &this.usual, hijack)?;
+        this.hijack.set(Some(hijack.into()));
+        this.input.set(input.map(Opaque::from));
+        this.env.set(Some(env.into()));
         Ok(match transport {
             None => env.as_value(),
             Some(transport) => job::push_request(ruby, env, transport).as_value(),
@@ -245,6 +264,10 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("finish", method!(Seat::finish, 0))?;
     class.define_method("abort", method!(Seat::abort, 0))?;
     class.define_method("upgrade", method!(Seat::upgrade, 2))?;
+    class.define_method("env", method!(Seat::env, 0))?;
+    class.define_method("hijack", method!(Seat::hijack, 1))?;
+    class.define_method("switch", method!(Seat::switch, 1))?;
+    class.define_method("hijacked?", method!(Seat::is_hijacked, 0))?;
     class.define_method("answered?", method!(Seat::is_answered, 0))?;
     class.define_method("streaming?", method!(Seat::is_streaming, 0))?;
     class.define_method("connection", method!(Seat::connection, 0))

@@ -15,6 +15,11 @@ module SharedServer
     share { ServerProcess.volador(config, *args, **options) }
   end
 
+  # The same with workers: see {ClusterServer.cluster}.
+  def shared_cluster(config, *args, **options)
+    share { ClusterServer.cluster(config, *args, **options) }
+  end
+
   # The same with options that the command has no flag for.
   # @param app [String] the source of a Ruby expression that is a Rack application
   # @param options [Hash] of Volador.run

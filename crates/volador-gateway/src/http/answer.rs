@@ -9,7 +9,7 @@ use volador_proto::link::{Fields, ResponseBody, Transport};
 use super::{
     ConnectionState,
     body::{Body, FileReader},
-    connection::Requesting,
+    connection::{Requesting, Taker},
     exchange::Answer,
     refusal::Refusal,
     request,
@@ -179,5 +179,8 @@ fn headers(memory: HeaderMap, fields: &Fields) -> HeaderMap {
             )),
         }
     }
-    headers
+    if !fits {
+        log::warn(format_args!("answered 502: {} fields are too many for an answer", fields.len()));
+    }
+    fits.then_some(headers)
 }

@@ -1,4 +1,4 @@
-//! One connection from its accept to its end, or to its upgrade (RFC 9112 §9).
+//! One connection from its accept to its end, or until another one takes the socket (RFC 9112 §9).
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,6 +23,7 @@ use super::{
     corked::Corked,
     deadline::{Deadline, Expired, Waiting},
     refusal::Refusal,
+    tunnel::Tunnel,
     watched::Watched,
 };
 use crate::{
@@ -59,8 +60,8 @@ pub(crate) struct ConnectionState {
     fault: Cell<Option<HeadFault>>,
     /// Whether the client may still be sending what nobody will read.
     lingers: Cell<bool>,
-    /// Set when the application has accepted an upgrade: the socket is to leave hyper.
-    takeover: RefCell<Option<Takeover>>,
+    /// Who gets the socket, once it is to leave hyper.
+    taker: RefCell<Option<Taker>>,
     /// The connection's task, for a drain.
     waker: RefCell<Option<Waker>>,
 }
@@ -74,7 +75,7 @@ impl ConnectionState {
             deadline: Cell::new(Deadline::new(Instant::now())),
             fault: Cell::new(None),
             lingers: Cell::new(false),
-            takeover: RefCell::new(None),
+            taker: RefCell::new(None),
             waker: RefCell::new(None),
         }
     }
@@ -133,8 +134,9 @@ impl ConnectionState {
         self.lingers.set(true);
     }
 
-    pub(super) fn take_over(&self, takeover: Takeover) {
-        *self.takeover.borrow_mut() = Some(takeover);
+    /// The socket is to leave hyper.
+    pub(super) fn take(&self, taker: Taker) {
+        *self.taker.borrow_mut() = Some(taker);
     }
 
     /// Has the connection's task look around.
@@ -168,14 +170,23 @@ impl Drop for Requesting {
     }
 }
 
+/// Who gets a socket that leaves hyper before its end.
+#[derive(Debug)]
+pub(super) enum Taker {
+    /// The push engine.
+    Push(Takeover),
+    /// The application.
+    Tunnel(Tunnel),
+}
+
 /// How a connection leaves hyper.
 enum Outcome {
     /// It has ended in order, or by the peer.
     Done,
     /// The parser has refused a request by itself.
     Refused,
-    /// It becomes a push connection.
-    TakenOver(Takeover),
+    /// It goes on as something else.
+    Taken(Taker),
     /// The client has taken too long.
     Expired(Expired),
 }
@@ -183,24 +194,57 @@ enum Outcome {
 /// Serves one connection.
 pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
     let state = Rc::new(ConnectionState::new(peer, socket.local_name()));
-    let key = shard.connections.borrow_mut().insert(state.clone());
-    count(&shard.counters.accepted);
-    count(&shard.counters.http_connections);
+    let mut place = Place::take(&shard, &state);
     let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
-    uncount(&shard.counters.http_connections);
+    place.leave_http();
     match (socket, outcome) {
         (Some(socket), outcome) => leave(&shard, &state, socket, &read_buf, outcome).await,
-        (None, Outcome::TakenOver(takeover)) => shard.engine.abandon(&shard, takeover.id),
+        (None, Outcome::Taken(Taker::Push(takeover))) => shard.engine.abandon(&shard, takeover.id),
         (None, _) => {}
     }
-    shard.connections.borrow_mut().remove(key);
-    shard.ended();
+}
+
+/// A connection's place among those of its shard. Dropping it gives it back: a drain must not wait for a task that has
+/// ended by a panic.
+struct Place {
+    shard: Rc<Shard>,
+    /// In `shard.connections`.
+    key: usize,
+    /// Whether it is counted as one that speaks HTTP.
+    speaks_http: bool,
+}
+
+impl Place {
+    fn take(shard: &Rc<Shard>, state: &Rc<ConnectionState>) -> Self {
+        count(&shard.counters.accepted);
+        count(&shard.counters.http_connections);
+        let key = shard.connections.borrow_mut().insert(state.clone());
+        Self { shard: shard.clone(), key, speaks_http: true }
+    }
+
+    fn leave_http(&mut self) {
+        if std::mem::take(&mut self.speaks_http) {
+            uncount(&self.shard.counters.http_connections);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave_http();
+        self.shard.connections.borrow_mut().remove(self.key);
+        self.shard.ended();
+    }
 }
 
 /// What becomes of a socket that hyper does not serve any more.
 async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_buf: &[u8], outcome: Outcome) {
     match outcome {
-        Outcome::TakenOver(takeover) => shard.engine.adopt(shard, socket, read_buf, takeover),
+        Outcome::Taken(Taker::Push(takeover)) => shard.engine.adopt(shard, socket, read_buf, takeover),
+        // Nobody waits for it: what the application does with it, and for how long, is not known here.
+        Outcome::Taken(Taker::Tunnel(tunnel)) => {
+            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf.to_vec()));
+        }
         Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
             refuse(shard, socket, Some(&refusal)).await;
@@ -250,8 +294,8 @@ async fn drive(
         }
         let polled = Pin::new(&mut connection).poll(cx);
         // First: the worker counts on it, also when the connection has failed meanwhile.
-        if let Some(takeover) = state.takeover.borrow_mut().take() {
-            return Poll::Ready(Outcome::TakenOver(takeover));
+        if let Some(taker) = state.taker.borrow_mut().take() {
+            return Poll::Ready(Outcome::Taken(taker));
         }
         if let Poll::Ready(result) = polled {
             return Poll::Ready(match result {
@@ -304,12 +348,17 @@ async fn refuse(shard: &Shard, mut socket: Socket, refusal: Option<&Refusal>) {
             return;
         }
     }
-    let linger = async {
+    linger(socket).await;
+}
+
+/// Ends a connection whose client may still be sending, in a way that lets it read what it was sent.
+pub(super) async fn linger(mut socket: Socket) {
+    let rest = async {
         socket.shutdown().await?;
         let mut rest = [0; 4096];
         while socket.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
     // Whether the peer closed, failed or went on sending: the connection ends here.
-    let _ = timeout(LINGER, linger).await;
+    let _ = timeout(LINGER, rest).await;
 }

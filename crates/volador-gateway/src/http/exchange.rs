@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use volador_proto::link::{Batch, Fields, Interest, Kind, Response, SealedRequest, StreamId, ToGateway};
 
+use super::tunnel::Tunnel;
 use crate::{dispatch, link::WorkerKey};
 
 /// The head of an answer.
@@ -22,6 +23,8 @@ pub(crate) enum Answer {
         /// None without a handler.
         interest: Option<Interest>,
     },
+    /// The application takes the connection.
+    Tunnel(Tunnel),
     /// There will be none.
     Aborted,
 }
@@ -152,6 +155,11 @@ impl Exchange {
             ToGateway::Upgrade { fields, interest } => {
                 self.answered = true;
                 self.answer = Some(Answer::Upgrade { fields, interest });
+            }
+            ToGateway::Tunnel(application, first) => {
+                self.answered = true;
+                self.kept = None;
+                self.answer = Some(Answer::Tunnel(Tunnel { application, first }));
             }
             ToGateway::Chunk(bytes) => self.parts.push_back(Part::Chunk(bytes)),
             ToGateway::Spill(file) => self.parts.push_back(Part::Spill(file)),

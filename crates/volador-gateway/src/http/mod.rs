@@ -3,7 +3,7 @@
 //!
 //! | module         | noun                                                              |
 //! |----------------|-------------------------------------------------------------------|
-//! | [`connection`] | one connection from accept to its end, or to its upgrade           |
+//! | [`connection`] | one connection from accept to its end, or until it is taken        |
 //! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
 //! | [`corked`]     | the socket, and what it is to send at the end of the turn          |
 //! | [`deadline`]   | when a client has taken too long                                   |
@@ -13,6 +13,7 @@
 //! | [`upload`]     | a request body, collected                                          |
 //! | [`exchange`]   | what the worker has said about one request                         |
 //! | [`body`]       | a response body: whole, streamed, or from a file                   |
+//! | [`tunnel`]     | a connection that the application has taken: bytes to and fro      |
 //! | [`origin`]     | who may open a WebSocket                                           |
 //! | [`refusal`]    | an answer that the gateway gives by itself                         |
 
@@ -26,6 +27,7 @@ mod origin;
 mod refusal;
 mod request;
 mod ticket;
+mod tunnel;
 mod upload;
 mod watched;
 

@@ -230,7 +230,7 @@ impl Engine {
         match frame {
             ToGateway::HandedOver(state) => self.handed_over(shard, from, id, state),
             ToGateway::Upgrade { interest, .. } => self.settle(shard, from, id, interest),
-            ToGateway::Response(_) | ToGateway::Abort => self.refuse(shard, from, id),
+            ToGateway::Response(_) | ToGateway::Tunnel(..) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Ended => self.end_told(shard, from, id),
             ToGateway::Handled(messages) => {

@@ -34,6 +34,7 @@ const BEAT: u8 = 21;
 const ASK_STATS: u8 = 22;
 const ENDED: u8 = 23;
 const READY: u8 = 24;
+const TUNNEL: u8 = 25;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -61,6 +62,9 @@ pub enum ToGateway {
         /// What the worker's handler wants to be told; None when there is no handler.
         interest: Option<Interest>,
     },
+    /// The answer to a request whose connection the application takes: these bytes go to the client, and from there on the
+    /// gateway carries bytes between the client and this socket, and does not look at them.
+    Tunnel(OwnedFd, Bytes),
     /// A message for a push connection, or for one that is about to become one.
     Write(Kind, Bytes),
     /// Close the push connection once what was written before has been sent, WebSocket with this code (RFC 6455 §7.4).
@@ -143,6 +147,7 @@ impl ToGateway {
                 let interest = (byte & HANDLER != 0).then(|| Interest::from_byte(byte));
                 Self::Upgrade { interest, fields: Fields::decode(&mut reader)? }
             }
+            TUNNEL => Self::Tunnel(frames.descriptor(kind)?, payload),
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
                 Self::Write(Kind::read(&mut reader)?, reader.rest())
@@ -254,6 +259,12 @@ impl Batch {
             out.put_u8(interest.into().map_or(0, |interest| interest.to_byte() | HANDLER));
             Fields::encode(fields, out);
         });
+    }
+
+    /// Appends [`ToGateway::Tunnel`].
+    pub fn tunnel(&mut self, stream: StreamId, socket: OwnedFd, first: &[u8]) {
+        self.frame(TUNNEL, stream, |out| out.put_slice(first));
+        self.descriptor(socket);
     }
 
     /// Appends [`ToGateway::Write`].

@@ -15,6 +15,9 @@ use crate::{
 /// A longer piece of a streamed response is handed over without the GVL: it may go to a file.
 const WRITE_WITH_GVL_MAX: usize = 64 * 1024;
 
+/// RFC 9110 §15.2.2: the only answer below 200, and none of the usual form.
+const SWITCHING_PROTOCOLS: i64 = 101;
+
 /// What a streamed answer has declared and sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StreamedBody {
@@ -38,11 +41,17 @@ impl Seat {
     /// Gives an answer of the usual form, `[Integer, Hash, Array]`. False for any other, with which nothing has been done.
     pub(super) fn respond_plainly(ruby: &Ruby, this: &Self, answer: Value) -> Result<bool, Error> {
         guarded(ruby, || {
+            if this.desk(ruby)?.is_hijacked {
+                return Ok(false);
+            }
             let Some(answer) = RArray::from_value(answer).filter(|answer| answer.len() == 3) else { return Ok(false) };
             let (status, headers, body): (Value, Value, Value) = (answer.entry(0)?, answer.entry(1)?, answer.entry(2)?);
-            let (Some(_), Some(headers)) = (Fixnum::from_value(status), RHash::from_value(headers)) else {
+            let (Some(number), Some(headers)) = (Fixnum::from_value(status), RHash::from_value(headers)) else {
                 return Ok(false);
             };
+            if number.to_i64() == SWITCHING_PROTOCOLS {
+                return Ok(false);
+            }
             let Some(parts) = RArray::from_value(body) else { return Ok(false) };
             // One with methods of its own may want more than that its parts are sent.
             if !response::is_plain(ruby, parts)? {

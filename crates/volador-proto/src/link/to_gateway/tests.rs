@@ -21,6 +21,7 @@ fn every_frame_comes_back_in_order() {
     let file = std::fs::File::open("/dev/null").unwrap();
     batch.spill(ID, file.try_clone().unwrap().into());
     batch.spilled(ID, 1 << 40);
+    batch.tunnel(ID, file.try_clone().unwrap().into(), b"first");
     batch.end(ID);
     batch.abort(ID);
     batch.response(ID, 200, [], ResponseBody::File { fd: file.into(), offset: 4, len: 9 });
@@ -57,6 +58,7 @@ fn every_frame_comes_back_in_order() {
     assert!(matches!(next(), ToGateway::Chunk(data) if data == "chunk"));
     assert!(matches!(next(), ToGateway::Spill(_)));
     assert!(matches!(next(), ToGateway::Spilled(len) if len == 1 << 40));
+    assert!(matches!(next(), ToGateway::Tunnel(_, first) if first == "first"));
     assert!(matches!(next(), ToGateway::End));
     assert!(matches!(next(), ToGateway::Abort));
     assert!(matches!(next(), ToGateway::Response(Response { body: ResponseBody::File { offset: 4, len: 9, .. }, .. })));
@@ -99,7 +101,7 @@ fn status_out_of_range_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_err_without_panic(kind in 0u8..26, payload: Vec<u8>) {
+    fn any_bytes_decode_or_err_without_panic(kind in 0u8..27, payload: Vec<u8>) {
         let mut batch = Batch::new();
         batch.frame(kind, ID, |out| out.put_slice(&payload));
         let mut frames = batch.into_frames();

@@ -1,5 +1,10 @@
 //! Requests: who takes them, how they are answered, and what becomes of those that are given up.
 
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+
 use super::*;
 
 #[test]
@@ -32,6 +37,34 @@ fn cancelled_request_is_never_taken() {
     });
     assert!(matches!(seat.take(), Taken::Empty));
     assert!(s.worker.core.streams.lock().is_empty());
+}
+
+#[test]
+fn connection_is_taken_once_and_at_once() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    assert!(seat.hijack(b"").unwrap().is_none(), "there is no request");
+    s.deliver(|batch| {
+        request(batch, id(1), None);
+        request(batch, id(2), Some(Transport::WebSocket));
+    });
+    seat.take();
+    let mut socket = UnixStream::from(seat.hijack(b"head").unwrap().unwrap());
+    assert!(!seat.is_unanswered() && seat.hijack(b"").unwrap().is_none());
+    seat.respond(200, [], []);
+    let Some((stream, ToGateway::Tunnel(gateways, first))) = s.kept.frames().pop() else {
+        panic!("nothing was handed over")
+    };
+    assert_eq!((stream, &first[..]), (id(1), &b"head"[..]));
+    UnixStream::from(gateways).write_all(b"hello").unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hello");
+
+    seat.take();
+    seat.hijack(b"").unwrap();
+    assert!(s.worker.core.streams.lock().is_empty(), "there will be no push connection");
+    assert!(matches!(seat.take(), Taken::Empty));
 }
 
 #[test]

@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module Volador
+  # `env["rack.hijack"]`: takes the connection of its request away from the server, by the Rack specification's full hijack.
+  # The extension makes one for each request.
+  class Hijack
+    # From here on the connection is the application's, and what it answers to the request is ignored. The socket is one of
+    # a pair: the gateway has the other one, and carries the bytes to the client and back. The application closes it.
+    # @return [UNIXSocket] the same one with each call; also in `env["rack.hijack_io"]`
+    # @raise [Error] when the request has been answered, or is over
+    def call
+      @socket ||= take
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class}#{' taken' if @socket}>"
+    end
+
+    private
+
+    def take
+      socket = UNIXSocket.for_fd(@seat.hijack(self))
+      @seat.env["rack.hijack_io"] = socket
+    end
+  end
+end
