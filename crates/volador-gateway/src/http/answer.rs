@@ -101,7 +101,7 @@ async fn dispatch(
             let mut head = Response::new(());
             let status = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
             *head.status_mut() = status;
-            *head.headers_mut() = headers(memory, &response.fields);
+            *head.headers_mut() = headers(memory, &response.fields).ok_or(LEFT)?;
             if status.canonical_reason().is_none() {
                 // RFC 9112 §4: the reason phrase may be empty. hyper would write "<none>".
                 head.extensions_mut().insert(hyper::ext::ReasonPhrase::from_static(b""));
@@ -151,27 +151,34 @@ async fn dispatch(
                     return Err(LEFT);
                 }
             };
-            state.take_over(Takeover {
+            state.take(Taker::Push(Takeover {
                 id: ticket.hand_over(),
                 transport: wish.transport.unwrap_or(Transport::Sse),
                 deflate: wish.deflate,
                 head,
                 interest,
                 path: parts.uri.path().as_bytes().into(),
-            });
+            }));
             // The connection's task drops this future when it has taken the socket from hyper.
+            std::future::pending().await
+        }
+        Answer::Tunnel(tunnel) => {
+            ticket.complete();
+            drop(ticket);
+            state.take(Taker::Tunnel(tunnel));
             std::future::pending().await
         }
     }
 }
 
-/// The header fields of an answer, in memory that has no other ones.
-fn headers(memory: HeaderMap, fields: &Fields) -> HeaderMap {
+/// The header fields of an answer, in memory that has no other ones. None when there are more than the map can hold, which is
+/// some ten thousand: the worker refuses as many, but may be another process.
+fn headers(memory: HeaderMap, fields: &Fields) -> Option<HeaderMap> {
     let mut headers = memory;
-    headers.reserve(fields.len() + 1);
+    let mut fits = headers.try_reserve(fields.len() + 1).is_ok();
     for (name, value) in fields.iter_shared() {
         match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value)) {
-            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+            (Ok(name), Ok(value)) => fits = fits && headers.try_append(name, value).is_ok(),
             // The worker has checked them, so that the application's author is told. No byte of it goes out.
             _ => log::warn(format_args!(
                 "dropped a response field that is not valid: {:?}",

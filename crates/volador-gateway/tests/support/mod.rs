@@ -282,6 +282,10 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 pub fn body_of(request: &Request) -> Vec<u8> {
     match &request.body {
         RequestBody::None => Vec::new(),
