@@ -22,6 +22,8 @@ module Volador
       place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
       case error
       when Errno::EADDRINUSE
+        return "#{place} is a file, and no socket: remove it, or choose another path with -b" if port.nil? && no_socket?(place)
+
         "#{place} is in use: stop the other server or choose another #{port ? 'with -p' : 'path with -b'}"
       when Errno::EACCES, Errno::EPERM
         "#{place} is not allowed to this user: choose #{port ? 'a port from 1024 with -p' : 'another path with -b'}"
@@ -32,5 +34,10 @@ module Volador
       end
     end
     private_class_method :explain
+
+    def self.no_socket?(path)
+      File.exist?(path) && !File.socket?(path)
+    end
+    private_class_method :no_socket?
   end
 end

@@ -28,7 +28,12 @@ module Volador
 
     # Seconds that application threads get to end after the last request was answered, and after they were killed.
     GRACE = 1.0
-    private_constant :GRACE
+    # Signals that stop it, and those that only a server with workers knows.
+    STOPPING = %w[INT TERM].freeze
+    NO_EFFECT = %w[USR1 TTIN TTOU].freeze
+    # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
+    UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
+    private_constant :GRACE, :STOPPING, :NO_EFFECT, :UNHANDLED
 
     NONE = [].freeze
     private_constant :NONE
@@ -125,8 +130,9 @@ module Volador
       self
     end
 
-    # Listens and serves until it is stopped by {#stop} or, in the main thread, by INT or TERM; a second signal stops
-    # at once.
+    # Listens and serves until it is stopped by {#stop} or, in the main thread, by INT, TERM or HUP; a second signal stops
+    # at once. The signals to a server with workers, USR1, TTIN and TTOU, are noted in the log. HUP and these are left to the
+    # program when it has a handler of its own for them, or ignores them.
     # @yieldparam server [Server] itself, once it listens
     # @return [nil]
     def run
@@ -134,7 +140,7 @@ module Volador
       with_signals do
         announce
         yield self if block_given?
-        @commands.pop
+        await_stop
         say "Volador finishes its requests and stops; the signal once more stops it at once"
         drain
       end
@@ -183,6 +189,12 @@ module Volador
     end
 
     private
+
+    def await_stop
+      while NO_EFFECT.include?(name = @commands.pop)
+        @log.info("#{name} has no effect: this server has no workers (-w)")
+      end
+    end
 
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
     def drain
@@ -254,13 +266,21 @@ module Volador
       @waiting = true
       return yield unless Thread.current.equal?(Thread.main)
 
-      commands = @commands
-      before = %w[INT TERM].to_h { |name| [name, Signal.trap(name) { commands << :signal }] }
+      before = STOPPING.to_h { |name| [name, trap(name, :signal)] }
       begin
+        [["HUP", :signal], *NO_EFFECT.map { |name| [name, name] }].each do |name, command|
+          handler = trap(name, command)
+          UNHANDLED.include?(handler) ? before[name] = handler : Signal.trap(name, handler)
+        end
         yield
       ensure
         before.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
       end
+    end
+
+    def trap(name, command)
+      commands = @commands
+      Signal.trap(name) { commands << command }
     end
   end
 end

@@ -193,6 +193,54 @@ RSpec.describe "A server's life" do
     socket.close
   end
 
+  it "is stopped by HUP, gracefully, but not when that is ignored, as by nohup" do
+    server = start_volador(config)
+    server.signal(:HUP)
+    expect(server.wait.exitstatus).to eq(0)
+
+    ignoring = start_ruby(<<~RUBY)
+      require "volador"
+      Signal.trap("HUP", "IGNORE")
+      Volador.run(->(_) { [200, {}, ["hi"]] }, port: 0)
+    RUBY
+    ignoring.wait_until_listening.signal(:HUP)
+    expect(ignoring.get("/").body).to eq("hi")
+  end
+
+  it "notes signals for servers with workers, and leaves those of the program to it" do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      Signal.trap("TTOU") { warn "the program's own" }
+      Volador.run(->(_) { [200, {}, ["hi"]] }, port: 0)
+    RUBY
+    server.wait_until_listening
+    %i[USR1 TTIN].each do |name|
+      server.signal(name)
+      server.wait_for_output(/#{name} has no effect: this server has no workers/)
+    end
+    server.signal(:TTOU)
+    server.wait_for_output(/the program's own/)
+    expect(server.get("/").body).to eq("hi")
+    expect(server.stop.exitstatus).to eq(0)
+  end
+
+  it "ends its connections, and frees its port, whatever processes the application has forked" do
+    server = start_volador(<<~RUBY)
+      run ->(_env) { [200, {}, [fork { $stdin.close; $stdout.close; $stderr.close; sleep 60 }.to_s]] }
+    RUBY
+    child = nil
+    server.connect do |socket|
+      child = Integer(socket.request("GET", "/", { "Connection" => "close" }).body)
+      expect(socket).to be_ended
+    end
+    port = server.port
+    expect(server.stop.exitstatus).to eq(0)
+    expect { TCPSocket.new("127.0.0.1", port) }.to raise_error(Errno::ECONNREFUSED)
+    start_volador(config, bind: "tcp://127.0.0.1:#{port}")
+  ensure
+    Process.kill(:KILL, child) if child
+  end
+
   it "survives clients that leave at any moment" do
     server = start_volador(config)
     ["", "G", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -244,12 +292,21 @@ RSpec.describe "A server's life" do
       expect(server.wait.exitstatus).to eq(1)
     end
 
+    it "because it is given a folder says so in one line and exits with 1" do
+      server = keep(ServerProcess.new([ServerProcess.ruby, *ServerProcess.load_path,
+                                       File.join(ServerProcess::ROOT, "exe/volador"), "."], directory: Dir.mktmpdir("volador-spec")))
+
+      expect(server.wait.exitstatus).to eq(1)
+      expect(lines(server)).to contain_exactly(/\Avolador: .* is a folder: give the path of a config\.ru/)
+    end
+
     {
       "has a syntax error" => ["run ->(env) {", /config\.ru/],
       "raises" => [%(raise "no database"), /config\.ru.*no database/],
       "raises what is no StandardError" => [%(raise Exception, "no database"), /config\.ru.*no database/],
       "requires what is not there" => [%(require "not/there"), /config\.ru.*not\/there/],
       "uses a name that is not defined" => ["run Nothing.new", /config\.ru.*Nothing/],
+      "exits" => ["exit", /config\.ru.*exit/],
       "runs nothing" => ["# nothing\n", /config\.ru|run/],
       "runs something that has no call" => ["run 42", /call/]
     }.each do |what, (broken, message)|
@@ -321,7 +378,7 @@ RSpec.describe "A server's life" do
         server = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
 
         expect(server.wait.exitstatus).to eq(1)
-        expect(lines(server)).to contain_exactly(/\Avolador: .*precious\.txt/)
+        expect(lines(server)).to contain_exactly(/\Avolador: .*precious\.txt is a file, and no socket/)
         expect(File.read(path)).to eq("precious")
       end
     end

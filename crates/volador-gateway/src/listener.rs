@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::net::AddressFamily;
+use rustix::net::{AddressFamily, Shutdown};
 
 use crate::{BindAddress, GatewayError, socket::Socket};
 
@@ -19,7 +19,8 @@ const BACKLOG: i32 = 1024;
 /// A bound address. Dropping it stops listening; a socket file is then removed.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(net::TcpListener),
+    /// Whether it is ours, and was not inherited.
+    Tcp(net::TcpListener, bool),
     /// The socket file is ours, unless the socket was inherited.
     Unix(unix::UnixListener, Option<SocketFile>),
 }
@@ -39,7 +40,7 @@ impl Listener {
     /// Binds `address` and listens.
     pub(crate) fn bind(address: &BindAddress) -> Result<Self, GatewayError> {
         let listener = match address {
-            BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(Self::Tcp),
+            BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(|listener| Self::Tcp(listener, true)),
             BindAddress::Unix(path) => bind_unix(path).map(|(l, file)| Self::Unix(l, Some(file))),
         };
         listener.map_err(|source| GatewayError::Bind { address: address.to_string(), source })
@@ -53,7 +54,7 @@ impl Listener {
             rustix::io::ioctl_fionbio(&socket, true)?;
             Ok(match family {
                 AddressFamily::UNIX => Self::Unix(socket.into(), None),
-                AddressFamily::INET | AddressFamily::INET6 => Self::Tcp(socket.into()),
+                AddressFamily::INET | AddressFamily::INET6 => Self::Tcp(socket.into(), false),
                 _ => return Err(io::Error::other("it is neither a TCP nor a Unix socket")),
             })
         };
@@ -64,7 +65,7 @@ impl Listener {
     /// The address with the port that was taken.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => match listener.local_addr() {
+            Self::Tcp(listener, _) => match listener.local_addr() {
                 Ok(address) => BindAddress::from(address).to_string(),
                 Err(error) => format!("tcp://({error})"),
             },
@@ -79,9 +80,18 @@ impl Listener {
     /// The same listener for one shard's event loop. To be called in its runtime.
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
         Ok(match self {
-            Self::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
+            Self::Tcp(listener, _) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
             Self::Unix(listener, _) => Acceptor::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?),
         })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Tcp(listener, true) = self {
+            // A process that was forked from this one may hold the socket as well, but nobody there accepts.
+            let _ = rustix::net::shutdown(listener, Shutdown::Both);
+        }
     }
 }
 

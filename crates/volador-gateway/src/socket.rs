@@ -7,9 +7,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use mio::{Interest, Registry, Token, event::Source};
+use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stats::{Counters, add};
@@ -45,6 +47,18 @@ impl Socket {
 }
 
 impl Socket {
+    /// Tells the peer that nothing follows, also where a process that was forked from this one holds the socket as well.
+    pub(crate) fn shutdown_write(&self) {
+        // A peer that is gone already has no need to be told.
+        let _ = rustix::net::shutdown(self, Shutdown::Write);
+    }
+
+    /// Has the socket end by a reset when it is dropped, in place of an end.
+    pub(crate) fn end_by_reset(&self) {
+        // A Unix socket has no resets.
+        let _ = rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    }
+
     /// Writes as much as the socket takes at once.
     pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         match self {

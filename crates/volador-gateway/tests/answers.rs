@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Read, Write},
     time::{Duration, Instant},
 };
 
@@ -220,4 +220,20 @@ fn an_answer_that_is_given_up_after_its_head_is_seen_as_cut_and_not_as_none() {
     let mut client = server.connect();
     assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head().status, 200);
     assert_eq!(client.rest(), "abc");
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_is_not_taken_for_whole_when_it_is_given_up() {
+    let server = Server::start(config(), |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.response(id, 200, [], ResponseBody::Stream);
+            answers.chunk(id, b"half");
+            answers.abort(id);
+        }
+    });
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let mut answer = Vec::new();
+    let error = client.socket.read_to_end(&mut answer).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}", text(&answer));
 }

@@ -129,6 +129,7 @@ async fn dispatch(
                         // The end of the connection is the end of the body. To an answer that says to be of 1.1 hyper would
                         // add the keep-alive that the client may have asked for.
                         *head.version_mut() = Version::HTTP_10;
+                        state.ends_answer.set(true);
                     }
                     Body::stream(ticket)
                 }

@@ -60,6 +60,8 @@ pub(crate) struct ConnectionState {
     fault: Cell<Option<HeadFault>>,
     /// Whether the client may still be sending what nobody will read.
     lingers: Cell<bool>,
+    /// The end of the connection is the end of the answer.
+    pub(super) ends_answer: Cell<bool>,
     /// Who gets the socket, once it is to leave hyper.
     taker: RefCell<Option<Taker>>,
     /// The connection's task, for a drain.
@@ -75,6 +77,7 @@ impl ConnectionState {
             deadline: Cell::new(Deadline::new(Instant::now())),
             fault: Cell::new(None),
             lingers: Cell::new(false),
+            ends_answer: Cell::new(false),
             taker: RefCell::new(None),
             waker: RefCell::new(None),
         }
@@ -187,6 +190,8 @@ enum Outcome {
     Refused,
     /// It goes on as something else.
     Taken(Taker),
+    /// An answer that ends with its connection can't be completed.
+    Cut,
     /// The client has taken too long.
     Expired(Expired),
 }
@@ -249,7 +254,9 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
             refuse(shard, socket, Some(&refusal)).await;
         }
-        Outcome::Expired(_) => drop(socket),
+        // RFC 9112 §8: such an answer is complete when the connection "is closed cleanly", so it must not be.
+        Outcome::Cut => socket.end_by_reset(),
+        Outcome::Expired(_) => socket.shutdown_write(),
         Outcome::Done | Outcome::Refused => match state.fault.take() {
             Some(fault) => refuse(shard, socket, Some(&fault.into())).await,
             None if read_buf.starts_with(HTTP_2_PREFACE) => {
@@ -262,7 +269,7 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
             }
             // More has arrived than was answered, or may arrive.
             None if state.lingers.get() || !state.watch.borrow().is_empty() => refuse(shard, socket, None).await,
-            None => drop(socket),
+            None => socket.shutdown_write(),
         },
     }
 }
@@ -300,6 +307,7 @@ async fn drive(
         if let Poll::Ready(result) = polled {
             return Poll::Ready(match result {
                 Err(error) if error.is_parse() => Outcome::Refused,
+                Err(error) if error.is_user() && state.ends_answer.get() => Outcome::Cut,
                 _ => Outcome::Done,
             });
         }
