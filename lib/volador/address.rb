@@ -9,15 +9,19 @@ module Volador
     # The port when none is given: rackup's.
     DEFAULT_PORT = 9292
 
-    # @param uri [String] "tcp://host:port", "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
+    # What the system has room for in the path of a Unix socket: unix(7), without the byte that ends it.
+    PATH_MAX_BYTES = 107
+    private_constant :PATH_MAX_BYTES
+
+    # @param uri [String] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
     # @return [String] the address for the gateway
     # @raise [ConfigurationError] for anything else
     def self.parse(uri)
       case uri
       when %r{\Atcp://(?:\[([^\]]+)\]|([^:/\[\]]+))(?::(\d+))?/?\z}
-        tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer(Regexp.last_match(3) || DEFAULT_PORT, 10))
+        tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer((Regexp.last_match(3) || DEFAULT_PORT).to_s, 10))
       when %r{\Aunix://(.+)\z}
-        "unix://#{File.expand_path(Regexp.last_match(1))}"
+        unix(File.expand_path(Regexp.last_match(1)))
       when %r{\Afd://\d+\z}
         uri
       when %r{\Assl://}
@@ -38,6 +42,14 @@ module Volador
       ip = numeric(host.delete_prefix("[").delete_suffix("]"))
       "tcp://#{ip.include?(':') ? "[#{ip}]" : ip}:#{port}"
     end
+
+    def self.unix(path)
+      return "unix://#{path}" if path.bytesize <= PATH_MAX_BYTES
+
+      raise ConfigurationError, "bind unix://#{path}: a socket's path has #{PATH_MAX_BYTES} bytes at most, this one " \
+                                "#{path.bytesize}; choose a shorter one"
+    end
+    private_class_method :unix
 
     # @param address [String] as the gateway gives it
     # @return [String] what a browser takes: "http://127.0.0.1:9292"; a Unix address as it is

@@ -16,13 +16,19 @@ module Volador
     # @raise [BootError] with one line: where and what
     def self.load(path)
       path = File.expand_path(path)
+      raise BootError, "#{path} is a folder: give the path of a config.ru" if File.directory?(path)
       raise BootError, "#{path} is not there: run volador where config.ru is, or give its path" unless File.file?(path)
 
       require_rack
       # Rack 2 returns the app and options, Rack 3 the app.
       app, = Rack::Builder.parse_file(path)
       app
-    rescue BootError, SystemExit, SignalException
+    rescue SystemExit => e
+      # Who exits with a failure, as `abort` does, has said why.
+      raise unless e.success?
+
+      raise BootError, "#{path} ended the process while it was being loaded, by exit"
+    rescue BootError, SignalException
       raise
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise BootError, "cannot load the application: #{describe(e, path)}"

@@ -22,7 +22,7 @@ module Volador
     end
 
     # @yieldparam chunk [String] BINARY
-    # @raise [ResponseError] when the body is not chunked as its header says
+    # @raise [ResponseError] when the body is not chunked as its header says, or has no last chunk
     def each
       @body.each do |part|
         @buffer << part.b unless @ended
@@ -30,6 +30,7 @@ module Volador
           yield chunk
         end
       end
+      invalid unless @ended
     end
 
     private

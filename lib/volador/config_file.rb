@@ -68,6 +68,11 @@ module Volador
                                 "-C - none"
     rescue ConfigurationError
       raise
+    rescue SystemExit => e
+      # Who exits with a failure, as `abort` does, has said why.
+      raise unless e.success?
+
+      raise ConfigurationError, "#{path} ended the process, by exit"
     rescue SyntaxError => e
       raise ConfigurationError, e.message.lines.first.strip
     rescue StandardError, ScriptError => e

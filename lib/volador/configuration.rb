@@ -106,7 +106,7 @@ module Volador
       @tmpdir = directory(tmpdir || Dir.tmpdir)
       @allowed_origins = origins(allowed_origins)
       @slow_client = policy(slow_client || :disconnect)
-      @conflate = Array(conflate).map { |glob| glob.to_s.dup.freeze }.freeze
+      @conflate = globs(conflate)
       numbers[:threads] ||= presence(env["RAILS_MAX_THREADS"])
       @numbers = all_numbers(numbers)
       freeze
@@ -154,6 +154,14 @@ module Volador
       return policy if policy
 
       raise ConfigurationError, "slow_client must be :disconnect or :drop_oldest, got #{value.inspect}"
+    end
+
+    def globs(value)
+      list = value.is_a?(Array) ? value : [value].compact
+      wrong = list.find { |glob| !(glob.is_a?(String) || glob.is_a?(Symbol)) || glob.empty? }
+      return list.map { |glob| glob.to_s.dup.freeze }.freeze unless list.include?(wrong)
+
+      raise ConfigurationError, "conflate must be names or globs of channels, got #{wrong.inspect}"
     end
 
     def all_numbers(given)

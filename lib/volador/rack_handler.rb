@@ -16,8 +16,8 @@ module Volador
 
     # Serves until it is stopped.
     # @param app [#call]
-    # @param options of rackup; of them Host, Port, Bind, Threads, Quiet (or Silent) and environment count, and every
-    #   number of {Configuration::NUMBERS} by its name
+    # @param options of rackup; of them Host, Port, Bind, Threads, Quiet (or Silent) and environment count, and those of
+    #   {Configuration} that have no other name here, such as every one of {Configuration::NUMBERS}. Others are rackup's own
     # @yieldparam server [Server]
     def run(app, **options, &block)
       Volador.run(app, **RackHandler.configuration(options), &block)
@@ -33,7 +33,8 @@ module Volador
 
     # @api private
     def self.configuration(options)
-      chosen = options.slice(*Configuration::NUMBERS.keys, :environment, :log_file, :tmpdir, :allowed_origins)
+      chosen = options.slice(*Configuration::NUMBERS.keys, :environment, :log_file, :tmpdir, :allowed_origins,
+                             :slow_client, :conflate)
       chosen[:host] = options[:Host]
       chosen[:port] = options[:Port]
       chosen[:bind] = options[:Bind]

@@ -203,7 +203,11 @@ module Volador
     def send_each(status, headers, body)
       seat = @seat
       started = false
-      body = ChunkedBody.new(body) if ChunkedBody.declared?(headers)
+      if ChunkedBody.declared?(headers)
+        body = ChunkedBody.new(body)
+        # RFC 9112 §6.3: the transfer coding overrides it.
+        headers = headers.reject { |name, _| name.to_s.casecmp?("content-length") }
+      end
       body.each do |chunk|
         raise ResponseError, wrong_part(chunk) unless chunk.is_a?(String)
 

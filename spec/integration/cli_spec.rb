@@ -34,7 +34,8 @@ RSpec.describe "The command volador" do
   end
 
   { "an unknown option" => ["--nonsense"], "a port that is no number" => %w[-p many], "a port too large" => %w[-p 65536],
-    "an address of no kind" => %w[-b http://x], "no threads" => %w[-t 0], "threads that are no number" => %w[-t many],
+    "an address of no kind" => %w[-b http://x], "a path too long" => ["-b", "unix:///#{'a' * 107}"],
+    "no threads" => %w[-t 0], "threads that are no number" => %w[-t many],
     "an option without its value" => %w[-p], "two config.ru" => %w[a.ru b.ru], "TLS" => %w[-b ssl://127.0.0.1:1] }.each do |what, arguments|
     it "refuses #{what} in one line, with exit status 1" do
       Dir.mktmpdir do |directory|

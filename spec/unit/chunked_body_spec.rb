@@ -18,7 +18,8 @@ RSpec.describe Volador::ChunkedBody do
     expect(chunks(*wire.chars)).to eq ["one", "t\r\nwo"]
   end
 
-  ["hello\r\n", "3\r\nonetwo\r\n", "-3\r\none\r\n", "\r\n", "x" * 2000].each do |wrong|
+  ["hello\r\n", "3\r\nonetwo\r\n", "-3\r\none\r\n", "\r\n", "x" * 2000, "abc", "ab\r\n", "5\r\nabc",
+   "3\r\nabc\r\n", ""].each do |wrong|
     it "refuses #{wrong[0, 20].inspect}" do
       expect { chunks(wrong) }.to raise_error(Volador::ResponseError, /leave that header out/)
     end

@@ -48,6 +48,16 @@ RSpec.describe Volador::Configuration do
     expect(configuration(host: "/run/app.sock").bind).to eq ["unix:///run/app.sock"]
   end
 
+  it "takes an address without a port as one of the usual port" do
+    expect(configuration(bind: ["tcp://127.0.0.1", "tcp://[::1]/"]).bind).to eq ["tcp://127.0.0.1:9292", "tcp://[::1]:9292"]
+  end
+
+  it "refuses the path of a Unix socket that the system has no room for" do
+    expect(configuration(bind: "unix:///#{'a' * 106}").bind).to eq ["unix:///#{'a' * 106}"]
+    expect { configuration(bind: "unix:///#{'a' * 107}") }
+      .to raise_error(Volador::ConfigurationError, /has 107 bytes at most, this one 108/)
+  end
+
   it "resolves names, localhost to 127.0.0.1" do
     expect(configuration(host: "localhost", port: 0).bind).to eq ["tcp://127.0.0.1:0"]
   end
@@ -55,6 +65,14 @@ RSpec.describe Volador::Configuration do
   it "takes what happens to slow clients" do
     native = configuration(slow_client: "drop_oldest", conflate: "price.*").to_native
     expect(native).to include(drop_oldest: true, conflate: ["price.*"])
+  end
+
+  it "takes names of channels to conflate, and nothing else" do
+    expect(configuration(conflate: [:price, "a*"]).conflate).to eq %w[price a*]
+    [5, [:a, nil], "", [""], { a: 1 }].each do |wrong|
+      expect { configuration(conflate: wrong) }
+        .to raise_error(Volador::ConfigurationError, /\Aconflate must be names or globs of channels, got /)
+    end
   end
 
   it "takes origins" do

@@ -21,9 +21,9 @@ RSpec.describe Volador::RackHandler do
 
   it "takes rackup's options and leaves the others alone" do
     chosen = described_class.configuration(Host: "localhost", Port: "3", Threads: "0:4", AccessLog: [], config: "x",
-                                           environment: "development", queue_max: "7")
+                                           environment: "development", queue_max: "7", slow_client: "drop_oldest", conflate: "a*")
     expect(Volador::Configuration.new(**chosen))
-      .to have_attributes(bind: ["tcp://127.0.0.1:3"], threads: 4, queue_max: 7)
+      .to have_attributes(bind: ["tcp://127.0.0.1:3"], threads: 4, queue_max: 7, slow_client: :drop_oldest, conflate: ["a*"])
   end
 
   it "ends with one line when it cannot start" do

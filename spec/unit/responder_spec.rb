@@ -47,6 +47,18 @@ RSpec.describe Volador::Responder do
     expect(body.closed).to eq 1
   end
 
+  it "takes no Content-Length from a body that is framed in chunks" do
+    headers = { "Transfer-Encoding" => "chunked", "Content-Length" => "3" }
+    expect(deliver(200, headers, ["3\r\nabc\r\n0\r\n\r\n"]))
+      .to eq [[:start, 200, { "Transfer-Encoding" => "chunked" }], [:write, "abc"], [:finish]]
+  end
+
+  it "answers 500 when a body that is declared to be in chunks is not" do
+    expect(deliver(200, { "Transfer-Encoding" => "chunked", "Content-Length" => "3" }, ["abc"]).map { |call| call[0..1] })
+      .to eq [[:respond, 500]]
+    expect(printed.string).to include "its body is not in chunks"
+  end
+
   it "sends the file of a body with to_path" do
     body = Fakes::Body.new(["never"])
     body.define_singleton_method(:to_path) { __FILE__ }
