@@ -176,4 +176,62 @@ RSpec.describe "A framework's application" do
       expect(cluster.stop.exitstatus).to eq(0)
     end
   end
+
+  describe "of Action Cable" do
+    cable = <<~RUBY
+      require "logger"
+      require "action_cable"
+
+      class Connection < ActionCable::Connection::Base
+        def disconnect = warn("left")
+      end
+
+      class RoomChannel < ActionCable::Channel::Base
+        def subscribed = stream_from("room")
+
+        def say(data) = ActionCable.server.broadcast("room", data["text"])
+      end
+
+      ActionCable.server.config.tap do |config|
+        config.logger = Logger.new($stderr, level: :warn)
+        config.cable = { "adapter" => "async" }
+        config.connection_class = -> { Connection }
+        config.disable_request_forgery_protection = true
+      end
+      run ActionCable.server
+    RUBY
+
+    room = JSON.generate(channel: "RoomChannel")
+
+    # @return [Object] the next message that is no ping
+    def cable_message(client)
+      message = JSON.parse(client.read_message)
+      message["type"] == "ping" ? cable_message(client) : message["message"] || message["type"]
+    end
+
+    def command(client, identifier, **rest)
+      client.send_text(JSON.generate(rest.merge(identifier: identifier)))
+    end
+
+    { "in one process" => -> { start_volador(cable, "-t", "2") },
+      "with a worker" => -> { start_cluster(cable, "-t", "2", workers: 1) } }.each do |where, start|
+      it "has its own WebSockets, by hijack (#{where})" do
+        server = instance_exec(&start)
+        clients = Array.new(3) do
+          WebSocketClient.open(server.port, "/", headers: { "Sec-WebSocket-Protocol" => "actioncable-v1-json" })
+        end
+        clients.each do |client|
+          expect(cable_message(client)).to eq("welcome")
+          command(client, room, command: "subscribe")
+          expect(cable_message(client)).to eq("confirm_subscription")
+        end
+        command(clients.first, room, command: "message", data: JSON.generate(action: "say", text: "hello"))
+
+        expect(clients.map { |client| cable_message(client) }).to all(eq("hello"))
+        clients.each(&:close_socket)
+        Deadline.until("all to be seen leaving") { server.output.scan("left").size == 3 }
+        expect(server.stop.exitstatus).to eq(0)
+      end
+    end
+  end
 end
