@@ -180,6 +180,7 @@ RSpec.describe "A framework's application" do
   describe "of Action Cable" do
     cable = <<~RUBY
       require "logger"
+      require "concurrent" # which Rails loads
       require "action_cable"
 
       class Connection < ActionCable::Connection::Base
