@@ -13,7 +13,7 @@ use std::{
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use volador_proto::http1::{HeadFault, HeadLimits, HeadWatch};
@@ -22,6 +22,7 @@ use super::{
     answer,
     corked::Corked,
     deadline::{Deadline, Expired, Waiting},
+    linger::{LINGER, linger},
     refusal::Refusal,
     tunnel::Tunnel,
     watched::Watched,
@@ -40,9 +41,6 @@ const MAX_BUF_SIZE: usize = 128 << 10;
 
 /// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it.
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long the rest of a refused request is read and thrown away, so that the client can read its answer first.
-const LINGER: Duration = Duration::from_secs(3);
 
 /// When the timer of a connection without a deadline fires. One comes closer as soon as there is one.
 const A_LONG_TIME: Duration = Duration::from_secs(3600);
@@ -345,8 +343,7 @@ fn poll_deadline(
     Poll::Pending
 }
 
-/// Sends what the parser could not say, then closes so that the client can read it: closing a socket with unread bytes
-/// makes the system send a reset, at which the client throws away what it has received (RFC 9112 §9.6).
+/// Sends what the parser could not say, then closes so that the client can read it.
 async fn refuse(shard: &Shard, mut socket: Socket, refusal: Option<&Refusal>) {
     if let Some(refusal) = refusal {
         count(&shard.counters.refused_bad);
@@ -357,16 +354,4 @@ async fn refuse(shard: &Shard, mut socket: Socket, refusal: Option<&Refusal>) {
         }
     }
     linger(socket).await;
-}
-
-/// Ends a connection whose client may still be sending, in a way that lets it read what it was sent.
-pub(super) async fn linger(mut socket: Socket) {
-    let rest = async {
-        socket.shutdown().await?;
-        let mut rest = [0; 4096];
-        while socket.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Whether the peer closed, failed or went on sending: the connection ends here.
-    let _ = timeout(LINGER, rest).await;
 }

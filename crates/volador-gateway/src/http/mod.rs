@@ -13,6 +13,7 @@
 //! | [`upload`]     | a request body, collected                                          |
 //! | [`exchange`]   | what the worker has said about one request                         |
 //! | [`body`]       | a response body: whole, streamed, or from a file                   |
+//! | [`linger`]     | the end of a connection whose client may still be sending          |
 //! | [`tunnel`]     | a connection that the application has taken: bytes to and fro      |
 //! | [`origin`]     | who may open a WebSocket                                           |
 //! | [`refusal`]    | an answer that the gateway gives by itself                         |
@@ -23,6 +24,7 @@ mod connection;
 mod corked;
 mod deadline;
 mod exchange;
+mod linger;
 mod origin;
 mod refusal;
 mod request;

@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::connection::linger;
+use super::linger::linger;
 use crate::{
     log,
     shard::Shard,
