@@ -140,7 +140,7 @@ module Volador
       hijack = headers["rack.hijack"]
       protocol = headers["rack.protocol"]
       return switch(env, headers, protocol, hijack || body) if protocol || status == SWITCHING_PROTOCOLS
-      return stream(env, status, headers.reject { |name, _| name == "rack.hijack" }, hijack) if hijack
+      return give_away(status, headers, hijack) if hijack
       return if file?(body) && send_file(status, headers, body)
 
       if (array = array_of(body, headers))
@@ -246,15 +246,22 @@ module Volador
     # From here on another protocol is spoken, by the body.
     # @param protocol [String, nil] `rack.protocol` of Rack 3.1: whatever the status, it is 101 in HTTP/1.1
     def switch(env, headers, protocol, body)
-      raise ResponseError, "a status of 101 needs a body that responds to call" unless body.respond_to?(:call)
-
       if protocol
         unless env["rack.protocol"]&.include?(protocol)
           raise ResponseError, "rack.protocol is #{protocol.inspect}: it must be one of the request's rack.protocol"
         end
         headers = headers.reject { |name, _| name.to_s.casecmp?("upgrade") }.merge("upgrade" => protocol)
       end
-      socket = UNIXSocket.for_fd(@seat.switch(headers))
+      give_away(SWITCHING_PROTOCOLS, headers, body)
+    end
+
+    # The head is sent, and the connection is the body's, whose call may return before it is done with it.
+    def give_away(status, headers, body)
+      unless body.respond_to?(:call)
+        raise ResponseError, "rack.hijack, and the body of a status of 101, must respond to call, got a #{body.class}"
+      end
+
+      socket = UNIXSocket.for_fd(@seat.hijack_after(status, headers, ChunkedBody.declared?(headers)))
       begin
         body.call(socket)
       rescue Exception

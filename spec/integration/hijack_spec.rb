@@ -55,6 +55,13 @@ RSpec.describe "A connection that the application takes" do
         LATE << env
         [200, { "content-type" => "text/plain" }, [said.to_s]]
       when "/partial" then [101, { "upgrade" => "echo", "x" => "1", "rack.hijack" => echo }, []]
+      when "/answer"
+        headers = { "content-type" => "text/plain", "x" => "1" }
+        headers["transfer-encoding"] = "chunked" if env["QUERY_STRING"] == "chunked"
+        headers["content-length"] = "5" if env["QUERY_STRING"] == "sized"
+        body = env["QUERY_STRING"] == "chunked" ? "5\r\nlater\r\n0\r\n\r\n" : "later"
+        headers["rack.hijack"] = ->(io) { Thread.new { sleep 0.01; io.write(body); io.close } }
+        [200, headers, []]
       when "/switch" then [200, { "rack.protocol" => env["rack.protocol"].last, "content-length" => "5" }, echo]
       when "/inject" then [101, { "upgrade" => "echo\r\nx: y" }, echo]
       when "/offered" then [200, { "content-type" => "text/plain" }, [env["rack.protocol"].inspect]]
@@ -139,6 +146,17 @@ RSpec.describe "A connection that the application takes" do
           expect([head.status, head["upgrade"], head["connection"], head["content-length"]])
             .to eq([101, protocol, "upgrade", nil])
           expect(socket.send_bytes("hi\n").read_until("\n")).to eq("heard hi\n")
+        end
+      end
+    end
+
+    it "is given by an answer to its rack.hijack, behind the head, and lasts until that closes it" do
+      ["/answer", "/answer?sized", "/answer?chunked", "/lint/answer"].each do |path|
+        server.connect do |socket|
+          answer = socket.request("GET", path)
+          expect(answer).to have_attributes(status: 200, reason: "OK", body: "later", complete?: true)
+          expect([answer["connection"], answer["x"], answer["date"]]).to match(["close", "1", /GMT/])
+          expect(socket).to be_ended
         end
       end
     end

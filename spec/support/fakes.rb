@@ -184,7 +184,7 @@ module Fakes
 
     # @return [Integer] a descriptor, whose other end is `client`
     def hijack(*arguments) = take_connection(:hijack, *arguments)
-    def switch(*arguments) = take_connection(:switch, *arguments)
+    def hijack_after(*arguments) = take_connection(:hijack_after, *arguments)
 
     def hijacked?
       @hijacked ? true : false

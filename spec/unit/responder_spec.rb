@@ -95,7 +95,7 @@ RSpec.describe Volador::Responder do
     [[101, { "upgrade" => "x" }, take], [101, { "upgrade" => "x", "rack.hijack" => take }, []]].each do |answer|
       fresh = Fakes::Seat.new
       described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
-      expect(fresh.calls.map { |name, headers| [name, headers["upgrade"]] }).to eq [[:switch, "x"]]
+      expect(fresh.calls.map { |name, status, headers| [name, status, headers["upgrade"]] }).to eq [[:hijack_after, 101, "x"]]
       socket.write("x")
       expect(fresh.client.readpartial(9)).to eq "x"
       socket.close
@@ -105,7 +105,7 @@ RSpec.describe Volador::Responder do
   it "changes to the rack.protocol of the answer, whatever its status" do
     offered = env.merge("rack.protocol" => %w[a b])
     responder.deliver(offered, [200, { "rack.protocol" => "b", "Upgrade" => "c", "x" => "1" }, :close.to_proc])
-    expect(seat.calls).to eq [[:switch, { "rack.protocol" => "b", "x" => "1", "upgrade" => "b" }]]
+    expect(seat.calls).to eq [[:hijack_after, 101, { "rack.protocol" => "b", "x" => "1", "upgrade" => "b" }, false]]
     expect(seat.client.read).to eq ""
   end
 
@@ -115,12 +115,12 @@ RSpec.describe Volador::Responder do
       described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
       expect(fresh.calls.map { |call| call[0..1] }).to eq [[:respond, 500]]
     end
-    expect(printed.string).to include('rack.protocol is "b": it must be one of', "a status of 101 needs a body")
+    expect(printed.string).to include('rack.protocol is "b": it must be one of', "the body of a status of 101, must respond to call")
   end
 
   it "closes the socket when the body that was given it raises" do
     deliver(101, { "upgrade" => "x" }, ->(_) { raise "oops" })
-    expect(seat.steps).to eq [:switch]
+    expect(seat.steps).to eq [:hijack_after]
     expect(seat.client.read).to eq ""
     expect(printed.string).to include "oops"
   end
@@ -132,9 +132,14 @@ RSpec.describe Volador::Responder do
     expect([body.closed, printed.string]).to eq [1, ""]
   end
 
-  it "gives the response to a rack.hijack header and does not send that header" do
-    deliver(200, { "x" => "1", "rack.hijack" => ->(stream) { stream.write("raw") } }, [])
-    expect(seat.calls).to eq [[:start, 200, { "x" => "1" }], [:write, "raw"], [:finish]]
+  it "gives the socket to a rack.hijack header behind the head, and says whether that is framed in chunks" do
+    [[{ "x" => "1" }, false], [{ "Transfer-Encoding" => "chunked" }, true]].each do |headers, is_chunked|
+      fresh = Fakes::Seat.new
+      headers = headers.merge("rack.hijack" => ->(io) { Thread.new { io.write("raw").then { io.close } } })
+      described_class.new(fresh, Volador::Log.new(printed)).deliver(env, [200, headers, []])
+      expect(fresh.calls).to eq [[:hijack_after, 200, headers, is_chunked]]
+      expect(fresh.client.read).to eq "raw"
+    end
   end
 
   it "does not run the body of a HEAD request and closes it" do

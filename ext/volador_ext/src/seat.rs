@@ -266,7 +266,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("upgrade", method!(Seat::upgrade, 2))?;
     class.define_method("env", method!(Seat::env, 0))?;
     class.define_method("hijack", method!(Seat::hijack, 1))?;
-    class.define_method("switch", method!(Seat::switch, 1))?;
+    class.define_method("hijack_after", method!(Seat::hijack_after, 3))?;
     class.define_method("hijacked?", method!(Seat::is_hijacked, 0))?;
     class.define_method("answered?", method!(Seat::is_answered, 0))?;
     class.define_method("streaming?", method!(Seat::is_streaming, 0))?;

@@ -16,7 +16,7 @@ use crate::{
 const WRITE_WITH_GVL_MAX: usize = 64 * 1024;
 
 /// RFC 9110 §15.2.2: the only answer below 200, and none of the usual form.
-const SWITCHING_PROTOCOLS: i64 = 101;
+pub(super) const SWITCHING_PROTOCOLS: i64 = 101;
 
 /// What a streamed answer has declared and sent.
 #[derive(Clone, Copy, Debug, Default)]

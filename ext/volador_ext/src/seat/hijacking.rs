@@ -1,11 +1,18 @@
 //! How a seat gives the connection of its request away.
 
-use std::os::fd::{IntoRawFd, RawFd};
+use std::{
+    os::fd::{IntoRawFd, RawFd},
+    time::SystemTime,
+};
 
-use magnus::{Error, RHash, Ruby, Value, rb_sys::AsRawValue};
+use http::StatusCode;
+use magnus::{Error, RHash, Ruby, Value, rb_sys::AsRawValue, value::Fixnum};
 
-use super::Seat;
-use crate::error::{self, guarded};
+use super::{Seat, answers::SWITCHING_PROTOCOLS};
+use crate::{
+    error::{self, guarded},
+    response,
+};
 
 impl Seat {
     /// The env of the current request.
@@ -27,19 +34,45 @@ impl Seat {
         })
     }
 
-    /// Takes the connection behind an answer of 101 (RFC 9110 §15.2.2) with these headers, of which Upgrade has to be one.
+    /// Takes the connection behind a head: of 101 (RFC 9110 §15.2.2), of whose headers Upgrade has to be one, or of an answer that
+    /// ends with its connection, unless the application frames it. `is_chunked`: it does so by Transfer-Encoding.
     ///
     /// # Errors
-    /// `Volador::ResponseError` for headers that are not valid; as [`Self::hijack`].
-    pub(super) fn switch(ruby: &Ruby, this: &Self, headers: Value) -> Result<RawFd, Error> {
+    /// `Volador::ResponseError` for what is not valid; as [`Self::hijack`].
+    pub(super) fn hijack_after(
+        ruby: &Ruby,
+        this: &Self,
+        status: Value,
+        headers: Value,
+        is_chunked: bool,
+    ) -> Result<RawFd, Error> {
         guarded(ruby, || {
+            let status = match Fixnum::from_value(status).map(|status| status.to_i64()) {
+                Some(SWITCHING_PROTOCOLS) => StatusCode::SWITCHING_PROTOCOLS,
+                _ => StatusCode::from_u16(response::status(ruby, status)?).unwrap_or_default(),
+            };
             let head = this.read_head(ruby, headers)?;
-            let mut first = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n".to_vec();
-            // RFC 9110 §8.6: no Content-Length in a response with a status of 1xx.
-            for (name, value) in head.fields().filter(|(name, _)| !matches!(*name, b"connection" | b"content-length")) {
-                for part in [name, b": ", value, b"\r\n"] {
-                    first.extend_from_slice(part);
+            let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
+            let reason = status.canonical_reason().unwrap_or_default();
+            let mut first = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+            let mut line = |name: &[u8], value: &[u8]| {
+                [name, b": ", value, b"\r\n"].iter().for_each(|part| first.extend_from_slice(part));
+            };
+            line(b"connection", if is_switch { b"upgrade" } else { b"close" });
+            let mut has_date = is_switch;
+            for (name, value) in head.fields() {
+                has_date |= name == b"date";
+                // RFC 9110 §8.6: no Content-Length in a response with a status of 1xx; RFC 9112 §6.2: nor beside a
+                // Transfer-Encoding.
+                if name != b"connection" && (name != b"content-length" || !(is_switch || is_chunked)) {
+                    line(name, value);
                 }
+            }
+            if is_chunked {
+                line(b"transfer-encoding", b"chunked");
+            }
+            if !has_date {
+                line(b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
             }
             first.extend_from_slice(b"\r\n");
             this.take_connection(ruby, &first)
