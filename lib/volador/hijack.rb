@@ -22,8 +22,10 @@ module Volador
     private
 
     def take
+      # First: behind the call the request's thread may go on to another one.
+      env = @seat.env
       socket = UNIXSocket.for_fd(@seat.hijack(self))
-      @seat.env["rack.hijack_io"] = socket
+      env["rack.hijack_io"] = socket
     end
   end
 end

@@ -15,7 +15,9 @@ module Volador
     # What the client sees of an application's failure.
     FAILURE = "Internal Server Error"
     SWITCHING_PROTOCOLS = 101
-    private_constant :SWITCHING_PROTOCOLS
+    # Statuses of answers without content, whatever their headers have left of it (RFC 9110 §6.4.1, §15.3.6).
+    NO_CONTENT = [204, 205, 304].freeze
+    private_constant :SWITCHING_PROTOCOLS, :NO_CONTENT
     # Headers of a push handshake that are the gateway's own business.
     HANDSHAKE_HEADERS = %w[
       connection content-length content-type date keep-alive sec-websocket-accept sec-websocket-extensions
@@ -203,7 +205,7 @@ module Volador
     def send_each(status, headers, body)
       seat = @seat
       started = false
-      if ChunkedBody.declared?(headers)
+      if ChunkedBody.declared?(headers) && !NO_CONTENT.include?(status)
         body = ChunkedBody.new(body)
         # RFC 9112 §6.3: the transfer coding overrides it.
         headers = headers.reject { |name, _| name.to_s.casecmp?("content-length") }
@@ -246,12 +248,16 @@ module Volador
     # From here on another protocol is spoken, by the body.
     # @param protocol [String, nil] `rack.protocol` of Rack 3.1: whatever the status, it is 101 in HTTP/1.1
     def switch(env, headers, protocol, body)
-      if protocol
-        unless env["rack.protocol"]&.include?(protocol)
-          raise ResponseError, "rack.protocol is #{protocol.inspect}: it must be one of the request's rack.protocol"
-        end
-        headers = headers.reject { |name, _| name.to_s.casecmp?("upgrade") }.merge("upgrade" => protocol)
+      # RFC 9110 §7.8: "A server MUST NOT switch to a protocol that was not indicated by the client".
+      offered = env["rack.protocol"]
+      raise ResponseError, "a status of 101 answers a request with Upgrade only" unless offered || protocol
+
+      protocol ||= headers.find { |name, _| name.to_s.casecmp?("upgrade") }&.last
+      unless offered&.any? { |one| one.casecmp?(protocol.to_s) }
+        raise ResponseError, "the protocol to change to, of rack.protocol or Upgrade, is #{protocol.inspect}: it must be " \
+                             "one of the request's, #{offered.inspect}"
       end
+      headers = headers.reject { |name, _| name.to_s.casecmp?("upgrade") }.merge("upgrade" => protocol)
       give_away(SWITCHING_PROTOCOLS, headers, body)
     end
 
@@ -262,12 +268,12 @@ module Volador
       end
 
       socket = UNIXSocket.for_fd(@seat.hijack_after(status, headers, ChunkedBody.declared?(headers)))
-      begin
-        body.call(socket)
-      rescue Exception
-        socket.close
-        raise
-      end
+      returned = false
+      body.call(socket)
+      returned = true
+    ensure
+      # It has raised, or ended the thread.
+      socket&.close unless returned
     end
 
     def start_and_finish(status, headers)

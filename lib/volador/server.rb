@@ -28,12 +28,13 @@ module Volador
 
     # Seconds that application threads get to end after the last request was answered, and after they were killed.
     GRACE = 1.0
-    # Signals that stop it, and those that only a server with workers knows.
+    # Signals that stop it, whatever the program does with them.
     STOPPING = %w[INT TERM].freeze
-    NO_EFFECT = %w[USR1 TTIN TTOU].freeze
+    # The command that notes that it does not deploy.
+    NO_DEPLOY = :no_deploy
     # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
     UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_EFFECT, :UNHANDLED
+    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :UNHANDLED
 
     NONE = [].freeze
     private_constant :NONE
@@ -131,8 +132,8 @@ module Volador
     end
 
     # Listens and serves until it is stopped by {#stop} or, in the main thread, by INT, TERM or HUP; a second signal stops
-    # at once. The signals to a server with workers, USR1, TTIN and TTOU, are noted in the log. HUP and these are left to the
-    # program when it has a handler of its own for them, or ignores them.
+    # at once. USR1, by which a server with workers deploys, is noted in the log. HUP and USR1 are left to the program when it
+    # has a handler of its own for them, or ignores them.
     # @yieldparam server [Server] itself, once it listens
     # @return [nil]
     def run
@@ -191,8 +192,8 @@ module Volador
     private
 
     def await_stop
-      while NO_EFFECT.include?(name = @commands.pop)
-        @log.info("#{name} has no effect: this server has no workers (-w)")
+      while @commands.pop == NO_DEPLOY
+        @log.info("USR1 has no effect: this server has no workers (-w) that it could replace")
       end
     end
 
@@ -268,7 +269,7 @@ module Volador
 
       before = STOPPING.to_h { |name| [name, trap(name, :signal)] }
       begin
-        [["HUP", :signal], *NO_EFFECT.map { |name| [name, name] }].each do |name, command|
+        [["HUP", :signal], ["USR1", NO_DEPLOY]].each do |name, command|
           handler = trap(name, command)
           UNHANDLED.include?(handler) ? before[name] = handler : Signal.trap(name, handler)
         end

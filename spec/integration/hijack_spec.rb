@@ -161,6 +161,19 @@ RSpec.describe "A connection that the application takes" do
       end
     end
 
+    it "may stay with its thread, which takes no other request meanwhile, and ends with the server" do
+      server = start.call
+      server.connect do |socket|
+        socket.send_request("GET", "/switch", upgrade)
+        socket.read_head
+        # Of one or two threads at least one is busy.
+        expect(Array.new(5) { server.get("/pid").status }.uniq).to eq([200]) if server.is_a?(ClusterServer)
+        expect(socket.send_bytes("hi\n").read_until("\n")).to eq("heard hi\n")
+        expect(server.stop.exitstatus).to eq(0)
+        expect(server.output).not_to include("drain timeout")
+      end
+    end
+
     it "is not given when a header is not valid, and nothing of it is sent" do
       expect(server.get("/inject", upgrade)).to have_attributes(status: 500, body: "Internal Server Error")
     end
@@ -174,12 +187,14 @@ RSpec.describe "A connection that the application takes" do
 
   context "with the server in one process" do
     shared_server(config, "-t", "1")
+    let(:start) { -> { start_volador(config, "-t", "1") } }
 
     include_examples "hijack"
   end
 
   context "with workers" do
     shared_cluster(config, "-t", "1")
+    let(:start) { -> { start_cluster(config, "-t", "1") } }
 
     include_examples "hijack"
 

@@ -59,6 +59,15 @@ RSpec.describe Volador::Responder do
     expect(printed.string).to include "its body is not in chunks"
   end
 
+  it "answers without content, though the headers declare chunks of it" do
+    [204, 304].each do |status|
+      fresh = Fakes::Seat.new
+      described_class.new(fresh, Volador::Log.new(printed))
+                     .deliver(env, [status, { "Transfer-Encoding" => "chunked" }, Fakes::Body.new])
+      expect(fresh.steps).to eq %i[start finish]
+    end
+  end
+
   it "sends the file of a body with to_path" do
     body = Fakes::Body.new(["never"])
     body.define_singleton_method(:to_path) { __FILE__ }
@@ -89,47 +98,58 @@ RSpec.describe Volador::Responder do
     expect { kept.write("late") }.to raise_error(IOError, /closed/)
   end
 
-  it "gives the socket to the body of a 101, or to its rack.hijack, and leaves it open" do
-    socket = nil
-    take = ->(io) { socket = io }
-    [[101, { "upgrade" => "x" }, take], [101, { "upgrade" => "x", "rack.hijack" => take }, []]].each do |answer|
-      fresh = Fakes::Seat.new
-      described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
-      expect(fresh.calls.map { |name, status, headers| [name, status, headers["upgrade"]] }).to eq [[:hijack_after, 101, "x"]]
-      socket.write("x")
-      expect(fresh.client.readpartial(9)).to eq "x"
-      socket.close
+  context "with a request that asks for other protocols" do
+    let(:env) { Fakes.env("/thing", "rack.protocol" => %w[a b]) }
+
+    it "gives the socket to the body of a 101, or to its rack.hijack, and leaves it open" do
+      socket = nil
+      take = ->(io) { socket = io }
+      [[101, { "Upgrade" => "A" }, take], [101, { "upgrade" => "a", "rack.hijack" => take }, []]].each do |answer|
+        fresh = Fakes::Seat.new
+        described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
+        expect(fresh.calls.map { |name, status, headers| [name, status, headers["upgrade"]] })
+          .to match [[:hijack_after, 101, /\Aa\z/i]]
+        socket.write("x")
+        expect(fresh.client.readpartial(9)).to eq "x"
+        socket.close
+      end
+    end
+
+    it "changes to the rack.protocol of the answer, whatever its status" do
+      deliver(200, { "rack.protocol" => "b", "Upgrade" => "c", "x" => "1" }, :close.to_proc)
+      expect(seat.calls).to eq [[:hijack_after, 101, { "rack.protocol" => "b", "x" => "1", "upgrade" => "b" }, false]]
+      expect(seat.client.read).to eq ""
+    end
+
+    it "closes the socket when the body that was given it raises, or ends the thread" do
+      deliver(101, { "upgrade" => "a" }, ->(_) { raise "oops" })
+      expect([seat.steps, seat.client.read]).to eq [[:hijack_after], ""]
+      expect(printed.string).to include "oops"
+
+      other = Fakes::Seat.new
+      responder = described_class.new(other, Volador::Log.new(printed))
+      Thread.new { responder.deliver(env, [101, { "upgrade" => "a" }, ->(_) { Thread.exit }]) }.join
+      expect(other.client.read).to eq ""
+    end
+
+    [
+      [200, { "rack.protocol" => "c" }, ->(_) {}], [101, { "upgrade" => "c" }, ->(_) {}], [101, {}, ->(_) {}],
+      [101, { "upgrade" => "a" }, []]
+    ].each do |status, headers, body|
+      it "answers 500 to #{status} with #{headers} and a body #{body.is_a?(Array) ? 'without' : 'with'} call" do
+        expect(deliver(status, headers, body).map { |call| call[0..1] }).to eq [[:respond, 500]]
+        expect(printed.string).to match(/must be one of the request's, \["a", "b"\]|must respond to call/)
+      end
     end
   end
 
-  it "changes to the rack.protocol of the answer, whatever its status" do
-    offered = env.merge("rack.protocol" => %w[a b])
-    responder.deliver(offered, [200, { "rack.protocol" => "b", "Upgrade" => "c", "x" => "1" }, :close.to_proc])
-    expect(seat.calls).to eq [[:hijack_after, 101, { "rack.protocol" => "b", "x" => "1", "upgrade" => "b" }, false]]
-    expect(seat.client.read).to eq ""
-  end
-
-  it "answers 500 to a rack.protocol that was not offered, and to a 101 without a body that takes the socket" do
-    [[env, 200, { "rack.protocol" => "b" }, ->(_) {}], [env, 101, {}, []]].each do |env, *answer|
+  it "answers 500 to a 101 that nobody has asked for" do
+    [[101, { "upgrade" => "a" }, ->(_) {}], [200, { "rack.protocol" => "a" }, ->(_) {}]].each do |answer|
       fresh = Fakes::Seat.new
       described_class.new(fresh, Volador::Log.new(printed)).deliver(env, answer)
       expect(fresh.calls.map { |call| call[0..1] }).to eq [[:respond, 500]]
     end
-    expect(printed.string).to include('rack.protocol is "b": it must be one of', "the body of a status of 101, must respond to call")
-  end
-
-  it "closes the socket when the body that was given it raises" do
-    deliver(101, { "upgrade" => "x" }, ->(_) { raise "oops" })
-    expect(seat.steps).to eq [:hijack_after]
-    expect(seat.client.read).to eq ""
-    expect(printed.string).to include "oops"
-  end
-
-  it "gives no answer when the application has taken the connection, and closes the body once" do
-    body = Fakes::Body.new(["x"])
-    seat.hijack(env)
-    expect(deliver(-1, nil, body)).to eq [[:hijack, env]]
-    expect([body.closed, printed.string]).to eq [1, ""]
+    expect(printed.string).to include("a status of 101 answers a request with Upgrade only", "of the request's, nil")
   end
 
   it "gives the socket to a rack.hijack header behind the head, and says whether that is framed in chunks" do

@@ -190,14 +190,13 @@ impl Shard {
     }
 }
 
-/// Whether the frame is a worker's last one for a request: each request that it was sent has exactly one.
+/// Whether the frame is a worker's last one for a request: each request that it was sent has exactly one. (Behind a Tunnel
+/// comes an End, when the thread is free again.)
 pub(crate) fn completes(frame: &ToGateway) -> bool {
     use volador_proto::link::ResponseBody;
     match frame {
         ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
-        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Tunnel(..) | ToGateway::Returned => {
-            true
-        }
+        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
         _ => false,
     }
 }

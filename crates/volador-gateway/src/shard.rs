@@ -16,7 +16,7 @@ use crate::{
     WorkerLink,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, ConnectionState, Corks},
+    http::{self, ConnectionState, Corks, Tunnels},
     inbox::{Command, Inbox, Order},
     link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
     listener::{Acceptor, Listener},
@@ -44,6 +44,8 @@ pub(crate) struct Shard {
     pub(crate) counters: Arc<Counters>,
     /// Connections that speak HTTP, for those who have to reach all of them.
     pub(crate) connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// Connections that applications have taken.
+    pub(crate) tunnels: Tunnels,
     /// Where HTTP connections read into, before the bytes are watched and handed to the parser.
     pub(crate) read_buf: RefCell<Box<[u8]>>,
     /// HTTP connections that have something to send.
@@ -106,6 +108,7 @@ impl Shard {
                 engine,
                 counters,
                 connections: RefCell::default(),
+                tunnels: Tunnels::default(),
                 read_buf: RefCell::new(vec![0; READ_BYTES].into()),
                 corks: Corks::default(),
                 draining: Cell::new(false),
@@ -280,6 +283,7 @@ impl Shard {
             };
             self.engine.lost_worker(self, Some(key), id, || socket.journal.begun(id));
         }
+        self.tunnels.cut(key);
         // The oldest one to the front.
         unbegun.into_iter().rev().for_each(|id| self.take_back(id, key));
         self.pump();
@@ -363,6 +367,8 @@ impl Shard {
             while shard.streams.borrow().len() > 0 || !shard.connections.borrow().is_empty() {
                 shard.progress.notified().await;
             }
+            // What the applications do with these, and for how long, is not known; a thread of theirs may wait for the end.
+            shard.tunnels.close();
             shard.workers.flush();
             shard.drained.fulfil();
         });

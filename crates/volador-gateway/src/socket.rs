@@ -7,7 +7,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use mio::{Interest, Registry, Token, event::Source};
@@ -53,10 +52,19 @@ impl Socket {
         let _ = rustix::net::shutdown(self, Shutdown::Write);
     }
 
-    /// Has the socket end by a reset when it is dropped, in place of an end.
-    pub(crate) fn end_by_reset(&self) {
-        // A Unix socket has no resets.
-        let _ = rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    /// Ends both directions, as [`Self::shutdown_write`] does one.
+    pub(crate) fn shutdown_both(&self) {
+        let _ = rustix::net::shutdown(self, Shutdown::Both);
+    }
+
+    /// Ends the connection by a reset, also where a forked process holds the socket as well. A Unix socket knows no resets:
+    /// it ends.
+    pub(crate) fn reset(&self) {
+        match self {
+            // So Linux lets go of a connection without closing its socket.
+            Self::Tcp(stream) => drop(rustix::net::connect_unspec(stream)),
+            Self::Unix(_) => self.shutdown_both(),
+        }
     }
 
     /// Writes as much as the socket takes at once.
@@ -142,6 +150,13 @@ pub(crate) struct PushSocket {
 enum Stream {
     Tcp(mio::net::TcpStream),
     Unix(mio::net::UnixStream),
+}
+
+impl Drop for PushSocket {
+    /// Closing it is not enough: a process that was forked from this one may hold the socket as well.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&*self, Shutdown::Both);
+    }
 }
 
 impl PushSocket {

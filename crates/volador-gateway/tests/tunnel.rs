@@ -146,6 +146,28 @@ fn a_client_that_goes_on_sending_can_read_what_the_application_wrote_before_it_c
 }
 
 #[test]
+fn all_that_the_application_wrote_arrives_though_it_closes_without_reading_all() {
+    let (server, mut client, mut application) = taken(TAKE);
+    client.send("close");
+    // It has arrived.
+    application.set_read_timeout(None).unwrap();
+    eventually("something to read", || rustix::io::ioctl_fionread(&application).is_ok_and(|waiting| waiting == 5));
+    let large = vec![7; 1_500_000];
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            application.write_all(&vec![7; 1_500_000]).unwrap();
+            drop(application);
+        });
+        let mut peeked = [0];
+        assert_eq!(client.socket.peek(&mut peeked).unwrap(), 1);
+        client.send("more");
+        assert!(client.take(large.len()) == large);
+    });
+    assert_eq!(client.rest(), "");
+    is_over(&server);
+}
+
+#[test]
 fn a_client_that_stays_does_not_keep_what_the_application_has_closed() {
     for half_first in [false, true] {
         let (server, mut client, application) = taken(TAKE);
@@ -231,12 +253,13 @@ fn a_client_that_has_left_before_is_an_end() {
 }
 
 #[test]
-fn a_drain_does_not_wait_for_the_application() {
-    let (mut server, mut client, application) = taken(TAKE);
+fn a_drain_does_not_wait_for_the_application_but_ends_its_connections() {
+    let (mut server, mut client, mut application) = taken(TAKE);
     eventually("it is taken", || server.gateway.stats().hijacked_connections == 1);
     server.gateway.drain();
     assert!(server.gateway.wait_drained(Instant::now() + DEADLINE));
-    server.gateway.stop();
+    // A thread of the application may wait for it.
+    assert_eq!(application.read(&mut [0; 9]).unwrap(), 0);
     assert_eq!(client.rest(), "");
-    drop(application);
+    server.gateway.stop();
 }

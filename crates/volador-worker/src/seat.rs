@@ -59,6 +59,8 @@ enum Answer {
     Missing,
     Streaming(ResponseStream),
     Given,
+    /// The connection was given away. The gateway waits to hear that the thread is free again.
+    Hijacked,
 }
 
 /// One application thread's seat at the queue.
@@ -138,7 +140,10 @@ impl Seat {
         self.abort();
         match std::mem::replace(&mut self.current, Current::None) {
             Current::None => {}
-            Current::Request { push, .. } => {
+            Current::Request { stream, push, answer } => {
+                if let Answer::Hijacked = answer {
+                    self.push_at(|| now, stream, |last| Haste::Answer { last }, |batch| batch.end(stream));
+                }
                 if let Some(push) = push {
                     self.let_go(Recipient::Stream(push));
                 }
@@ -266,7 +271,7 @@ impl Seat {
     /// Cuts the connection, whether nothing or a part was answered; ignored after a complete answer.
     pub fn abort(&mut self) {
         let Current::Request { stream, answer, .. } = &mut self.current else { return };
-        if matches!(answer, Answer::Given) {
+        if matches!(answer, Answer::Given | Answer::Hijacked) {
             return;
         }
         *answer = Answer::Given;
@@ -298,7 +303,7 @@ impl Seat {
         self.refuse_push();
         // The thread may talk to the client before it comes back.
         self.push(stream, |_| Haste::Now, |batch| batch.tunnel(stream, gateways.into(), first));
-        self.set_answer(Answer::Given);
+        self.set_answer(Answer::Hijacked);
         Ok(Some(socket.into()))
     }
 

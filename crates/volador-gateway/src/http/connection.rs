@@ -253,7 +253,7 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
             refuse(shard, socket, Some(&refusal)).await;
         }
         // RFC 9112 §8: such an answer is complete when the connection "is closed cleanly", so it must not be.
-        Outcome::Cut => socket.end_by_reset(),
+        Outcome::Cut => socket.reset(),
         Outcome::Expired(_) => socket.shutdown_write(),
         Outcome::Done | Outcome::Refused => match state.fault.take() {
             Some(fault) => refuse(shard, socket, Some(&fault.into())).await,
@@ -314,7 +314,10 @@ async fn drive(
     .await;
     let parts = connection.into_parts();
     let socket = match outcome {
-        Outcome::Expired(Expired::Write) => None,
+        Outcome::Expired(Expired::Write) => {
+            parts.io.corked.reset();
+            None
+        }
         _ => parts.io.corked.into_socket(shard).await,
     };
     (socket, parts.read_buf, outcome)

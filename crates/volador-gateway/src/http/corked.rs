@@ -134,14 +134,22 @@ impl Corked {
         Poll::Ready(Ok(()))
     }
 
-    /// The socket, once all has been sent that was held; None when it does not take that.
+    /// The socket, once all has been sent that was held; None when it does not take that, and is cut off.
     pub(super) async fn into_socket(self: Rc<Self>, shard: &Shard) -> Option<Socket> {
         if self.is_listed.get() {
             shard.corks.flush(shard);
         }
         let drained = poll_fn(|cx| self.poll_drain(cx));
-        timeout(shard.shared.config.write_timeout, drained).await.ok()?.ok()?;
+        if !matches!(timeout(shard.shared.config.write_timeout, drained).await, Ok(Ok(()))) {
+            self.reset();
+            return None;
+        }
         Rc::into_inner(self).map(|corked| corked.socket.into_inner())
+    }
+
+    /// The client takes nothing.
+    pub(super) fn reset(&self) {
+        self.socket.borrow().reset();
     }
 
     /// The socket has taken so much of what is held, or has failed.

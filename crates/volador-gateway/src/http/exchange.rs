@@ -159,7 +159,7 @@ impl Exchange {
             ToGateway::Tunnel(application, first) => {
                 self.answered = true;
                 self.kept = None;
-                self.answer = Some(Answer::Tunnel(Tunnel { application, first }));
+                self.answer = Some(Answer::Tunnel(Tunnel { application, worker: self.worker, first }));
             }
             ToGateway::Chunk(bytes) => self.parts.push_back(Part::Chunk(bytes)),
             ToGateway::Spill(file) => self.parts.push_back(Part::Spill(file)),

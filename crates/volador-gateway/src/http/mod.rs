@@ -36,3 +36,4 @@ mod watched;
 pub(crate) use connection::{ConnectionState, serve};
 pub(crate) use corked::Corks;
 pub(crate) use exchange::Exchange;
+pub(crate) use tunnel::Tunnels;

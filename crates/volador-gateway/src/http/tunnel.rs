@@ -8,6 +8,7 @@
 //! that the sender waits. No deadline applies as long as the application has its socket: only it knows what is spoken.
 
 use std::{
+    cell::{Cell, RefCell},
     io,
     os::{fd::OwnedFd, unix::net},
     rc::Rc,
@@ -15,15 +16,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::Shutdown,
+};
+use slab::Slab;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, WriteHalf, copy, split},
-    net::{UnixStream, unix::ReadHalf},
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy, split},
+    net::{UnixStream, unix},
+    sync::Notify,
     time::sleep,
 };
 
 use super::linger::linger;
 use crate::{
+    link::WorkerKey,
     log,
     shard::Shard,
     socket::Socket,
@@ -41,21 +48,65 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Tunnel {
     /// The application has the other end.
     pub(super) application: OwnedFd,
+    /// Whose application it is.
+    pub(super) worker: Option<WorkerKey>,
     /// What goes to the client before anything that comes from the application.
     pub(super) first: Bytes,
 }
 
+/// The tunnels of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels {
+    /// With what ends each of them.
+    open: RefCell<Slab<(Option<WorkerKey>, Rc<Notify>)>>,
+    /// There are to be none any more.
+    closed: Cell<bool>,
+}
+
+impl Tunnels {
+    /// Ends those of a worker that is lost: a process that it has forked may hold their other ends.
+    pub(crate) fn cut(&self, worker: WorkerKey) {
+        let open = self.open.borrow();
+        open.iter().filter(|(_, (key, _))| *key == Some(worker)).for_each(|(_, (_, end))| end.notify_one());
+    }
+
+    /// Ends all, for good.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        self.open.borrow().iter().for_each(|(_, (_, end))| end.notify_one());
+    }
+}
+
 impl Tunnel {
     /// Carries bytes until both directions have ended, or either side is gone. `early` has arrived from the client already.
-    pub(super) async fn run(self, shard: Rc<Shard>, client: Socket, early: Vec<u8>) {
-        count(&shard.counters.hijacked_connections);
-        match stream(self.application) {
-            Ok(application) => {
-                carry(client, &early, application, self.first, shard.shared.config.write_timeout).await;
+    pub(super) async fn run(self, shard: Rc<Shard>, mut client: Socket, early: Vec<u8>) {
+        let mut application = match stream(self.application) {
+            Ok(application) => application,
+            Err(error) => {
+                return log::warn(format_args!("cut a connection that the application has taken: {error}"));
             }
-            Err(error) => log::warn(format_args!("cut a connection that the application has taken: {error}")),
+        };
+        let end = Rc::new(Notify::new());
+        let key = shard.tunnels.open.borrow_mut().insert((self.worker, end.clone()));
+        if shard.tunnels.closed.get() {
+            end.notify_one();
+        }
+        count(&shard.counters.hijacked_connections);
+        let write_timeout = shard.shared.config.write_timeout;
+        let is_over = tokio::select! {
+            is_over = carry(&mut client, &early, &mut application, &self.first, write_timeout) => is_over,
+            () = end.notified() => false,
+        };
+        // Not only closed: the application may have forked a process that holds it.
+        let _ = rustix::net::shutdown(&application, Shutdown::Both);
+        drop(application);
+        if is_over {
+            linger(client).await;
+        } else {
+            client.shutdown_both();
         }
         uncount(&shard.counters.hijacked_connections);
+        shard.tunnels.open.borrow_mut().remove(key);
     }
 }
 
@@ -65,52 +116,59 @@ fn stream(application: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
-async fn carry(client: Socket, early: &[u8], mut application: UnixStream, first: Bytes, write_timeout: Duration) {
+/// Returns whether the client is still there to read what it was sent.
+async fn carry(
+    client: &mut Socket,
+    early: &[u8],
+    application: &mut UnixStream,
+    first: &[u8],
+    write_timeout: Duration,
+) -> bool {
     let (mut from_client, mut to_client) = split(client);
     let (mut from_application, mut to_application) = application.split();
-    let over = {
-        let inward = async {
-            let _ = to_application.write_all(early).await;
-            let _ = copy(&mut from_client, &mut to_application).await;
-            // However the client's direction has ended: the application reads an end, and has the last word.
-            let _ = to_application.shutdown().await;
-        };
-        tokio::pin!(inward);
-        let mut has_client_ended = false;
-        let outward = {
-            let outward = outward(&mut from_application, &mut to_client, &first, write_timeout);
-            tokio::pin!(outward);
-            loop {
-                tokio::select! {
-                    () = &mut inward, if !has_client_ended => has_client_ended = true,
-                    ended = &mut outward => break ended,
-                }
-            }
-        };
-        if outward.is_ok() && !has_client_ended {
-            let left = async {
-                while !has_closed(&from_application) {
-                    sleep(LOOK).await;
-                }
-            };
+    let inward = inward(&mut from_client, early, &mut to_application);
+    tokio::pin!(inward);
+    let mut has_client_ended = false;
+    let outward = {
+        let outward = outward(&mut from_application, &mut to_client, first, write_timeout);
+        tokio::pin!(outward);
+        loop {
             tokio::select! {
-                () = &mut inward => {}
-                () = left => {}
+                () = &mut inward, if !has_client_ended => has_client_ended = true,
+                ended = &mut outward => break ended,
             }
         }
-        outward.is_ok()
     };
-    // Else the client is gone. The application learns it by the end of its socket.
-    if over {
-        linger(from_client.unsplit(to_client)).await;
+    if outward.is_ok() && !has_client_ended {
+        let left = async {
+            while !has_closed(&from_application) {
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = &mut inward => {}
+            () = left => {}
+        }
     }
+    outward.is_ok()
+}
+
+/// Carries what the client sends, to its end.
+async fn inward(client: &mut ReadHalf<&mut Socket>, early: &[u8], application: &mut unix::WriteHalf<'_>) {
+    let _ = application.write_all(early).await;
+    let _ = copy(client, application).await;
+    // However the client's direction has ended: the application reads an end, and has the last word.
+    let _ = application.shutdown().await;
 }
 
 /// Carries `first` and then what the application writes, to its end. A client that takes nothing is waited for as long as the
 /// application has its socket, and for `write_timeout` after that, or twice as long.
+///
+/// # Errors
+/// The client is gone.
 async fn outward(
-    application: &mut ReadHalf<'_>,
-    client: &mut WriteHalf<Socket>,
+    application: &mut unix::ReadHalf<'_>,
+    client: &mut WriteHalf<&mut Socket>,
     first: &[u8],
     write_timeout: Duration,
 ) -> io::Result<()> {
@@ -128,7 +186,8 @@ async fn outward(
             written = client.write_all(piece) => written?,
             () = abandoned => return Err(io::ErrorKind::TimedOut.into()),
         }
-        let len = application.read(&mut buf).await?;
+        // An application that closes its socket without having read all is told by an error, behind all that it wrote.
+        let len = application.read(&mut buf).await.unwrap_or(0);
         if len == 0 {
             return client.shutdown().await;
         }
@@ -137,7 +196,7 @@ async fn outward(
 }
 
 /// Whether the application has closed its socket altogether, and not only its own direction.
-fn has_closed(application: &ReadHalf<'_>) -> bool {
+fn has_closed(application: &unix::ReadHalf<'_>) -> bool {
     let mut socket = [PollFd::new(application.as_ref(), PollFlags::empty())];
     let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut socket, Some(&no_time)).is_err() || socket[0].revents().contains(PollFlags::HUP)

@@ -63,6 +63,9 @@ fn connection_is_taken_once_and_at_once() {
 
     seat.take();
     seat.hijack(b"").unwrap();
+    let said = s.kept.frames();
+    let [.., (first, ToGateway::End), (second, ToGateway::Tunnel(..))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((*first, *second), (id(1), id(2)), "the thread was free again, and is not any more");
     assert!(s.worker.core.streams.lock().is_empty(), "there will be no push connection");
     assert!(matches!(seat.take(), Taken::Empty));
 }
