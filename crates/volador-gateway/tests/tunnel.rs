@@ -253,6 +253,20 @@ fn a_client_that_has_left_before_is_an_end() {
 }
 
 #[test]
+fn a_drain_waits_for_an_answer_that_the_application_writes_itself() {
+    let head = "HTTP/1.1 200 OK";
+    let (server, mut client, mut application) = taken(&format!("GET / HTTP/1.1\r\nHost: a\r\nX-First: {head}\r\n\r\n"));
+    assert_eq!(client.take(head.len()), head.as_bytes());
+    server.gateway.drain();
+    assert!(!server.gateway.wait_drained(Instant::now() + BRIEF));
+    application.write_all(b"the rest").unwrap();
+    drop(application);
+    assert_eq!(client.rest(), "the rest");
+    drop(client);
+    assert!(server.gateway.wait_drained(Instant::now() + DEADLINE));
+}
+
+#[test]
 fn a_drain_does_not_wait_for_the_application_but_ends_its_connections() {
     let (mut server, mut client, mut application) = taken(TAKE);
     eventually("it is taken", || server.gateway.stats().hijacked_connections == 1);

@@ -244,7 +244,10 @@ impl Drop for Place {
 async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_buf: &[u8], outcome: Outcome) {
     match outcome {
         Outcome::Taken(Taker::Push(takeover)) => shard.engine.adopt(shard, socket, read_buf, takeover),
-        // Nobody waits for it: what the application does with it, and for how long, is not known here.
+        // A drain waits for an answer. What else the application does with it, and for how long, is not known here.
+        Outcome::Taken(Taker::Tunnel(tunnel)) if tunnel.is_answer() => {
+            tunnel.run(shard.clone(), socket, read_buf.to_vec()).await;
+        }
         Outcome::Taken(Taker::Tunnel(tunnel)) => {
             tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf.to_vec()));
         }

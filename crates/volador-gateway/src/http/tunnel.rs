@@ -78,6 +78,11 @@ impl Tunnels {
 }
 
 impl Tunnel {
+    /// Whether it carries an answer, which comes to its end, and not a protocol that is known to the application alone.
+    pub(super) fn is_answer(&self) -> bool {
+        !self.first.is_empty() && !self.first.starts_with(b"HTTP/1.1 101")
+    }
+
     /// Carries bytes until both directions have ended, or either side is gone. `early` has arrived from the client already.
     pub(super) async fn run(self, shard: Rc<Shard>, mut client: Socket, early: Vec<u8>) {
         let mut application = match stream(self.application) {

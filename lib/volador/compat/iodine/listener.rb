@@ -9,9 +9,9 @@ module Volador
     module Iodine
       # What one `Iodine.listen` says.
       class Listener
-        # Those that Volador has settings of its own for, or none.
-        IGNORED = %i[log max_body max_headers max_msg max_clients method headers cookies body].freeze
-        private_constant :IGNORED
+        # Those that have their effect. Others Volador has settings of its own for, or none.
+        KNOWN = %i[service tls handler url address port public timeout ping].freeze
+        private_constant :KNOWN
 
         # @return [#call]
         attr_reader :handler
@@ -48,7 +48,7 @@ module Volador
           end
           raise ArgumentError, "Iodine.listen needs a handler: or a block" unless @handler.respond_to?(:call)
 
-          ignored = @settings.keys & IGNORED
+          ignored = @settings.reject { |name, value| KNOWN.include?(name) || value.nil? }.keys
           Log.new.warn("Iodine.listen: #{ignored.join(', ')} is left to Volador's own settings") unless ignored.empty?
         end
 
