@@ -3,8 +3,8 @@
 use std::{convert::Infallible, future::poll_fn, rc::Rc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
-use volador_proto::link::{Fields, ResponseBody, Transport};
+use hyper::body::{Body as _, Incoming};
+use volador_proto::link::{Fields, RequestBody, ResponseBody, Transport};
 
 use super::{
     ConnectionState,
@@ -65,7 +65,11 @@ async fn dispatch(
 ) -> Result<(Response<()>, Body), Refusal> {
     let (mut parts, body) = request.into_parts();
     let wish = request::examine(&parts, &shard.shared.config)?;
-    let body = upload::collect(body, &shard.shared.config).await?;
+    // Boxed: few have a body, and hyper moves this future for each request.
+    let body = match body.size_hint().exact() {
+        Some(0) => RequestBody::None,
+        _ => Box::pin(upload::collect(body, &shard.shared.config)).await?,
+    };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
     if shard.shared.is_cluster {

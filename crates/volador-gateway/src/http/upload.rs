@@ -33,9 +33,6 @@ const NOT_STORED: Refusal =
 /// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written.
 pub(crate) async fn collect(mut body: Incoming, config: &Config) -> Result<RequestBody, Refusal> {
     let hint = body.size_hint();
-    if hint.exact() == Some(0) {
-        return Ok(RequestBody::None);
-    }
     // Refused before a byte of it is read: a client that asked with `Expect: 100-continue` need not send it.
     if hint.lower() > config.body_max_bytes {
         return Err(TOO_LARGE);
