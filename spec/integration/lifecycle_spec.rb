@@ -240,6 +240,30 @@ RSpec.describe "A server's life" do
     Process.kill(:KILL, child) if child
   end
 
+  it "cuts off a client that takes nothing, whatever processes the application has forked" do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      app = lambda do |env|
+        next [200, {}, ["x" * 20_000_000]] if env["PATH_INFO"] == "/large"
+        next [200, {}, [Volador.stats[:http_connections].to_s]] if env["PATH_INFO"] == "/connections"
+
+        [200, {}, [fork { [$stdout, $stderr].each { |io| io.reopen(File::NULL) }; sleep 60 }.to_s]]
+      end
+      Volador.run(app, port: 0, write_timeout: 0.5)
+    RUBY
+    server.wait_until_listening
+    child = nil
+    server.connect do |socket|
+      socket.send_request("GET", "/large")
+      socket.read_head
+      child = Integer(server.get("/").body)
+      Deadline.until("it to be cut off") { server.get("/connections").body == "1" }
+      expect(socket.read_to_end.bytesize).to be < 20_000_000
+    end
+  ensure
+    Process.kill(:KILL, child) if child
+  end
+
   it "survives clients that leave at any moment" do
     server = start_volador(config)
     ["", "G", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
