@@ -20,6 +20,7 @@
 //! | [`gateway`]  | starts, drains and stops the shards                                |
 //! | [`shard`]    | one thread's state and main loop                                   |
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
+//! | [`selector`] | what the system reports about sockets                              |
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
 //! | [`link`]     | the workers, and frames on their way to them                      |
 //! | [`dispatch`] | which worker gets a request                                       |
@@ -38,6 +39,7 @@ mod link;
 mod listener;
 mod log;
 mod push;
+mod selector;
 mod shard;
 mod socket;
 mod stats;

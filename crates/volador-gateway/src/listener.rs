@@ -3,13 +3,14 @@
 use std::{
     fs, io, net,
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{fs::FileTypeExt, net as unix},
     },
     path::{Path, PathBuf},
 };
 
 use rustix::net::{AddressFamily, Shutdown};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{BindAddress, GatewayError, socket::Socket};
 
@@ -80,8 +81,10 @@ impl Listener {
     /// The same listener for one shard's event loop. To be called in its runtime.
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
         Ok(match self {
-            Self::Tcp(listener, _) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?),
-            Self::Unix(listener, _) => Acceptor::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?),
+            Self::Tcp(listener, _) => Acceptor::Tcp(waiting(mio::net::TcpListener::from_std(listener.try_clone()?))?),
+            Self::Unix(listener, _) => {
+                Acceptor::Unix(waiting(mio::net::UnixListener::from_std(listener.try_clone()?))?)
+            }
         })
     }
 }
@@ -126,11 +129,18 @@ fn bind_unix(path: &Path) -> io::Result<(unix::UnixListener, SocketFile)> {
     Ok((listener, file))
 }
 
+/// A listener that the event loop waits for.
+fn waiting<L: AsRawFd>(listener: L) -> io::Result<AsyncFd<L>> {
+    // As in the selector: the listener owns its descriptor and never replaces it.
+    #[allow(deprecated)]
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
 /// A shard's view of a listener.
 #[derive(Debug)]
 pub(crate) enum Acceptor {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Tcp(AsyncFd<mio::net::TcpListener>),
+    Unix(AsyncFd<mio::net::UnixListener>),
 }
 
 impl Acceptor {
@@ -138,12 +148,15 @@ impl Acceptor {
     pub(crate) async fn accept(&self) -> io::Result<(Socket, String)> {
         Ok(match self {
             Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
+                let (stream, peer) = listener.async_io(Interest::READABLE, |listener| listener.accept()).await?;
                 // Answers and pushes are written whole, so there is nothing for Nagle's algorithm to gather.
                 stream.set_nodelay(true)?;
                 (Socket::Tcp(stream), peer.ip().to_string())
             }
-            Self::Unix(listener) => (Socket::Unix(listener.accept().await?.0), String::new()),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.async_io(Interest::READABLE, |listener| listener.accept()).await?;
+                (Socket::Unix(stream), String::new())
+            }
         })
     }
 }

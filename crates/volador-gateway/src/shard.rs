@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    num::NonZero,
     rc::Rc,
     sync::{Arc, mpsc::SyncSender},
     time::Duration,
@@ -16,19 +17,17 @@ use crate::{
     WorkerLink,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, ConnectionState, Corks, Tunnels},
+    http::{self, Corks, HttpSocket, Tunnels},
     inbox::{Command, Inbox, Order},
     link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
     listener::{Acceptor, Listener},
     log,
     push::Engine,
+    selector::Selector,
     socket::Socket,
     stats::{Counters, add, count},
     streams::{Stream, Streams},
 };
-
-/// Bytes that one read of an HTTP connection takes at most. All connections of a shard read into the same buffer.
-const READ_BYTES: usize = 16 << 10;
 
 /// How long a listener rests after the system refused a connection for want of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -40,14 +39,13 @@ pub(crate) struct Shard {
     pub(crate) workers: Workers,
     pub(crate) dispatch: Dispatch,
     pub(crate) streams: RefCell<Streams>,
+    pub(crate) selector: Selector,
     pub(crate) engine: Engine,
     pub(crate) counters: Arc<Counters>,
     /// Connections that speak HTTP, for those who have to reach all of them.
-    pub(crate) connections: RefCell<Slab<Rc<ConnectionState>>>,
+    pub(crate) connections: RefCell<Slab<Rc<HttpSocket>>>,
     /// Connections that applications have taken.
     pub(crate) tunnels: Tunnels,
-    /// Where HTTP connections read into, before the bytes are watched and handed to the parser.
-    pub(crate) read_buf: RefCell<Box<[u8]>>,
     /// HTTP connections that have something to send.
     pub(crate) corks: Corks,
     pub(crate) draining: Cell<bool>,
@@ -90,9 +88,9 @@ impl Shard {
         let main = async {
             let setup = || -> io::Result<_> {
                 let acceptors = listeners.iter().map(Listener::acceptor).collect::<io::Result<Vec<_>>>()?;
-                Ok((acceptors, Engine::new(&shared.config)?))
+                Ok((acceptors, Selector::new()?))
             };
-            let (acceptors, engine) = match setup() {
+            let (acceptors, selector) = match setup() {
                 Ok(parts) => parts,
                 Err(error) => return report(Err(error)),
             };
@@ -101,15 +99,15 @@ impl Shard {
                 Labour::Cluster(door) => (None, door),
             };
             let shard = Rc::new(Self {
+                engine: Engine::new(&shared.config),
                 shared,
                 workers: Workers::new(worker),
                 dispatch: Dispatch::default(),
                 streams: RefCell::new(Streams::new(number)),
-                engine,
+                selector,
                 counters,
                 connections: RefCell::default(),
                 tunnels: Tunnels::default(),
-                read_buf: RefCell::new(vec![0; READ_BYTES].into()),
                 corks: Corks::default(),
                 draining: Cell::new(false),
                 read_at: Cell::default(),
@@ -135,7 +133,8 @@ impl Shard {
             acceptors.into_iter().map(|a| tokio::task::spawn_local(self.clone().accept(a))).collect();
         let mut accepting = Some((accepting, listeners));
         let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.workers.flush_task().await });
+        let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+        tokio::task::spawn_local(async move { shard.workers.flush_task(cores, || shard.selector.look(&shard)).await });
         let shard = self.clone();
         tokio::task::spawn_local(async move { shard.corks.task(&shard).await });
         if let Some(door) = door {
@@ -147,7 +146,7 @@ impl Shard {
             tokio::task::spawn_local(async move { shard.recall_task().await });
         }
         let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.engine.ready_task(&shard).await });
+        tokio::task::spawn_local(async move { shard.selector.task(&shard).await });
         let shard = self.clone();
         tokio::task::spawn_local(async move { shard.engine.timer_task(&shard).await });
         loop {

@@ -1,11 +1,10 @@
-//! [`Socket`]: an accepted connection, TCP or Unix, in its two lives: with a task of its own while it speaks HTTP, and
-//! as a [`PushSocket`] afterwards.
+//! [`Socket`]: an accepted connection, TCP or Unix, of which the shard's selector reports what it is ready for.
+//! [`TaskSocket`]: one that has left the selector, for a task that carries its bytes.
 
 use std::{
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,13 +12,11 @@ use mio::{Interest, Registry, Token, event::Source};
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stats::{Counters, add};
-
-/// A connection that speaks HTTP.
+/// A connection that speaks HTTP, or a push connection. It never waits.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
+    Tcp(mio::net::TcpStream),
+    Unix(mio::net::UnixStream),
 }
 
 impl Socket {
@@ -35,17 +32,30 @@ impl Socket {
         }
     }
 
-    /// Leaves the task's event loop for the push engine's. What it carries from now on is counted.
-    pub(crate) fn into_push(self, counters: Arc<Counters>) -> io::Result<PushSocket> {
-        let stream = match self {
-            Self::Tcp(stream) => Stream::Tcp(mio::net::TcpStream::from_std(stream.into_std()?)),
-            Self::Unix(stream) => Stream::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
-        };
-        Ok(PushSocket { stream, counters })
+    /// What has arrived, at most `buf.len()` bytes; 0 is the end.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buf),
+            Self::Unix(stream) => stream.read(buf),
+        }
     }
-}
 
-impl Socket {
+    /// Writes as much as the socket takes at once.
+    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(data),
+            Self::Unix(stream) => stream.write(data),
+        }
+    }
+
+    /// The same, for data in pieces.
+    pub(crate) fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(pieces),
+            Self::Unix(stream) => stream.write_vectored(pieces),
+        }
+    }
+
     /// Tells the peer that nothing follows, also where a process that was forked from this one holds the socket as well.
     pub(crate) fn shutdown_write(&self) {
         // A peer that is gone already has no need to be told.
@@ -67,12 +77,36 @@ impl Socket {
         }
     }
 
-    /// Writes as much as the socket takes at once.
-    pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
+    fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Tcp(stream) => stream.try_write(data),
-            Self::Unix(stream) => stream.try_write(data),
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
         }
+    }
+
+    /// Both directions at once: edge-triggered, so that what is not wanted now costs nothing and no later call is needed.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// By another token from now on. What the socket is ready for is reported anew.
+    pub(crate) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.reregister(self.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// To be called before the socket closes: a process that was forked from this one may hold it as well, and the system
+    /// would report on it for as long.
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        // There is nothing to be done about an error, and nothing left to report on.
+        let _ = registry.deregister(self.source());
+    }
+
+    /// One that is not registered any more goes on with a task. To be called in the shard's runtime.
+    pub(crate) fn into_task_socket(self) -> io::Result<TaskSocket> {
+        Ok(match self {
+            Self::Tcp(stream) => TaskSocket::Tcp(tokio::net::TcpStream::from_std(stream.into())?),
+            Self::Unix(stream) => TaskSocket::Unix(tokio::net::UnixStream::from_std(stream.into())?),
+        })
     }
 }
 
@@ -85,7 +119,30 @@ impl AsFd for Socket {
     }
 }
 
-impl AsyncRead for Socket {
+/// A connection with a task of its own.
+#[derive(Debug)]
+pub(crate) enum TaskSocket {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl TaskSocket {
+    /// Ends both directions, also where a process that was forked from this one holds the socket as well.
+    pub(crate) fn shutdown_both(&self) {
+        let _ = rustix::net::shutdown(self, Shutdown::Both);
+    }
+}
+
+impl AsFd for TaskSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl AsyncRead for TaskSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -94,27 +151,12 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for TaskSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -126,82 +168,5 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-    }
-}
-
-impl AsFd for PushSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
-/// A push connection's socket: non-blocking, without a task and without a buffer.
-#[derive(Debug)]
-pub(crate) struct PushSocket {
-    stream: Stream,
-    /// The shard's.
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(mio::net::TcpStream),
-    Unix(mio::net::UnixStream),
-}
-
-impl Drop for PushSocket {
-    /// Closing it is not enough: a process that was forked from this one may hold the socket as well.
-    fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&*self, Shutdown::Both);
-    }
-}
-
-impl PushSocket {
-    /// What has arrived, at most `buf.len()` bytes; 0 is the end.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(buf),
-            Stream::Unix(stream) => stream.read(buf),
-        }?;
-        add(&self.counters.received_bytes, read);
-        Ok(read)
-    }
-
-    /// Writes as much as the socket takes at once.
-    pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let written = match &mut self.stream {
-            Stream::Tcp(stream) => stream.write(data),
-            Stream::Unix(stream) => stream.write(data),
-        }?;
-        add(&self.counters.sent_bytes, written);
-        Ok(written)
-    }
-
-    /// Tells the peer that nothing follows.
-    pub(crate) fn shutdown_write(&mut self) {
-        // A peer that is gone already has no need to be told.
-        let _ = match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
-        };
-    }
-
-    fn source(&mut self) -> &mut dyn Source {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(stream) => stream,
-        }
-    }
-
-    /// Both directions at once: edge-triggered, so that what is not wanted now costs nothing and no later call is needed.
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self.source(), token, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(self.source())
     }
 }

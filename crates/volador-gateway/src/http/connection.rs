@@ -20,15 +20,15 @@ use volador_proto::http1::{HeadFault, HeadLimits, HeadWatch};
 
 use super::{
     answer,
-    corked::Corked,
     deadline::{Deadline, Expired, Waiting},
     linger::{LINGER, linger},
     refusal::Refusal,
+    socket::HttpSocket,
     tunnel::Tunnel,
     watched::Watched,
 };
 use crate::{
-    Config,
+    Config, log,
     push::Takeover,
     shard::Shard,
     socket::Socket,
@@ -147,6 +147,11 @@ impl ConnectionState {
         }
     }
 
+    /// What the connection waits for.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.deadline.get().waiting()
+    }
+
     fn remember(&self, waker: &Waker) {
         let mut known = self.waker.borrow_mut();
         match &mut *known {
@@ -197,11 +202,15 @@ enum Outcome {
 /// Serves one connection.
 pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
     let state = Rc::new(ConnectionState::new(peer, socket.local_name()));
-    let mut place = Place::take(&shard, &state);
+    let socket = HttpSocket::new(socket, state.clone());
+    let mut place = Place::take(&shard, &socket);
+    if let Err(error) = socket.register(shard.selector.registry(), place.key) {
+        return log::warn(format_args!("lost a connection at its start: {error}"));
+    }
     let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
     place.leave_http();
     match (socket, outcome) {
-        (Some(socket), outcome) => leave(&shard, &state, socket, &read_buf, outcome).await,
+        (Some(socket), outcome) => leave(&shard, &state, socket, read_buf, outcome).await,
         (None, Outcome::Taken(Taker::Push(takeover))) => shard.engine.abandon(&shard, takeover.id),
         (None, _) => {}
     }
@@ -218,10 +227,10 @@ struct Place {
 }
 
 impl Place {
-    fn take(shard: &Rc<Shard>, state: &Rc<ConnectionState>) -> Self {
+    fn take(shard: &Rc<Shard>, socket: &Rc<HttpSocket>) -> Self {
         count(&shard.counters.accepted);
         count(&shard.counters.http_connections);
-        let key = shard.connections.borrow_mut().insert(state.clone());
+        let key = shard.connections.borrow_mut().insert(socket.clone());
         Self { shard: shard.clone(), key, speaks_http: true }
     }
 
@@ -235,21 +244,31 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.leave_http();
-        self.shard.connections.borrow_mut().remove(self.key);
+        let socket = self.shard.connections.borrow_mut().remove(self.key);
+        socket.close(self.shard.selector.registry());
         self.shard.ended();
     }
 }
 
 /// What becomes of a socket that hyper does not serve any more.
-async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_buf: &[u8], outcome: Outcome) {
+async fn leave(
+    shard: &Rc<Shard>,
+    state: &ConnectionState,
+    mut socket: Socket,
+    mut read_buf: Vec<u8>,
+    outcome: Outcome,
+) {
+    if !matches!(outcome, Outcome::Taken(Taker::Push(_))) {
+        socket.deregister(shard.selector.registry());
+    }
     match outcome {
-        Outcome::Taken(Taker::Push(takeover)) => shard.engine.adopt(shard, socket, read_buf, takeover),
+        Outcome::Taken(Taker::Push(takeover)) => shard.engine.adopt(shard, socket, &mut read_buf, takeover),
         // A drain waits for an answer. What else the application does with it, and for how long, is not known here.
         Outcome::Taken(Taker::Tunnel(tunnel)) if tunnel.is_answer() => {
-            tunnel.run(shard.clone(), socket, read_buf.to_vec()).await;
+            tunnel.run(shard.clone(), socket, read_buf).await;
         }
         Outcome::Taken(Taker::Tunnel(tunnel)) => {
-            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf.to_vec()));
+            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf));
         }
         Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");
@@ -279,10 +298,10 @@ async fn leave(shard: &Rc<Shard>, state: &ConnectionState, socket: Socket, read_
 async fn drive(
     shard: &Rc<Shard>,
     state: &Rc<ConnectionState>,
-    socket: Socket,
-) -> (Option<Socket>, bytes::Bytes, Outcome) {
+    socket: Rc<HttpSocket>,
+) -> (Option<Socket>, Vec<u8>, Outcome) {
     let config = &shard.shared.config;
-    let io = Watched { corked: Corked::new(socket, state.clone()), state: state.clone(), shard: shard.clone() };
+    let io = Watched { socket: socket.clone(), shard: shard.clone() };
     let service = service_fn(|request| answer::answer(shard.clone(), state.clone(), request));
     let mut connection = http1::Builder::new()
         .max_headers(config.header_fields_max)
@@ -315,15 +334,16 @@ async fn drive(
         poll_deadline(state, config, timer.as_mut(), cx).map(Outcome::Expired)
     })
     .await;
-    let parts = connection.into_parts();
-    let socket = match outcome {
-        Outcome::Expired(Expired::Write) => {
-            parts.io.corked.reset();
-            None
-        }
-        _ => parts.io.corked.into_socket(shard).await,
-    };
-    (socket, parts.read_buf, outcome)
+    let mut read_buf = connection.into_parts().read_buf.to_vec();
+    if let Outcome::Expired(Expired::Write) = outcome {
+        socket.reset();
+        return (None, read_buf, outcome);
+    }
+    let socket = socket.leave(shard).await.map(|(socket, unread)| {
+        read_buf.extend(unread);
+        socket
+    });
+    (socket, read_buf, outcome)
 }
 
 /// Ready when the client has taken too long. The timer is set again only when a deadline comes closer, or when it has
@@ -350,7 +370,8 @@ fn poll_deadline(
 }
 
 /// Sends what the parser could not say, then closes so that the client can read it.
-async fn refuse(shard: &Shard, mut socket: Socket, refusal: Option<&Refusal>) {
+async fn refuse(shard: &Shard, socket: Socket, refusal: Option<&Refusal>) {
+    let Ok(mut socket) = socket.into_task_socket() else { return };
     if let Some(refusal) = refusal {
         count(&shard.counters.refused_bad);
         let answer = refusal.to_bytes();

@@ -8,13 +8,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::socket::Socket;
+use crate::socket::TaskSocket;
 
 /// How long what the client sends is read and thrown away, so that it can read its answer first.
 pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 /// Tells the client that nothing follows, and waits for its own end.
-pub(super) async fn linger(mut socket: Socket) {
+pub(super) async fn linger(mut socket: TaskSocket) {
     let rest = async {
         socket.shutdown().await?;
         let mut rest = [0; 4096];

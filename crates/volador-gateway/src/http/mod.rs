@@ -5,7 +5,8 @@
 //! |----------------|-------------------------------------------------------------------|
 //! | [`connection`] | one connection from accept to its end, or until it is taken        |
 //! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
-//! | [`corked`]     | the socket, and what it is to send at the end of the turn          |
+//! | [`socket`]     | the socket as the connection's task has it                         |
+//! | [`corks`]      | sockets that are read, and sent to, together                       |
 //! | [`deadline`]   | when a client has taken too long                                   |
 //! | [`answer`]     | one request on its way to the worker, and its answer               |
 //! | [`ticket`]     | a request's place in the table of streams and in the queue         |
@@ -21,19 +22,22 @@
 mod answer;
 mod body;
 mod connection;
-mod corked;
+mod corks;
 mod deadline;
 mod exchange;
 mod linger;
 mod origin;
 mod refusal;
 mod request;
+mod socket;
 mod ticket;
 mod tunnel;
 mod upload;
 mod watched;
 
-pub(crate) use connection::{ConnectionState, serve};
-pub(crate) use corked::Corks;
+use connection::ConnectionState;
+pub(crate) use connection::serve;
+pub(crate) use corks::{Corks, read_together};
 pub(crate) use exchange::Exchange;
+pub(crate) use socket::HttpSocket;
 pub(crate) use tunnel::Tunnels;

@@ -33,7 +33,7 @@ use crate::{
     link::WorkerKey,
     log,
     shard::Shard,
-    socket::Socket,
+    socket::{Socket, TaskSocket},
     stats::{count, uncount},
 };
 
@@ -84,9 +84,10 @@ impl Tunnel {
     }
 
     /// Carries bytes until both directions have ended, or either side is gone. `early` has arrived from the client already.
-    pub(super) async fn run(self, shard: Rc<Shard>, mut client: Socket, early: Vec<u8>) {
-        let mut application = match stream(self.application) {
-            Ok(application) => application,
+    pub(super) async fn run(self, shard: Rc<Shard>, client: Socket, early: Vec<u8>) {
+        let ends = stream(self.application).and_then(|application| Ok((application, client.into_task_socket()?)));
+        let (mut application, mut client) = match ends {
+            Ok(ends) => ends,
             Err(error) => {
                 return log::warn(format_args!("cut a connection that the application has taken: {error}"));
             }
@@ -123,7 +124,7 @@ fn stream(application: OwnedFd) -> io::Result<UnixStream> {
 
 /// Returns whether the client is still there to read what it was sent.
 async fn carry(
-    client: &mut Socket,
+    client: &mut TaskSocket,
     early: &[u8],
     application: &mut UnixStream,
     first: &[u8],
@@ -159,7 +160,7 @@ async fn carry(
 }
 
 /// Carries what the client sends, to its end.
-async fn inward(client: &mut ReadHalf<&mut Socket>, early: &[u8], application: &mut unix::WriteHalf<'_>) {
+async fn inward(client: &mut ReadHalf<&mut TaskSocket>, early: &[u8], application: &mut unix::WriteHalf<'_>) {
     let _ = application.write_all(early).await;
     let _ = copy(client, application).await;
     // However the client's direction has ended: the application reads an end, and has the last word.
@@ -173,7 +174,7 @@ async fn inward(client: &mut ReadHalf<&mut Socket>, early: &[u8], application: &
 /// The client is gone.
 async fn outward(
     application: &mut unix::ReadHalf<'_>,
-    client: &mut WriteHalf<&mut Socket>,
+    client: &mut WriteHalf<&mut TaskSocket>,
     first: &[u8],
     write_timeout: Duration,
 ) -> io::Result<()> {

@@ -3,9 +3,11 @@
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashSet,
-    num::NonZero,
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -48,16 +50,8 @@ pub(crate) struct End {
     listeners: HashSet<ListenerId>,
 }
 
-/// How often everything that is ready has its turn before frames are handed over, so that more goes along. More often on
-/// one core: the worker, which then runs in the gateway's place, is changed to less often. One of another process has a
-/// thread that reads the link as well.
-fn turns(cores: usize, is_embedded: bool) -> u32 {
-    match (cores, is_embedded) {
-        (1, true) => 2,
-        (1, false) => 4,
-        _ => 1,
-    }
-}
+/// How long frames are gathered on one core, as long as there are more.
+const GATHERED_FOR: Duration = Duration::from_millis(1);
 
 /// Collects the frames of one turn of the event loop. The flush task is woken by the first of them and so runs behind
 /// every task that was ready before: it hands over what all those have added, at once.
@@ -74,14 +68,12 @@ pub(crate) struct Workers {
     wake: Notify,
     /// Who got the last request.
     last: Cell<usize>,
-    /// Whether there is one worker, in this process.
-    is_embedded: bool,
 }
 
 impl Workers {
     /// With a worker for good, or none yet.
     pub(crate) fn new(embedded: Option<Arc<dyn WorkerLink>>) -> Self {
-        let workers = Self { is_embedded: embedded.is_some(), ..Self::default() };
+        let workers = Self::default();
         if let Some(link) = embedded {
             workers.add(None, Way::Embedded(link));
         }
@@ -121,13 +113,20 @@ impl Workers {
         }
     }
 
-    /// Hands over what there is, after each wake-up, for ever. What else the sockets have brought by then goes along.
-    pub(crate) async fn flush_task(&self) {
-        let turns = turns(std::thread::available_parallelism().map_or(2, NonZero::get), self.is_embedded);
+    /// Hands over what there is, after each wake-up, for ever, in a process that may use so many cores. First it has a `look`
+    /// at the sockets, so that what they have brought by then goes along; that returns how many were ready.
+    ///
+    /// On one core it looks again until there is nothing more. The worker runs in the gateway's place there, so nothing is lost
+    /// meanwhile, and it is changed to less often.
+    pub(crate) async fn flush_task(&self, cores: usize, mut look: impl FnMut() -> usize) {
         loop {
             self.wake.notified().await;
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
+            let begin = (cores == 1).then(Instant::now);
+            while look() > 0 {
+                turn().await;
+                if begin.is_none_or(|begin| begin.elapsed() > GATHERED_FOR) {
+                    break;
+                }
             }
             self.flush();
         }
@@ -204,3 +203,20 @@ impl Workers {
         }
     }
 }
+
+/// Lets every task have its turn that is ready. Other than tokio's `yield_now` it does not look at the event loop's own sockets.
+async fn turn() {
+    let mut is_over = false;
+    poll_fn(|cx| {
+        if is_over {
+            return Poll::Ready(());
+        }
+        is_over = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests;

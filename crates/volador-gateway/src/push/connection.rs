@@ -31,11 +31,11 @@ use volador_proto::{
 
 use super::{
     queue::SendQueue,
+    socket::PushSocket,
     tenant::{Stage, Tenant},
 };
 use crate::{
     link::WorkerKey,
-    socket::PushSocket,
     stats::{Counters, count},
 };
 

@@ -1,34 +1,21 @@
 //! [`Engine`]: a shard's push connections together: how they begin and end, and what the worker says about them.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    io,
-    os::fd::{AsRawFd, RawFd},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use mio::{Poll, Token};
-use tokio::{
-    io::{Interest as Readiness, unix::AsyncFd},
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use volador_hub::channel::Filter;
 use volador_proto::{
     link::{Interest, Kind, StreamId, ToGateway, Transport},
     ws::deflate::{Agreement, Inflater},
 };
 
-use volador_ring::Ring;
-
 use super::{
     connection::{Now, PushConnection},
     handover::Moves,
     hub::{Hub, Subscriber},
     message::{Deflaters, Message},
-    readiness::READ_BYTES,
+    socket::PushSocket,
     tenant::{Stage, Tenant},
     timeouts::Timeouts,
 };
@@ -36,6 +23,7 @@ use crate::{
     Config,
     link::{State, WorkerKey},
     log,
+    selector::Owner,
     shard::Shard,
     socket::Socket,
     stats::{add, count, uncount},
@@ -44,16 +32,6 @@ use crate::{
 
 /// How long a peer has for its part of the closing handshake. As long as it takes what was still queued, it begins anew.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The system's event queue for push sockets, inside of the event loop's own.
-#[derive(Debug)]
-pub(super) struct Selector(pub(super) RefCell<Poll>);
-
-impl AsRawFd for Selector {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.borrow().as_raw_fd()
-    }
-}
 
 /// A connection that is about to become a push connection.
 #[derive(Debug)]
@@ -73,8 +51,6 @@ pub(crate) struct Takeover {
 /// The push connections of a shard. The connections themselves are in the shard's table of streams.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    pub(super) selector: AsyncFd<Selector>,
-    pub(super) read_buf: RefCell<Box<[u8]>>,
     /// Of all connections that may send compressed messages.
     pub(super) inflater: RefCell<Inflater>,
     pub(super) deflaters: Deflaters,
@@ -91,8 +67,6 @@ pub(crate) struct Engine {
     pub(super) moves: RefCell<Moves>,
     pub(super) timeouts: RefCell<Timeouts>,
     pub(super) timeouts_wake: Notify,
-    /// For many sockets at once; None where the system has none, or allows none.
-    pub(super) ring: RefCell<Option<Ring>>,
     /// Messages that are sent with others of their batch.
     pub(super) writes: RefCell<Vec<(StreamId, Bytes)>>,
     /// Whom a message reaches; kept for its memory.
@@ -100,16 +74,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// To be called in the shard's runtime.
-    pub(crate) fn new(config: &Config) -> io::Result<Self> {
-        let selector = Selector(RefCell::new(Poll::new()?));
-        // Deprecated for types whose descriptor may change or close while it is registered. `Selector` owns its own and
-        // never replaces it, and the function that takes the place of this one is `unsafe`, which this crate forbids.
-        #[allow(deprecated)]
-        let selector = AsyncFd::with_interest(selector, Readiness::READABLE)?;
-        Ok(Self {
-            selector,
-            read_buf: RefCell::new(vec![0; READ_BYTES].into()),
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
             inflater: RefCell::default(),
             deflaters: Deflaters::new(config.deflate_level, config.deflate_min_bytes),
             hub: RefCell::default(),
@@ -120,39 +86,23 @@ impl Engine {
             closing: RefCell::default(),
             closing_wake: Notify::new(),
             moves: RefCell::default(),
-            ring: RefCell::new(Ring::new().ok()),
             writes: RefCell::default(),
             timeouts: RefCell::default(),
             timeouts_wake: Notify::new(),
             targets: RefCell::default(),
-        })
-    }
-
-    /// Whether many sockets can be served by one system call.
-    pub(crate) fn has_ring(&self) -> bool {
-        self.ring.borrow().is_some()
-    }
-
-    pub(crate) fn ring(&self) -> std::cell::RefMut<'_, Option<Ring>> {
-        self.ring.borrow_mut()
+        }
     }
 
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
-    pub(crate) fn adopt(&self, shard: &Shard, socket: Socket, read_buf: &[u8], takeover: Takeover) {
+    pub(crate) fn adopt(&self, shard: &Shard, mut socket: Socket, read_buf: &mut [u8], takeover: Takeover) {
         let Takeover { id, transport, deflate, head, interest, path } = takeover;
         let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
         let (worker, request, early) = former.unwrap_or_default().into_parts();
-        let registered = socket.into_push(shard.counters.clone()).and_then(|mut socket| {
-            socket.register(self.selector.get_ref().0.borrow().registry(), Token(id.slot() as usize))?;
-            Ok(socket)
-        });
-        let socket = match registered {
-            Ok(socket) => socket,
-            Err(error) => {
-                log::warn(format_args!("lost a push connection at its start: {error}"));
-                return self.forsake(shard, id, worker);
-            }
-        };
+        if let Err(error) = socket.reregister(shard.selector.registry(), Owner::Push(id.slot()).token()) {
+            log::warn(format_args!("lost a push connection at its start: {error}"));
+            return self.forsake(shard, id, worker);
+        }
+        let socket = PushSocket::new(socket, shard.counters.clone());
         let path_key = self.hub.borrow_mut().join(&path, id.slot());
         // Only a handler has to move when its worker ends.
         let tenant = request.filter(|_| interest.is_some()).map(|request| Box::new(Tenant::new(request)));
@@ -176,7 +126,7 @@ impl Engine {
         }
         if !read_buf.is_empty() {
             add(&shard.counters.received_bytes, read_buf.len());
-            self.received(shard, id, &mut read_buf.to_vec());
+            self.received(shard, id, read_buf);
         }
         if early.overflowed {
             count(&shard.counters.closed_slow);
@@ -359,8 +309,7 @@ impl Engine {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id) else { return };
             let Some(mut socket) = connection.leave(code) else { return };
-            // The registration goes with the socket in any case; an error has nothing to add.
-            let _ = socket.deregister(self.selector.get_ref().0.borrow().registry());
+            socket.deregister(shard.selector.registry());
             (connection.path_key, connection.transport, connection.has_timeout)
         };
         self.hub.borrow_mut().leave(path_key);

@@ -13,13 +13,11 @@ use volador_ring::{Ring, Send};
 use super::{engine::Engine, hub::Subscriber, message::Message, queue::Tag};
 use crate::{
     log,
+    selector::RING_MIN,
     shard::Shard,
     stats::{add, count},
     streams::Stream,
 };
-
-/// Sockets from which on the ring is worth its trouble.
-pub(crate) const RING_MIN: usize = 4;
 
 impl Engine {
     /// Sends a message to every push connection whose request path matches.
@@ -64,7 +62,7 @@ impl Engine {
             }
         };
         let message = message.conflated(self.tag(channel));
-        let mut ring = self.ring.borrow_mut();
+        let mut ring = shard.selector.ring();
         match &mut *ring {
             Some(ring) if targets.len() >= RING_MIN => {
                 for part in targets.chunks(Ring::BATCH) {

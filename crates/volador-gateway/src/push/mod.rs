@@ -7,6 +7,7 @@
 //! | module         | noun                                                          |
 //! |----------------|---------------------------------------------------------------|
 //! | [`engine`]     | all of a shard's: beginning and end, what the worker says     |
+//! | [`socket`]     | a push connection's socket                                    |
 //! | [`readiness`]  | what the system reports about sockets, and reading            |
 //! | [`timers`]     | pings, heartbeats, deadlines of closing                       |
 //! | [`timeouts`]   | connections with a time between pings of their own            |
@@ -33,6 +34,7 @@ mod hub;
 mod message;
 mod queue;
 mod readiness;
+mod socket;
 mod tenant;
 mod timeouts;
 mod timers;
@@ -40,4 +42,3 @@ mod writes;
 
 pub(crate) use connection::PushConnection;
 pub(crate) use engine::{Engine, Takeover};
-pub(crate) use fanout::RING_MIN;

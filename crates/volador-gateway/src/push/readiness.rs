@@ -3,77 +3,51 @@
 //! The sockets of a look that have something to read are read by one system call, each into a piece of the shard's buffer.
 //! Whoever has more than fits there is read by itself, into the whole of it.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{io, os::fd::AsFd};
 
-use mio::Events;
+use mio::event::Event;
 use volador_proto::link::StreamId;
 use volador_ring::Receive;
 
 use super::{
     connection::{Now, PushConnection, Reading},
     engine::Engine,
-    fanout::RING_MIN,
 };
-use crate::{link::WorkerKey, log, shard::Shard, stats::add};
-
-/// Bytes that one read takes at most. All push connections of a shard read into the same buffer.
-pub(super) const READ_BYTES: usize = 64 << 10;
-
-/// Bytes of it for each of many that are read together: room for what most clients say at once.
-const PIECE_BYTES: usize = 1 << 10;
+use crate::{
+    link::WorkerKey,
+    selector::{PIECE_BYTES, PIECES, RING_MIN},
+    shard::Shard,
+    stats::add,
+};
 
 /// Reads of one connection before the others have their turn.
 const READS_IN_A_ROW: usize = 4;
 
-/// Readiness events taken at once, before other tasks have their turn.
-const EVENTS: usize = 512;
-
 impl Engine {
-    /// Serves the sockets that the system reports as ready, for ever.
-    pub(crate) async fn ready_task(&self, shard: &Shard) {
-        let (mut events, mut readable) = (Events::with_capacity(EVENTS), Vec::new());
-        loop {
-            tokio::select! {
-                ready = self.selector.readable() => match ready {
-                    // Forgotten before the look, so that what comes up after it is reported anew.
-                    Ok(mut ready) => ready.clear_ready(),
-                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
-                },
-                () = self.unread_wake.notified() => {}
-            }
-            loop {
-                let polled = self.selector.get_ref().0.borrow_mut().poll(&mut events, Some(Duration::ZERO));
-                match polled {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return log::warn(format_args!("push connections are no longer read: {error}")),
-                }
-                let mut seen = 0;
-                for event in &events {
-                    seen += 1;
-                    let slot = event.token().0 as u32;
-                    let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
-                    let Some(id) = id else { continue };
-                    if event.is_writable() {
-                        self.with(shard, id, PushConnection::writable);
-                    }
-                    if event.is_read_closed() || event.is_error() {
-                        self.read(shard, id, true);
-                    } else if event.is_readable() {
-                        readable.push(id);
-                    }
-                }
-                self.read_together(shard, &mut readable);
-                for id in self.unread.take() {
-                    self.read(shard, id, true);
-                }
-                // What comes after a look that has seen everything is reported anew.
-                if seen < EVENTS && self.unread.borrow().is_empty() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
+    /// The system reports what a socket is ready for; who is to be read together with others.
+    pub(crate) fn ready(&self, shard: &Shard, slot: u32, event: &Event) -> Option<StreamId> {
+        let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id)?;
+        if event.is_writable() {
+            self.with(shard, id, PushConnection::writable);
         }
+        if event.is_read_closed() || event.is_error() {
+            self.read(shard, id, true);
+            return None;
+        }
+        event.is_readable().then_some(id)
+    }
+
+    /// Waits until connections are to be read that the system does not report.
+    pub(crate) async fn unread(&self) {
+        self.unread_wake.notified().await;
+    }
+
+    /// Reads those; whether there are more of them already.
+    pub(crate) fn read_unread(&self, shard: &Shard) -> bool {
+        for id in self.unread.take() {
+            self.read(shard, id, true);
+        }
+        !self.unread.borrow().is_empty()
     }
 
     pub(super) fn read_later(&self, id: StreamId) {
@@ -82,9 +56,9 @@ impl Engine {
     }
 
     /// Reads the connections in `readable`, and empties it.
-    fn read_together(&self, shard: &Shard, readable: &mut Vec<StreamId>) {
-        for ids in readable.chunks(READ_BYTES / PIECE_BYTES) {
-            if ids.len() < RING_MIN || !self.has_ring() {
+    pub(crate) fn read_together(&self, shard: &Shard, readable: &mut Vec<StreamId>) {
+        for ids in readable.chunks(PIECES) {
+            if ids.len() < RING_MIN || !shard.selector.has_ring() {
                 ids.iter().for_each(|id| self.read(shard, *id, false));
             } else {
                 self.read_at_once(shard, ids);
@@ -96,7 +70,7 @@ impl Engine {
     /// Reads up to as many as there are pieces of the buffer.
     fn read_at_once(&self, shard: &Shard, ids: &[StreamId]) {
         let mut results = Vec::with_capacity(ids.len());
-        let mut buf = self.read_buf.borrow_mut();
+        let mut buf = shard.selector.read_buf();
         {
             let streams = shard.streams.borrow();
             let (mut who, mut receives) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
@@ -110,7 +84,7 @@ impl Engine {
                     receives.push(Receive { socket: socket.as_fd(), buf });
                 }
             }
-            if let Some(ring) = &mut *self.ring.borrow_mut() {
+            if let Some(ring) = &mut *shard.selector.ring() {
                 ring.receive_all(&mut receives, |index, received| results.push((who[index], received)));
             }
         }
@@ -139,7 +113,7 @@ impl Engine {
     /// edges). Only what was reported before may `hide` behind it: the end of the stream, or an event that came while the
     /// connection was not read.
     fn read(&self, shard: &Shard, id: StreamId, hides: bool) {
-        let mut buf = self.read_buf.borrow_mut();
+        let mut buf = shard.selector.read_buf();
         for _ in 0..READS_IN_A_ROW {
             let result = match shard.streams.borrow_mut().push(id) {
                 Some(connection) if !connection.is_paused() => connection.socket.as_mut().map(|one| one.read(&mut buf)),

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use volador_proto::link::{Kind, StreamId};
 use volador_ring::Send;
 
-use super::{engine::Engine, fanout::RING_MIN, message::Message};
+use super::{engine::Engine, message::Message};
 use crate::{
     log,
+    selector::RING_MIN,
     shard::Shard,
     stats::{add, count},
 };
@@ -20,7 +21,7 @@ use crate::{
 impl Engine {
     /// Sends a message to a client, now or with those that follow it in the batch.
     pub(super) fn write_with_others(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
-        if self.ring.borrow().is_none() {
+        if !shard.selector.has_ring() {
             return self.write(shard, id, kind, data);
         }
         let message = match Message::new(kind, data, &self.deflaters) {
@@ -54,7 +55,7 @@ impl Engine {
         }
         let mut writes = self.writes.take();
         let mut unsent = Vec::new();
-        let is_together = match &mut *self.ring.borrow_mut() {
+        let is_together = match &mut *shard.selector.ring() {
             Some(ring) if writes.len() >= RING_MIN => {
                 let streams = shard.streams.borrow();
                 let (mut indices, mut sends) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));

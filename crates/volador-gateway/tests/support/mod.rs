@@ -10,7 +10,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Condvar, Mutex, OnceLock,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -57,6 +57,30 @@ type Answer = dyn Fn(StreamId, ToWorker, &mut Batch) + Send + Sync;
 /// Runs the closure for each frame, on a thread of its own, and hands its answers over.
 struct Worker {
     frames: Mutex<Sender<Batch>>,
+    gate: Arc<Gate>,
+}
+
+/// Where a shard waits for as long as it is to do nothing.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_closed: bool,
+    is_waited_at: bool,
+}
+
+/// The only shard does nothing until this is dropped.
+pub struct Hold(Arc<Gate>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().is_closed = false;
+        self.0.changed.notify_all();
+    }
 }
 
 impl fmt::Debug for Worker {
@@ -67,6 +91,13 @@ impl fmt::Debug for Worker {
 
 impl WorkerLink for Worker {
     fn deliver(&self, batch: Batch) {
+        let mut state = self.gate.state.lock().unwrap();
+        while state.is_closed {
+            state.is_waited_at = true;
+            self.gate.changed.notify_all();
+            state = self.gate.changed.wait(state).unwrap();
+        }
+        drop(state);
         let _ = self.frames.lock().unwrap().send(batch);
     }
 }
@@ -74,6 +105,7 @@ impl WorkerLink for Worker {
 pub struct Server {
     pub gateway: Gateway,
     handle: Arc<OnceLock<GatewayHandle>>,
+    gate: Arc<Gate>,
 }
 
 impl Server {
@@ -94,9 +126,23 @@ impl Server {
             }
         });
         let mut gateway = Gateway::bind(config).unwrap();
-        let started = gateway.start(Arc::new(Worker { frames: Mutex::new(frames) })).unwrap();
+        let gate = Arc::new(Gate::default());
+        let started = gateway.start(Arc::new(Worker { frames: Mutex::new(frames), gate: gate.clone() })).unwrap();
         handle.set(started).unwrap();
-        Self { gateway, handle }
+        Self { gateway, handle, gate }
+    }
+
+    /// Keeps the shard from doing anything, so that what clients do meanwhile is there at once. It takes a request for that.
+    pub fn hold(&self) -> Hold {
+        self.gate.state.lock().unwrap().is_closed = true;
+        let hold = Hold(self.gate.clone());
+        self.connect().send("GET /hold HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let state = self.gate.state.lock().unwrap();
+        let (state, waited) =
+            self.gate.changed.wait_timeout_while(state, DEADLINE, |state| !state.is_waited_at).unwrap();
+        assert!(!waited.timed_out(), "the shard has nothing to hand over");
+        drop(state);
+        hold
     }
 
     /// A server that answers each request by `answer`.

@@ -9,12 +9,12 @@ use super::{
     super::{
         message::Message,
         queue::{SendQueue, Tag},
+        socket::PushSocket,
     },
     Now, Phase, PushConnection,
 };
 use crate::{
     Config, SlowClient,
-    socket::PushSocket,
     stats::{Counters, count},
 };
 
