@@ -23,8 +23,8 @@ module Volador
 
     def take
       # First: behind the call the request's thread may go on to another one.
-      env = @seat.env
-      socket = UNIXSocket.for_fd(@seat.hijack(self))
+      env = seat.env
+      socket = UNIXSocket.for_fd(seat.hijack(self))
       env["rack.hijack_io"] = socket
     end
   end

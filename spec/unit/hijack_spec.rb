@@ -3,8 +3,7 @@
 RSpec.describe Volador::Hijack do
   let(:seat) { Fakes::Seat.new }
   let(:env) { seat.env }
-  # As the extension makes it.
-  let(:hijack) { described_class.allocate.tap { |one| one.instance_variable_set(:@seat, seat) } }
+  let(:hijack) { described_class.new(seat) }
 
   it "takes the connection once, and gives the same socket again" do
     socket = hijack.call
@@ -28,5 +27,13 @@ RSpec.describe Volador::Hijack do
     expect(hijack.inspect).to eq "#<Volador::Hijack>"
     hijack.call.close
     expect(hijack.inspect).to eq "#<Volador::Hijack taken>"
+  end
+
+  it "keeps its seat, and is not made without one" do
+    kept = Array.new(1000) { |n| described_class.new("seat #{n}") }
+    GC.start
+    expect(kept.each_with_index.all? { |one, n| one.send(:seat) == "seat #{n}" }).to be true
+    expect { described_class.allocate }.to raise_error(TypeError)
+    expect { hijack.dup }.to raise_error(TypeError)
   end
 end

@@ -1,40 +1,78 @@
 //! `Volador::Hijack`: the object behind `env["rack.hijack"]`, of which every request gets one. What it does is in
-//! `lib/volador/hijack.rb`; here it is only made, since to make it in Ruby would cost a request more.
+//! `lib/volador/hijack.rb`; here it is made, as cheaply as an object can be: it has its seat in the place of data, and
+//! nothing to free.
+
+use std::{ffi::c_void, ptr};
 
 use magnus::{
-    Error, RClass, RModule, Ruby, Value,
+    Error, Module, RClass, RModule, Ruby, Value, function, method,
     prelude::*,
-    rb_sys::{AsRawId, AsRawValue, FromRawValue, protect},
-    value::{Lazy, LazyId},
+    rb_sys::{AsRawValue, FromRawValue, protect},
+    value::Lazy,
 };
+use rb_sys::{VALUE, rb_data_type_struct__bindgen_ty_1, rb_data_type_t, rbimpl_typeddata_flags::*};
 
 static CLASS: Lazy<RClass> = Lazy::new(|ruby| {
     let class = ruby.class_object().const_get::<_, RModule>("Volador").and_then(|volador| volador.const_get("Hijack"));
     // Not reached: `init` has made sure of it.
     class.unwrap_or_else(|_| ruby.class_object())
 });
-static SEAT: LazyId = LazyId::new("@seat");
+
+/// How Ruby knows the objects of this module, and finds their seats.
+struct Type(rb_data_type_t);
+
+// SAFETY: nobody writes to it, and what it points to is constant.
+unsafe impl Sync for Type {}
+
+static TYPE: Type = Type(rb_data_type_t {
+    wrap_struct_name: c"Volador::Hijack".as_ptr(),
+    function: rb_data_type_struct__bindgen_ty_1 {
+        dmark: Some(mark),
+        dfree: None,
+        dsize: None,
+        dcompact: None,
+        reserved: [ptr::null_mut(); 1],
+    },
+    parent: ptr::null(),
+    data: ptr::null_mut(),
+    // The seat is the only reference, and never another one, so there is no write without a barrier.
+    flags: RUBY_TYPED_FREE_IMMEDIATELY as VALUE | RUBY_TYPED_WB_PROTECTED as VALUE,
+});
+
+/// Ruby's collector has come to an object whose seat this is.
+unsafe extern "C" fn mark(seat: *mut c_void) {
+    // SAFETY: called by the collector with what `callable` has put there: a value, which this call keeps alive and in its
+    // place from one collection to the next.
+    unsafe { rb_sys::rb_gc_mark(seat as VALUE) }
+}
 
 /// Defines the class; the extension is being loaded.
 pub(crate) fn init(ruby: &Ruby, volador: RModule) -> Result<(), Error> {
-    volador.define_class("Hijack", ruby.class_object())?;
+    let class = volador.define_class("Hijack", ruby.class_object())?;
+    // There is none without a seat.
+    class.undef_default_alloc_func();
+    class.define_singleton_method("new", function!(callable, 1))?;
+    class.define_private_method("seat", method!(seat, 0))?;
     Lazy::force(&CLASS, ruby);
-    LazyId::force(&SEAT, ruby);
     Ok(())
 }
 
 /// The object by which the request that `seat` has taken gives its connection away.
 pub(crate) fn callable(ruby: &Ruby, seat: Value) -> Result<Value, Error> {
-    let class = ruby.get_inner(&CLASS).as_raw();
-    let (name, seat) = (LazyId::get_inner_with(&SEAT, ruby).as_raw(), seat.as_raw());
-    // SAFETY: the arguments are a class with Object's allocator, the name of an instance variable and a value that the caller
-    // keeps alive; what is raised (lack of memory) is caught, and nothing of Rust's is dropped on the way.
+    let (class, seat) = (ruby.get_inner(&CLASS).as_raw(), seat.as_raw());
+    // SAFETY: the class has no allocator of its own, and `seat` is a value that the caller keeps alive until the object
+    // marks it; what is raised (lack of memory) is caught, and nothing of Rust's is dropped on the way.
     unsafe {
-        let object = protect(|| {
-            let object = rb_sys::rb_obj_alloc(class);
-            rb_sys::rb_ivar_set(object, name, seat);
-            object
-        })?;
+        let object = protect(|| rb_sys::rb_data_typed_object_wrap(class, seat as *mut c_void, &TYPE.0))?;
         Ok(Value::from_raw(object))
+    }
+}
+
+fn seat(hijack: Value) -> Result<Value, Error> {
+    let hijack = hijack.as_raw();
+    // SAFETY: an object of another type is raised, and caught; one of this type has its seat there, which it has marked.
+    unsafe {
+        let seat = protect(|| rb_sys::rb_check_typeddata(hijack, &TYPE.0) as VALUE)?;
+        Ok(Value::from_raw(seat))
     }
 }
