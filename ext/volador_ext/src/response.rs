@@ -1,13 +1,17 @@
 //! Reads and checks what the application answers: status, header fields, parts of the body.
 
 use magnus::{
-    Error, Integer, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, r_hash::ForEach, rb_sys::AsRawValue,
-    value::Lazy,
+    Error, Integer, RArray, RHash, RString, Ruby, Value,
+    prelude::*,
+    r_hash::ForEach,
+    rb_sys::{AsRawId, AsRawValue},
+    value::LazyId,
 };
+use rb_sys::{RBasic, rb_method_boundp};
 
 use crate::error;
 
-static CLOSE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("close"));
+static CLOSE: LazyId = LazyId::new("close");
 
 /// Bytes of all header fields together. No client takes as much; what gets here is a mistake.
 const HEAD_MAX_BYTES: usize = 1 << 20;
@@ -204,13 +208,12 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
     }
 }
 
-/// Whether a body is nothing but its parts: an Array, not of a class of its own, and without a `close`.
-///
-/// # Errors
-/// What a `respond_to?` of the application's raises.
-pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> Result<bool, Error> {
-    let is_array = body.class().as_raw() == ruby.class_array().as_raw();
-    Ok(is_array && !body.respond_to(ruby.get_inner(&CLOSE), false)?)
+/// Whether a body is nothing but its parts: an Array without a class of its own, and without a `close`.
+pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
+    let (array, close) = (ruby.class_array().as_raw(), LazyId::get_inner_with(&CLOSE, ruby).as_raw());
+    // SAFETY: an Array is an object on the heap, and those begin with their class (a singleton class, if there is one). To
+    // look a method up runs no Ruby code.
+    unsafe { (*(body.as_raw() as *const RBasic)).klass == array && rb_method_boundp(array, close, 1) == 0 }
 }
 
 /// The number of bytes of all parts.
@@ -269,5 +272,5 @@ fn is_field_value(byte: u8) -> bool {
 
 /// Makes the constants; the extension is being loaded.
 pub(crate) fn init(ruby: &Ruby) {
-    Lazy::force(&CLOSE, ruby);
+    LazyId::force(&CLOSE, ruby);
 }

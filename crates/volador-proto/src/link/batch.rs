@@ -27,8 +27,8 @@ pub struct Batch {
     expected: usize,
 }
 
-/// Bytes that are made room for at most. What is read from a batch shares its memory, so room that is not used may be
-/// held for as long as one of its requests lasts.
+/// Bytes that are made room for, and kept, at most. What is read from a batch shares its memory, so room that is not used
+/// may be held for as long as one of its requests lasts.
 const EXPECTED_MAX: usize = 16 << 10;
 
 impl Batch {
@@ -47,10 +47,13 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Takes all frames out. The batch keeps nothing but an idea of how many there will be next time.
+    /// Takes all frames out. The batch keeps an idea of how many there will be next time, and its memory, which it uses again
+    /// once nothing that was read from it is left.
     pub fn take(&mut self) -> Batch {
-        let expected = self.len().min(EXPECTED_MAX);
-        std::mem::replace(self, Self { expected, ..Self::default() })
+        self.expected = self.len().min(EXPECTED_MAX);
+        let bytes =
+            if self.bytes.capacity() > EXPECTED_MAX { std::mem::take(&mut self.bytes) } else { self.bytes.split() };
+        Self { bytes, fds: std::mem::take(&mut self.fds), expected: 0 }
     }
 
     /// Appends the frames of `other` after those that are here.
@@ -143,6 +146,29 @@ mod tests {
         let long = std::panic::AssertUnwindSafe(|| batch.frame_of(2, 1, StreamId::NONE, |out| out.put_bytes(0, 3)));
         assert!(std::panic::catch_unwind(long).is_err());
         assert_eq!(batch.bytes, before);
+    }
+
+    #[test]
+    fn memory_is_used_again_once_nothing_is_left_of_what_was_read_from_it() {
+        let mut batch = Batch::new();
+        (0..100).for_each(|credit| batch.credit(StreamId::NONE, credit));
+        let len = batch.len();
+        let mut frames = batch.take().into_frames();
+        let (.., first) = frames.next_raw().unwrap().unwrap();
+        drop(frames);
+        assert!(!batch.bytes.try_reclaim(len), "the first one's payload is there");
+        (0..100).for_each(|_| batch.credit(StreamId::NONE, 7));
+        assert_eq!(first, 0_u32.to_le_bytes()[..]);
+        drop((first, batch.take()));
+        assert!(batch.bytes.try_reclaim(len));
+    }
+
+    #[test]
+    fn memory_of_a_large_batch_is_not_kept() {
+        let mut batch = Batch::new();
+        batch.frame(1, StreamId::NONE, |out| out.put_bytes(0, EXPECTED_MAX));
+        batch.take();
+        assert!(!batch.bytes.try_reclaim(1));
     }
 
     #[test]
