@@ -66,12 +66,12 @@ module Volador
       while (job = seat.take)
         if job.is_a?(Hash)
           serve(job)
-        elsif job[0].is_a?(Hash)
-          serve_push(*job)
-        else
+        elsif job[0].is_a?(Integer)
           @event = job
           @connections.dispatch(job)
           @event = nil
+        else
+          serve_push(*job)
         end
       end
       @ended = true

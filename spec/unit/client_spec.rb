@@ -36,6 +36,20 @@ RSpec.describe Volador::Push::Client do
     expect(client.inspect).to eq "#<Volador::Push::Client websocket open>"
   end
 
+  it "takes the fields of an event by name alone" do
+    expect { client.write("text", "event") }.to raise_error(ArgumentError, /by name, got String/)
+    expect { client.write("text", color: "red") }.to raise_error(ArgumentError, /color/)
+    expect { client.write("text", event: "a\n") }.to raise_error(ArgumentError)
+  end
+
+  it "makes no object for a message" do
+    connection.define_singleton_method(:write) { |_data| true }
+    client.write("warm")
+    before = GC.stat(:total_allocated_objects)
+    100.times { client.write("text") }
+    expect(GC.stat(:total_allocated_objects) - before).to be < 50
+  end
+
   it "writes Strings as they are" do
     expect(["text", "\xff".b].map { |data| client.write(data) }).to all(be true)
     expect(connection.sent).to eq ["text", "\xff".b]

@@ -12,6 +12,12 @@ RSpec.describe Volador::Push::Writer do
     expect(connection.sent.last.encoding).to eq Encoding::BINARY
   end
 
+  it "asks a String of a class of its own for to_s as well" do
+    loud = Class.new(String) { def to_s = upcase }
+    writer.write(loud.new("text"))
+    expect(connection.sent).to eq ["TEXT"]
+  end
+
   it "raises a ClosedError, which is an IOError, once the connection is closed" do
     expect(writer).to be_open
     expect(writer.close).to be_nil

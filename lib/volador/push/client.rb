@@ -49,16 +49,16 @@ module Volador
 
       # Sends one message (WebSocket: text when the String is valid UTF-8, binary when it is BINARY) or one event (SSE).
       # @param data [String, Event]
-      # @param fields [Hash] event:, id: and retry: of the event, as {Event} has them; a WebSocket gets the data alone
+      # @param fields [Hash, nil] event:, id: and retry: of the event, as {Event} has them; a WebSocket gets the data alone.
+      #   (Keywords that are gathered here would be an object for each call, also without any.)
       # @return [Boolean] false once the connection is closed
       # @raise [TypeError] for anything but a String or an Event
       # @raise [ArgumentError] for fields that an event can't have
-      def write(data, **fields)
-        return write_event(data, fields) if data.is_a?(Event) || !fields.empty?
+      def write(data, fields = nil)
+        return @connection.write(data) if data.is_a?(String) && !fields
+        return write_event(data, fields) if data.is_a?(Event) || fields
 
-        raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first" unless data.is_a?(String)
-
-        @connection.write(data)
+        raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first"
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
@@ -193,7 +193,8 @@ module Volador
       private
 
       def write_event(data, fields)
-        unless fields.empty?
+        if fields
+          raise ArgumentError, "write takes the fields of an event by name, got #{fields.class}" unless fields.is_a?(Hash)
           raise TypeError, "write takes a String with these fields, got #{data.class}" unless data.is_a?(String)
 
           data = Event.new(data, **fields)

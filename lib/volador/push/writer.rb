@@ -22,7 +22,11 @@ module Volador
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        written = object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(object.to_s)
+        # The usual one first: to find that an object is not of a class costs more than to find that it is.
+        written = if object.instance_of?(String) then @connection.write(object)
+                  elsif object.is_a?(Event) then @connection.write_event(*object)
+                  else @connection.write(object.to_s)
+                  end
         written || raise(ClosedError)
       end
 
