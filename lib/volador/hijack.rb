@@ -14,6 +14,17 @@ module Volador
       @socket ||= take
     end
 
+    # There is one connection, so there are no copies: middleware that copies an env with all that is in it gets this.
+    # @return [Hijack] self
+    def dup
+      self
+    end
+
+    # @return [Hijack] self
+    def clone(freeze: nil) # rubocop:disable Lint/UnusedMethodArgument
+      self
+    end
+
     # @return [String]
     def inspect
       "#<#{self.class}#{' taken' if @socket}>"

@@ -34,6 +34,10 @@ RSpec.describe Volador::Hijack do
     GC.start
     expect(kept.each_with_index.all? { |one, n| one.send(:seat) == "seat #{n}" }).to be true
     expect { described_class.allocate }.to raise_error(TypeError)
-    expect { hijack.dup }.to raise_error(TypeError)
+  end
+
+  it "is the same when an env is copied with all that is in it" do
+    expect([hijack.dup, hijack.clone, hijack.clone(freeze: true)]).to all(equal(hijack))
+    expect(hijack).not_to be_frozen
   end
 end

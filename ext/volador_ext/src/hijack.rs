@@ -2,7 +2,7 @@
 //! `lib/volador/hijack.rb`; here it is made, as cheaply as an object can be: it has its seat in the place of data, and
 //! nothing to free.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, mem::zeroed, ptr};
 
 use magnus::{
     Error, Module, RClass, RModule, Ruby, Value, function, method,
@@ -26,13 +26,8 @@ unsafe impl Sync for Type {}
 
 static TYPE: Type = Type(rb_data_type_t {
     wrap_struct_name: c"Volador::Hijack".as_ptr(),
-    function: rb_data_type_struct__bindgen_ty_1 {
-        dmark: Some(mark),
-        dfree: None,
-        dsize: None,
-        dcompact: None,
-        reserved: [ptr::null_mut(); 1],
-    },
+    // SAFETY: what else there is, which depends on the version of Ruby, are pointers that may be null.
+    function: unsafe { rb_data_type_struct__bindgen_ty_1 { dmark: Some(mark), ..zeroed() } },
     parent: ptr::null(),
     data: ptr::null_mut(),
     // The seat is the only reference, and never another one, so there is no write without a barrier.

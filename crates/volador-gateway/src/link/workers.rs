@@ -116,8 +116,8 @@ impl Workers {
     /// Hands over what there is, after each wake-up, for ever, in a process that may use so many cores. First it has a `look`
     /// at the sockets, so that what they have brought by then goes along; that returns how many were ready.
     ///
-    /// On one core it looks again until there is nothing more. The worker runs in the gateway's place there, so nothing is lost
-    /// meanwhile, and it is changed to less often.
+    /// On one core (or with a quota of one) it looks again until there is nothing more. Gateway and worker take turns there, and
+    /// a change costs as much as some requests.
     pub(crate) async fn flush_task(&self, cores: usize, mut look: impl FnMut() -> usize) {
         loop {
             self.wake.notified().await;
@@ -204,7 +204,8 @@ impl Workers {
     }
 }
 
-/// Lets every task have its turn that is ready. Other than tokio's `yield_now` it does not look at the event loop's own sockets.
+/// Lets every task have its turn that is ready. Other than behind tokio's `yield_now`, the event loop has not always looked at
+/// its own sockets then.
 async fn turn() {
     let mut is_over = false;
     poll_fn(|cx| {

@@ -100,6 +100,7 @@ impl Engine {
         let (worker, request, early) = former.unwrap_or_default().into_parts();
         if let Err(error) = socket.reregister(shard.selector.registry(), Owner::Push(id.slot()).token()) {
             log::warn(format_args!("lost a push connection at its start: {error}"));
+            socket.deregister(shard.selector.registry());
             return self.forsake(shard, id, worker);
         }
         let socket = PushSocket::new(socket, shard.counters.clone());
