@@ -112,6 +112,28 @@ fn bad_requests_get_their_status_and_the_end_of_the_connection() {
 }
 
 #[test]
+fn http_2_is_answered_505_wherever_its_beginning_is_cut() {
+    let server = echo(config());
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let get = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for cut in 1..=preface.len() {
+        let mut client = server.connect();
+        client.socket.set_nodelay(true).unwrap();
+        assert_eq!(client.send(get).reply().body, "GET /1 ");
+        client.send(&preface[..cut]);
+        if cut < 12 {
+            assert!(client.is_quiet(), "{cut}");
+        }
+        client.send(&preface[cut..]);
+        assert_eq!(client.reply().status, 505, "{cut}");
+        assert_eq!(client.rest(), "", "{cut}");
+    }
+    let mut client = server.connect();
+    client.send(format!("{get}{preface}"));
+    assert_eq!([client.reply().status, client.reply().status], [200, 505]);
+}
+
+#[test]
 fn a_body_that_breaks_later_is_refused_by_one_answer() {
     let server = echo(config());
     for rest in ["zz\r\n", "0\r\nX: a\n\r\n", "0\r\n\n"] {

@@ -39,7 +39,8 @@ use crate::{
 /// of the configuration speak first.
 const MAX_BUF_SIZE: usize = 128 << 10;
 
-/// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it.
+/// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it, where it
+/// comes to it by itself: behind a request with which it was read.
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// When the timer of a connection without a deadline fires. One comes closer as soon as there is one.
@@ -280,8 +281,7 @@ async fn leave(
         Outcome::Done | Outcome::Refused => match state.fault.take() {
             Some(fault) => refuse(shard, socket, Some(&fault.into())).await,
             None if read_buf.starts_with(HTTP_2_PREFACE) => {
-                let text = "HTTP/2 is not spoken here: use HTTP/1.1, or a proxy in front.";
-                refuse(shard, socket, Some(&Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text))).await;
+                refuse(shard, socket, Some(&HeadFault::Http2.into())).await;
             }
             None if matches!(outcome, Outcome::Refused) => {
                 count(&shard.counters.refused_bad);

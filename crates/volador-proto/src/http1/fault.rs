@@ -68,6 +68,9 @@ pub enum HeadFault {
     /// The body of this request, or of the one before it, is not valid in its chunked framing (§7.1).
     #[error("chunked body is not valid")]
     Chunk,
+    /// RFC 9113 §3.4: a client that speaks HTTP/2 without having asked for it.
+    #[error("HTTP/2 is not spoken here: use HTTP/1.1, or a proxy in front")]
+    Http2,
     /// The parser found a head where the raw bytes have none.
     #[error("request head is not valid")]
     Unseen,
@@ -79,6 +82,7 @@ impl HeadFault {
         match self {
             Self::TargetTooLong { .. } => 414,
             Self::HeadTooLarge { .. } => 431,
+            Self::Http2 => 505,
             // RFC 9112 §6.1 would have 501 for a coding that is unknown. 400 tells apart less, and it is also the right
             // one for the codings that are known but stand where they must not.
             _ => 400,

@@ -25,19 +25,27 @@ pub(super) struct Judged {
 impl Judged {
     /// Judges `head`, a complete one whose request line begins at `request_line`, and tells what follows it.
     pub(super) fn new(head: &[u8], request_line: usize) -> (Self, Result<Framing, HeadFault>) {
-        let framing = framing(head);
+        let framing =
+            framing(head).map_err(|fault| if is_http_2(&head[request_line..]) { HeadFault::Http2 } else { fault });
         let target_len = target_len(&head[request_line..]);
         (Self { len: head.len(), target_len, fault: framing.err() }, framing)
     }
 
-    /// The fault with regard to the limits alone.
+    /// The fault with regard to the limits alone, or to a client that does not speak HTTP/1.
     pub(super) fn overflow(&self, limits: &HeadLimits) -> Option<HeadFault> {
-        overflow(self.len, self.target_len, limits)
+        let other = self.fault.filter(|fault| *fault == HeadFault::Http2);
+        overflow(self.len, self.target_len, limits).or(other)
     }
 
     pub(super) fn verdict(&self, limits: &HeadLimits) -> Result<(), HeadFault> {
         self.overflow(limits).or(self.fault).map_or(Ok(()), Err)
     }
+}
+
+/// Whether a request line, which need not be complete, is the beginning of RFC 9113 §3.4: what a client begins with that
+/// speaks HTTP/2 without asking. It is chosen so that no server of HTTP/1 goes on behind it.
+pub(super) fn is_http_2(from_request_line: &[u8]) -> bool {
+    from_request_line.starts_with(b"PRI * HTTP/2")
 }
 
 /// What a head of this length, or one that has come this far, breaks of the limits.

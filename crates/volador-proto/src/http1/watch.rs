@@ -101,8 +101,11 @@ impl HeadWatch {
         if let At::Lost(fault) = self.at {
             return Some(fault);
         }
-        let target_len = self.search.request_line.map_or(0, |start| head::target_len(&self.partial[start..]));
-        head::overflow(self.partial.len(), target_len, limits)
+        let begun = self.search.request_line.map_or(&[][..], |start| &self.partial[start..]);
+        if head::is_http_2(begun) {
+            return Some(HeadFault::Http2);
+        }
+        head::overflow(self.partial.len(), head::target_len(begun), limits)
     }
 
     /// What is wrong with the body of the request whose head the parser has handed out last. Here the parser is laxer: it
