@@ -144,11 +144,14 @@ impl Selector {
     /// Serves the sockets that are ready now. Returns how many reports there were, at most [`EVENTS`].
     pub(crate) fn look(&self, shard: &Shard) -> usize {
         let Reports { events, requests, messages } = &mut *self.reports.borrow_mut();
-        if let Err(error) = self.queue.get_ref().poll.borrow_mut().poll(events, Some(Duration::ZERO)) {
-            // Only when it is interrupted, which a look that does not wait is not.
-            log::warn(format_args!("can't tell which connections are ready: {error}"));
-            return 0;
+        let mut poll = self.queue.get_ref().poll.borrow_mut();
+        while let Err(error) = poll.poll(events, Some(Duration::ZERO)) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                log::warn(format_args!("can't tell which connections are ready: {error}"));
+                return 0;
+            }
         }
+        drop(poll);
         let mut reports = 0;
         for event in &*events {
             reports += 1;
