@@ -38,17 +38,21 @@ fn waiting(server: &Server, count: usize) -> Vec<Client> {
     clients
 }
 
+/// What each client does is there at once when the shard looks, by the client's number.
+fn at_once(server: &Server, clients: &mut [Client], mut act: impl FnMut(usize, &mut Client)) {
+    let _hold = server.hold();
+    clients.iter_mut().enumerate().for_each(|(number, client)| act(number, client));
+}
+
 #[test]
 fn requests_that_come_at_once_are_answered_whatever_their_lengths() {
     let server = server();
     let lens = [60, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 5 * PIECE, 100, 20 * PIECE];
     let mut clients = waiting(&server, lens.len());
     for _ in 0..3 {
-        let hold = server.hold();
-        for (number, client) in clients.iter_mut().enumerate() {
+        at_once(&server, &mut clients, |number, client| {
             client.send(request(number, lens[number]));
-        }
-        drop(hold);
+        });
         for (number, client) in clients.iter_mut().enumerate() {
             assert_eq!(client.reply().body, format!("/{number}"));
         }
@@ -59,12 +63,10 @@ fn requests_that_come_at_once_are_answered_whatever_their_lengths() {
 fn requests_that_come_at_once_may_be_parts_or_several() {
     let server = server();
     let mut clients = waiting(&server, 8);
-    let hold = server.hold();
-    for (number, client) in clients.iter_mut().enumerate() {
+    at_once(&server, &mut clients, |number, client| {
         let bytes = request(number, PIECE + 100).repeat(2);
         client.send(&bytes[..number * 310 + 1]);
-    }
-    drop(hold);
+    });
     for (number, client) in clients.iter_mut().enumerate() {
         let bytes = request(number, PIECE + 100).repeat(2);
         client.send(&bytes[number * 310 + 1..]);
@@ -76,16 +78,14 @@ fn requests_that_come_at_once_may_be_parts_or_several() {
 fn an_end_that_comes_with_others_requests_is_seen() {
     let server = server();
     let mut clients = waiting(&server, 8);
-    let hold = server.hold();
-    for (number, client) in clients.iter_mut().enumerate() {
+    at_once(&server, &mut clients, |number, client| {
         if number % 2 == 0 {
             client.send(request(number, if number == 4 { PIECE } else { 100 }));
         }
         if number < 6 {
             client.socket.shutdown(Shutdown::Write).unwrap();
         }
-    }
-    drop(hold);
+    });
     for (number, client) in clients.iter_mut().enumerate().take(6) {
         let rest = client.rest();
         assert_eq!(rest.ends_with(&format!("/{number}")), number % 2 == 0, "{rest}");
@@ -100,16 +100,14 @@ fn an_end_that_comes_with_others_requests_is_seen() {
 fn messages_that_come_with_the_handshake_reach_the_handler_when_others_speak_as_well() {
     let server = server();
     let mut clients = waiting(&server, 8);
-    let hold = server.hold();
-    for (number, client) in clients.iter_mut().enumerate() {
+    at_once(&server, &mut clients, |number, client| {
         client.send(format!(
             "GET /{number} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ));
         // Up to, at and above the end of the piece.
         client.send_frame(1, "m".repeat(number * 200).as_bytes()).send_frame(1, b"last");
-    }
-    drop(hold);
+    });
     for (number, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.head().status, 101);
         assert_eq!(text(&client.frame().1), "m".repeat(number * 200));
