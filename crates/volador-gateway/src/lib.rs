@@ -24,6 +24,7 @@
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
 //! | [`link`]     | the workers, and frames on their way to them                      |
 //! | [`dispatch`] | which worker gets a request                                       |
+//! | [`panics`]   | what a fault of this program ends, and what not                   |
 //! | [`streams`]  | the table of requests and push connections of a shard              |
 //! | [`http`]     | a connection while it speaks HTTP                                  |
 //! | [`push`]     | a connection after its upgrade                                     |
@@ -38,6 +39,7 @@ mod inbox;
 mod link;
 mod listener;
 mod log;
+mod panics;
 mod push;
 mod selector;
 mod shard;

@@ -19,13 +19,13 @@ use crate::{
     gateway::{DrainPromise, Shared},
     http::{self, Corks, HttpSocket, Tunnels},
     inbox::{Command, Inbox, Order},
-    link::{Arrival, Door, LinkSocket, State, Way, WorkerKey, Workers},
+    link::{Door, WorkerKey, Workers},
     listener::{Acceptor, Listener},
-    log,
+    log, panics,
     push::Engine,
     selector::Selector,
     socket::Socket,
-    stats::{Counters, add, count},
+    stats::{Counters, add},
     streams::{Stream, Streams},
 };
 
@@ -132,23 +132,20 @@ impl Shard {
         let accepting: Vec<_> =
             acceptors.into_iter().map(|a| tokio::task::spawn_local(self.clone().accept(a))).collect();
         let mut accepting = Some((accepting, listeners));
-        let shard = self.clone();
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
-        tokio::task::spawn_local(async move { shard.workers.flush_task(cores, || shard.selector.look(&shard)).await });
-        let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.corks.task(&shard).await });
+        self.spawn_lasting("handing frames over", async move |shard| {
+            shard.workers.flush_task(cores, || shard.selector.look(shard)).await;
+        });
+        self.spawn_lasting("sending answers", async |shard| shard.corks.task(shard).await);
         if let Some(door) = door {
             let shard = self.clone();
             tokio::task::spawn_local(async move { door.task(shard).await });
         }
         if self.shared.is_cluster {
-            let shard = self.clone();
-            tokio::task::spawn_local(async move { shard.recall_task().await });
+            self.spawn_lasting("recalling requests", async |shard| shard.recall_task().await);
         }
-        let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.selector.task(&shard).await });
-        let shard = self.clone();
-        tokio::task::spawn_local(async move { shard.engine.timer_task(&shard).await });
+        self.spawn_lasting("serving sockets", async |shard| shard.selector.task(shard).await);
+        self.spawn_lasting("timing connections", async |shard| shard.engine.timer_task(shard).await);
         loop {
             let delivery = inbox.next().await;
             // A worker that publishes without a pause is not to keep everything else from its turn.
@@ -192,6 +189,14 @@ impl Shard {
         }
     }
 
+    fn spawn_lasting(self: &Rc<Self>, what: &'static str, task: impl AsyncFn(&Self) + Clone + 'static) {
+        let shard = self.clone();
+        panics::spawn_lasting(what, move || {
+            let (shard, task) = (shard.clone(), task.clone());
+            async move { task(&shard).await }
+        });
+    }
+
     async fn accept(self: Rc<Self>, acceptor: Acceptor) {
         loop {
             match acceptor.accept().await {
@@ -215,84 +220,10 @@ impl Shard {
         self.streams.borrow().shard().into()
     }
 
-    /// Takes a link of a worker.
-    fn welcome(self: &Rc<Self>, arrival: Arrival) -> io::Result<()> {
-        let socket = Rc::new(LinkSocket::new(arrival.stream, arrival.hello.threads == 0)?);
-        let shards = self.shared.inboxes.len() as u8;
-        let journal = socket.journal.for_worker()?;
-        let member = self.shared.roster.link_came(arrival.hello, arrival.pid);
-        let key = self.workers.add(Some(member.clone()), Way::Socket(socket.clone()));
-        self.workers.batch(key).welcome(shards, journal);
-        tokio::task::spawn_local(socket.clone().write_task());
-        let shard = self.clone();
-        tokio::task::spawn_local(async move {
-            socket.read(&shard, key).await;
-            shard.shared.roster.lost(&member);
-            shard.lose(key, &socket);
-            socket.end();
-        });
-        Ok(())
-    }
-
-    fn obey(&self, order: Order) {
-        match order {
-            Order::Rearrange => {
-                self.workers.each(|key, member| {
-                    if member.state() == State::Retiring && member.in_flight() > 0 {
-                        self.recall_all(key);
-                    }
-                });
-                self.pump();
-                self.look_for_uneven();
-                self.engine.rearrange(self);
-            }
-            Order::Dismiss(_) | Order::DismissAll => self.workers.each(|key, member| {
-                if order == Order::DismissAll || order == Order::Dismiss(member.pid) {
-                    self.workers.batch(key).stop();
-                }
-            }),
-        }
-    }
-
-    /// A worker is lost: what it had in hand goes elsewhere, or comes to its end.
-    fn lose(&self, key: WorkerKey, socket: &LinkSocket) {
-        let listeners = self.workers.remove(key);
-        for listener in listeners {
-            self.engine.unlisten(self, key, listener);
-        }
-        let (slots, mut unbegun) = (self.streams.borrow().slots(), Vec::new());
-        for slot in 0..slots {
-            let id = match self.streams.borrow_mut().in_slot(slot) {
-                Some((id, Stream::Exchange(exchange))) => {
-                    if exchange.worker() == Some(key) && exchange.is_complete() {
-                        // Its key may be another one's soon.
-                        exchange.forget_worker();
-                    } else if exchange.worker() == Some(key) {
-                        if socket.journal.begun(id) == 0 {
-                            unbegun.push(id);
-                        } else {
-                            count(&self.counters.lost_requests);
-                            exchange.lose();
-                        }
-                    }
-                    continue;
-                }
-                Some((id, Stream::Push(_))) => id,
-                None => continue,
-            };
-            self.engine.lost_worker(self, Some(key), id, || socket.journal.begun(id));
-        }
-        self.tunnels.cut(key);
-        // The oldest one to the front.
-        unbegun.into_iter().rev().for_each(|id| self.take_back(id, key));
-        self.pump();
-        self.engine.move_on(self);
-    }
-
     /// Does what one frame of a worker says. Frames for streams that have ended are late, not wrong.
     pub(crate) fn dispatch(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
         if !self.shared.is_cluster {
-            return self.dispatch_from(from, id, frame);
+            return self.dispatch_contained(from, id, frame);
         }
         let Some(member) = self.workers.member(from) else { return };
         let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
@@ -310,11 +241,25 @@ impl Shard {
                 let figures = self.shared.figures();
                 self.workers.batch(from).stats(token, figures.as_bytes());
             }
-            frame => self.dispatch_from(from, id, frame),
+            frame => self.dispatch_contained(from, id, frame),
         }
         if completes {
             self.completed(&member, is_answer);
         }
+    }
+
+    fn dispatch_contained(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
+        if panics::contain("a frame of a worker", || self.dispatch_from(from, id, frame)).is_none() {
+            panics::contain("giving a stream up", || self.give_up(id));
+        }
+    }
+
+    /// A stream is in a state that nobody has thought of.
+    fn give_up(&self, id: StreamId) {
+        if let Some(exchange) = self.streams.borrow_mut().exchange(id) {
+            return exchange.handle(ToGateway::Abort, 0);
+        }
+        self.engine.close(self, id, 1011);
     }
 
     fn dispatch_from(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {

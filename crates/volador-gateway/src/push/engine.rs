@@ -256,7 +256,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn close(&self, shard: &Shard, id: StreamId, code: u16) {
+    pub(crate) fn close(&self, shard: &Shard, id: StreamId, code: u16) {
         self.with(shard, id, |connection| connection.close(code, ""));
     }
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     link::WorkerKey,
+    panics,
     selector::{PIECE_BYTES, PIECES, RING_MIN},
     shard::Shard,
     stats::add,
@@ -143,17 +144,21 @@ impl Engine {
         let config = &shard.shared.config;
         self.with(shard, id, |connection| {
             let worker = connection.worker.unwrap_or(WorkerKey::NOBODY);
-            connection.received(
-                bytes,
-                &mut Reading {
-                    id,
-                    worker: &mut shard.workers.batch(worker),
-                    counters: &shard.counters,
-                    inflater: &mut self.inflater.borrow_mut(),
-                    message_max_bytes: config.message_max_bytes,
-                    send_queue_max_bytes: config.send_queue_max_bytes,
-                },
-            )
+            let now = panics::contain("what a client sent", || {
+                connection.received(
+                    bytes,
+                    &mut Reading {
+                        id,
+                        worker: &mut shard.workers.batch(worker),
+                        counters: &shard.counters,
+                        inflater: &mut self.inflater.borrow_mut(),
+                        message_max_bytes: config.message_max_bytes,
+                        send_queue_max_bytes: config.send_queue_max_bytes,
+                    },
+                )
+            });
+            // Others that were read together with it are to have theirs.
+            now.unwrap_or_else(|| Now::Ended(connection.lost()))
         });
     }
 }
