@@ -6,17 +6,22 @@
 mod strings;
 mod usual;
 
-use std::os::fd::IntoRawFd;
+use std::{ffi::c_long, os::fd::IntoRawFd};
 
 use magnus::{
     Error, RArray, RClass, RHash, RString, Ruby, Value,
     prelude::*,
+    rb_sys::{AsRawValue, FromRawValue, protect},
     value::{Lazy, ReprValue},
 };
+use rb_sys::VALUE;
 use volador_proto::link::{Request, RequestBody};
 
 use self::strings::*;
-use crate::header_names::{self, HeaderNames};
+use crate::{
+    header_names::{self, HeaderNames},
+    hijack,
+};
 
 pub(crate) use usual::Usual;
 
@@ -33,21 +38,26 @@ pub(crate) fn init(ruby: &Ruby) {
     header_names::init(ruby);
 }
 
-/// Pairs that are inserted together: one protected call and one look at the table's size for all of them.
+/// Pairs that are inserted together: one protected call for all of them.
 const PAIRS: usize = 32;
 
-/// Gathers pairs for a Hash. It lives on the stack, where Ruby's collector finds the values.
-struct Pairs {
-    env: RHash,
+/// So many are quicker inserted one by one than together, for which Ruby looks at all pairs that there are.
+const FEW: usize = 6;
+
+/// Gathers pairs for an env. It lives on the stack, where Ruby's collector finds the values.
+struct Pairs<'u> {
+    usual: &'u Usual,
+    /// Once it has begun.
+    env: Option<RHash>,
     values: [Value; 2 * PAIRS],
     /// Values in use; even, <= 2 * PAIRS.
     len: usize,
 }
 
-impl Pairs {
-    fn add(&mut self, key: RString, value: impl ReprValue) -> Result<(), Error> {
+impl Pairs<'_> {
+    fn add(&mut self, ruby: &Ruby, key: RString, value: impl ReprValue) -> Result<(), Error> {
         if self.len == self.values.len() {
-            self.insert()?;
+            self.insert(ruby, |_| ())?;
         }
         self.values[self.len] = key.as_value();
         self.values[self.len + 1] = value.as_value();
@@ -55,45 +65,68 @@ impl Pairs {
         Ok(())
     }
 
-    fn insert(&mut self) -> Result<(), Error> {
-        let pairs = &self.values[..self.len];
+    /// The env with all pairs so far, and what `more` does with it: it may raise, so that it must have nothing to drop.
+    fn insert(&mut self, ruby: &Ruby, more: impl FnOnce(VALUE)) -> Result<RHash, Error> {
+        let (pairs, usual) = (&self.values[..self.len], self.usual.raw(ruby));
+        let begun = self.env.map(RHash::as_raw);
+        // SAFETY: what is given are values that are alive, on the stack or in the template, and Hashes where Hashes are
+        // wanted; a `Value` is a VALUE in memory. What is raised (lack of memory) is caught, and nothing of Rust's is
+        // dropped on the way.
+        let env = unsafe {
+            let env = protect(|| {
+                let env = begun.unwrap_or_else(|| rb_sys::rb_hash_dup(usual));
+                if pairs.len() <= 2 * FEW {
+                    for pair in pairs.chunks_exact(2) {
+                        rb_sys::rb_hash_aset(env, pair[0].as_raw(), pair[1].as_raw());
+                    }
+                } else {
+                    rb_sys::rb_hash_bulk_insert(pairs.len() as c_long, pairs.as_ptr().cast(), env);
+                }
+                more(env);
+                env
+            })?;
+            Value::from_raw(env)
+        };
         self.len = 0;
-        self.env.bulk_insert(pairs)
+        self.env = RHash::from_value(env);
+        Ok(self.env.unwrap_or_else(|| ruby.hash_new()))
     }
 }
 
-/// The environment of a request, which `hijack` gives away. With it comes the File of a body that is in a file, which is to be
-/// closed once the request is answered.
-pub(crate) fn build(
-    ruby: &Ruby,
-    request: Request,
-    usual: &Usual,
-    hijack: Value,
-) -> Result<(RHash, Option<Value>), Error> {
-    let env = usual.copy(ruby)?;
+/// What a request is to the application.
+pub(crate) struct Env {
+    pub(crate) hash: RHash,
+    /// The Hijack in it.
+    pub(crate) hijack: Value,
+    /// The File of a body that is in a file, which is to be closed once the request is answered.
+    pub(crate) file: Option<Value>,
+}
+
+/// The environment of a request that `seat` has taken.
+pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Value) -> Result<Env, Error> {
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
-    let mut pairs = Pairs { env, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
+    let mut pairs = Pairs { usual, env: None, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
 
     if request.method() != b"GET" {
-        pairs.add(constant(&REQUEST_METHOD), method(ruby, request.method()))?;
+        pairs.add(ruby, constant(&REQUEST_METHOD), method(ruby, request.method()))?;
     }
     let path = ruby.str_from_slice(request.path());
-    pairs.add(constant(&REQUEST_PATH), path)?;
+    pairs.add(ruby, constant(&REQUEST_PATH), path)?;
     // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
-    pairs.add(constant(&PATH_INFO), if request.path() == b"*" { constant(&EMPTY) } else { path })?;
+    pairs.add(ruby, constant(&PATH_INFO), if request.path() == b"*" { constant(&EMPTY) } else { path })?;
     let uri = ruby.str_from_slice(request.path());
     if !request.query().is_empty() {
-        pairs.add(constant(&QUERY_STRING), ruby.str_from_slice(request.query()))?;
+        pairs.add(ruby, constant(&QUERY_STRING), ruby.str_from_slice(request.query()))?;
         uri.cat(b"?");
         uri.cat(request.query());
     }
-    pairs.add(constant(&REQUEST_URI), uri)?;
+    pairs.add(ruby, constant(&REQUEST_URI), uri)?;
     if request.http_10 {
-        pairs.add(constant(&SERVER_PROTOCOL), constant(&HTTP_10))?;
-        pairs.add(constant(&HTTP_VERSION), constant(&HTTP_10))?;
+        pairs.add(ruby, constant(&SERVER_PROTOCOL), constant(&HTTP_10))?;
+        pairs.add(ruby, constant(&HTTP_VERSION), constant(&HTTP_10))?;
     }
     if request.tls {
-        pairs.add(constant(&RACK_URL_SCHEME), constant(&SCHEME_HTTPS))?;
+        pairs.add(ruby, constant(&RACK_URL_SCHEME), constant(&SCHEME_HTTPS))?;
     }
     // A Unix socket's peer is on this machine; middleware that parses addresses expects one.
     let remote_addr = if request.remote_addr().is_empty() { b"127.0.0.1" } else { request.remote_addr() };
@@ -103,7 +136,7 @@ pub(crate) fn build(
         (&usual.remote_addr, &REMOTE_ADDR, remote_addr),
     ] {
         if let Some(string) = usual.replace(ruby, kept, constant(key), value)? {
-            pairs.add(constant(key), string)?;
+            pairs.add(ruby, constant(key), string)?;
         }
     }
 
@@ -114,37 +147,44 @@ pub(crate) fn build(
             if name == b"host" {
                 has_host = true;
                 if let Some(string) = usual.replace(ruby, &usual.host, constant(&HTTP_HOST), value)? {
-                    pairs.add(constant(&HTTP_HOST), string)?;
+                    pairs.add(ruby, constant(&HTTP_HOST), string)?;
                 }
                 continue;
             }
-            pairs.add(names.key(name)?, ruby.str_from_slice(value))?;
+            pairs.add(ruby, names.key(name)?, ruby.str_from_slice(value))?;
             upgrade |= name == b"upgrade";
         }
     }
     if upgrade && let Some(protocols) = protocols(ruby, &request)? {
-        pairs.add(constant(&RACK_PROTOCOL), protocols)?;
+        pairs.add(ruby, constant(&RACK_PROTOCOL), protocols)?;
     }
     let file = match request.body {
         RequestBody::None => None,
         RequestBody::Inline(bytes) => {
             let bytes = ruby.str_from_slice(&bytes);
-            pairs.add(constant(&RACK_INPUT), ruby.get_inner(&STRING_IO).new_instance((bytes,))?)?;
+            pairs.add(ruby, constant(&RACK_INPUT), ruby.get_inner(&STRING_IO).new_instance((bytes,))?)?;
             None
         }
         RequestBody::File { fd, .. } => {
             // The File closes it from here on, also when an interrupt raises behind the call that has made it.
             let file: Value = ruby.get_inner(&FILE).funcall("for_fd", (fd.into_raw_fd(), "rb"))?;
-            pairs.add(constant(&RACK_INPUT), file)?;
+            pairs.add(ruby, constant(&RACK_INPUT), file)?;
             Some(file)
         }
     };
-    pairs.add(constant(&RACK_HIJACK), hijack)?;
-    pairs.insert()?;
+    let (maker, key) = (hijack::Maker::new(ruby, seat), constant(&RACK_HIJACK).as_raw());
+    let mut hijack = ruby.qnil().as_value();
+    let hash = pairs.insert(ruby, |env| {
+        // SAFETY: called protected, by the contract of `insert`; `env` is a Hash, and values on the stack are kept alive.
+        unsafe {
+            hijack = Value::from_raw(maker.make());
+            rb_sys::rb_hash_aset(env, key, hijack.as_raw());
+        }
+    })?;
     if !has_host && usual.host.get().is_some() {
-        env.delete::<_, Value>(constant(&HTTP_HOST))?;
+        hash.delete::<_, Value>(constant(&HTTP_HOST))?;
     }
-    Ok((env, file))
+    Ok(Env { hash, hijack, file })
 }
 
 /// The protocols that the client would change to, in its order; None when it does not ask for it. RFC 9110 §7.8: the field has

@@ -5,7 +5,7 @@
 use std::{ffi::c_void, mem::zeroed, ptr};
 
 use magnus::{
-    Error, Module, RClass, RModule, Ruby, Value, function, method,
+    Error, Module, RClass, RModule, Ruby, Value, method,
     prelude::*,
     rb_sys::{AsRawValue, FromRawValue, protect},
     value::Lazy,
@@ -36,7 +36,7 @@ static TYPE: Type = Type(rb_data_type_t {
 
 /// Ruby's collector has come to an object whose seat this is.
 unsafe extern "C" fn mark(seat: *mut c_void) {
-    // SAFETY: called by the collector with what `callable` has put there: a value, which this call keeps alive and in its
+    // SAFETY: called by the collector with what `Maker` has put there: a value, which this call keeps alive and in its
     // place from one collection to the next.
     unsafe { rb_sys::rb_gc_mark(seat as VALUE) }
 }
@@ -46,21 +46,37 @@ pub(crate) fn init(ruby: &Ruby, volador: RModule) -> Result<(), Error> {
     let class = volador.define_class("Hijack", ruby.class_object())?;
     // There is none without a seat.
     class.undef_default_alloc_func();
-    class.define_singleton_method("new", function!(callable, 1))?;
+    class.define_singleton_method("new", method!(new, 1))?;
     class.define_private_method("seat", method!(seat, 0))?;
     Lazy::force(&CLASS, ruby);
     Ok(())
 }
 
-/// The object by which the request that `seat` has taken gives its connection away.
-pub(crate) fn callable(ruby: &Ruby, seat: Value) -> Result<Value, Error> {
-    let (class, seat) = (ruby.get_inner(&CLASS).as_raw(), seat.as_raw());
-    // SAFETY: the class has no allocator of its own, and `seat` is a value that the caller keeps alive until the object
-    // marks it; what is raised (lack of memory) is caught, and nothing of Rust's is dropped on the way.
-    unsafe {
-        let object = protect(|| rb_sys::rb_data_typed_object_wrap(class, seat as *mut c_void, &TYPE.0))?;
-        Ok(Value::from_raw(object))
+/// Makes the object by which the request that a seat has taken gives its connection away.
+pub(crate) struct Maker {
+    class: VALUE,
+    seat: VALUE,
+}
+
+impl Maker {
+    pub(crate) fn new(ruby: &Ruby, seat: Value) -> Self {
+        Self { class: ruby.get_inner(&CLASS).as_raw(), seat: seat.as_raw() }
     }
+
+    /// # Safety
+    /// It may raise (lack of memory): to be called protected, with nothing of Rust's to drop on the way. The caller keeps the
+    /// seat alive until the object marks it.
+    pub(crate) unsafe fn make(&self) -> VALUE {
+        // SAFETY: the class has no allocator of its own, and the seat is a value, as the type's `mark` wants it.
+        unsafe { rb_sys::rb_data_typed_object_wrap(self.class, self.seat as *mut c_void, &TYPE.0) }
+    }
+}
+
+/// `Volador::Hijack.new`, for tests.
+fn new(ruby: &Ruby, _class: Value, seat: Value) -> Result<Value, Error> {
+    let maker = Maker::new(ruby, seat);
+    // SAFETY: protected, and `seat` is an argument of this method.
+    unsafe { Ok(Value::from_raw(protect(|| maker.make())?)) }
 }
 
 fn seat(hijack: Value) -> Result<Value, Error> {

@@ -208,12 +208,18 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
     }
 }
 
-/// Whether a body is nothing but its parts: an Array without a class of its own, and without a `close`.
-pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
+/// Whether all Arrays respond to `close`.
+pub(crate) fn arrays_close(ruby: &Ruby) -> bool {
     let (array, close) = (ruby.class_array().as_raw(), LazyId::get_inner_with(&CLOSE, ruby).as_raw());
-    // SAFETY: an Array is an object on the heap, and those begin with their class (a singleton class, if there is one). To
-    // look a method up runs no Ruby code.
-    unsafe { (*(body.as_raw() as *const RBasic)).klass == array && rb_method_boundp(array, close, 1) == 0 }
+    // SAFETY: a class and the name of a method. To look one up runs no Ruby code.
+    unsafe { rb_method_boundp(array, close, 1) != 0 }
+}
+
+/// Whether an Array has no class of its own. Then it is nothing but its parts, unless [`arrays_close`].
+pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
+    let array = ruby.class_array().as_raw();
+    // SAFETY: an Array is an object on the heap, and those begin with their class (a singleton class, if there is one).
+    unsafe { (*(body.as_raw() as *const RBasic)).klass == array }
 }
 
 /// The number of bytes of all parts.

@@ -17,11 +17,11 @@ use self::answers::StreamedBody;
 
 use crate::{
     connection::Connection,
-    env,
+    env::{self, Env},
     error::{self, guarded},
     fork::Forked,
-    gvl, hijack, job,
-    response::Head,
+    gvl, job,
+    response::{self, Head},
     worker::Worker,
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Seat {
     connection: Cell<Option<Opaque<Value>>>,
     /// What an env begins with.
     usual: env::Usual,
+    /// Whether somebody has given all Arrays a `close`. Asked when the thread begins and whenever it has nothing to do.
+    arrays_close: Cell<bool>,
 }
 
 /// What a seat works on.
@@ -100,6 +102,7 @@ impl Seat {
             input: Cell::new(None),
             connection: Cell::new(None),
             usual,
+            arrays_close: Cell::new(response::arrays_close(ruby)),
         }))
     }
 
@@ -138,11 +141,12 @@ impl Seat {
                     desk.seat.take()
                 };
                 match taken {
-                    Taken::Request(request) => return Self::open(ruby, this, *request),
+                    Taken::Request(request) => return Self::open(ruby, this, request),
                     Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event).as_value()),
                     Taken::Stopped => return Ok(ruby.qnil().as_value()),
                     Taken::Empty => {}
                 }
+                this.arrays_close.set(response::arrays_close(ruby));
                 waiter.prepare();
                 // Err: not even begun, for an interrupt is pending.
                 let _ = gvl::without_gvl(waiter, || waiter.park());
@@ -155,7 +159,7 @@ impl Seat {
     }
 
     /// The job of a request that was taken.
-    fn open(ruby: &Ruby, this: typed_data::Obj<Self>, request: Request) -> Result<Value, Error> {
+    fn open(ruby: &Ruby, this: typed_data::Obj<Self>, request: Box<Request>) -> Result<Value, Error> {
         {
             let mut desk = this.desk(ruby)?;
             desk.is_push = request.transport.is_some();
@@ -163,10 +167,9 @@ impl Seat {
             desk.head_only = request.method() == b"HEAD";
         }
         let transport = request.transport;
-        let hijack = hijack::callable(ruby, this.as_value())?;
-        let (env, input) = env::build(ruby, request, &this.usual, hijack)?;
+        let Env { hash: env, hijack, file } = env::build(ruby, request, &this.usual, this.as_value())?;
         this.hijack.set(Some(hijack.into()));
-        this.input.set(input.map(Opaque::from));
+        this.input.set(file.map(Opaque::from));
         this.env.set(Some(env.into()));
         Ok(match transport {
             None => env.as_value(),

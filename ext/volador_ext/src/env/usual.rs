@@ -9,6 +9,7 @@ use magnus::{
     rb_sys::{AsRawValue, FromRawValue, protect},
     value::Opaque,
 };
+use rb_sys::VALUE;
 
 use super::strings::*;
 
@@ -58,9 +59,9 @@ impl Usual {
         }
     }
 
-    /// The beginning of an env.
-    pub(super) fn copy(&self, ruby: &Ruby) -> Result<RHash, Error> {
-        dup(ruby, ruby.get_inner(self.hash))
+    /// The Hash of which an env begins as a copy.
+    pub(super) fn raw(&self, ruby: &Ruby) -> VALUE {
+        ruby.get_inner(self.hash).as_raw()
     }
 
     /// What is to stand under `key`, one of `kept`, in this env, if that is not what the copy has. The next ones will have it.

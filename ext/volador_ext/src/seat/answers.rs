@@ -54,7 +54,7 @@ impl Seat {
             }
             let Some(parts) = RArray::from_value(body) else { return Ok(false) };
             // One with methods of its own may want more than that its parts are sent.
-            if !response::is_plain(ruby, parts) {
+            if this.arrays_close.get() || !response::is_plain(ruby, parts) {
                 return Ok(false);
             }
             let status = response::status(ruby, status)?;
