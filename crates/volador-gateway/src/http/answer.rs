@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, future::poll_fn, rc::Rc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use hyper::body::{Body as _, Incoming};
 use volador_proto::link::{Fields, RequestBody, ResponseBody, Transport};
 
@@ -31,19 +33,23 @@ const LEFT: Refusal = Refusal::new(StatusCode::BAD_GATEWAY, "The application gav
 const KEPT_FIELDS: usize = 24;
 
 /// Answers one request. hyper calls this with each head, and not for the next one before this one's answer is complete.
-pub(super) async fn answer(
+#[allow(clippy::manual_async_fn)] // an `async fn` moves its arguments once more, and a request is large
+pub(super) fn answer(
     shard: Rc<Shard>,
     state: Rc<ConnectionState>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let requesting = match state.begin_request(&shard.shared.config) {
-        Ok(requesting) => requesting,
-        Err(fault) => return Ok(refused(&shard, &state, &fault.into(), state.refuse_request())),
-    };
-    Ok(match dispatch(&shard, &state, request).await {
-        Ok((response, body)) => response.map(|()| body.with(requesting)),
-        Err(refusal) => refused(&shard, &state, &refusal, requesting),
-    })
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    async move {
+        let requesting = match state.begin_request(&shard.shared.config) {
+            Ok(requesting) => requesting,
+            Err(fault) => return Ok(refused(&shard, &state, &fault.into(), state.refuse_request())),
+        };
+        let (mut parts, body) = request.into_parts();
+        Ok(match dispatch(&shard, &state, &mut parts, body).await {
+            Ok((response, body)) => response.map(|()| body.with(requesting)),
+            Err(refusal) => refused(&shard, &state, &refusal, requesting),
+        })
+    }
 }
 
 fn refused(shard: &Shard, state: &ConnectionState, refusal: &Refusal, requesting: Requesting) -> Response<Body> {
@@ -61,10 +67,10 @@ fn refused(shard: &Shard, state: &ConnectionState, refusal: &Refusal, requesting
 async fn dispatch(
     shard: &Rc<Shard>,
     state: &Rc<ConnectionState>,
-    request: Request<Incoming>,
+    parts: &mut Parts,
+    body: Incoming,
 ) -> Result<(Response<()>, Body), Refusal> {
-    let (mut parts, body) = request.into_parts();
-    let wish = request::examine(&parts, &shard.shared.config)?;
+    let wish = request::examine(parts, &shard.shared.config)?;
     // Boxed: few have a body, and hyper moves this future for each request.
     let body = match body.size_hint().exact() {
         Some(0) => RequestBody::None,
@@ -73,14 +79,14 @@ async fn dispatch(
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
     if shard.shared.is_cluster {
-        let request = request::encode(request::Sealed, &parts, &wish, origin, body);
+        let request = request::encode(request::Sealed, parts, &wish, origin, body);
         if let Some(exchange) = shard.streams.borrow_mut().exchange(ticket.id) {
             exchange.keep(request);
         }
         shard.submit(ticket.id);
     } else {
         let mut batch = shard.workers.batch(WorkerKey::EMBEDDED);
-        request::encode(request::ToBatch(&mut batch, ticket.id), &parts, &wish, origin, body);
+        request::encode(request::ToBatch(&mut batch, ticket.id), parts, &wish, origin, body);
     }
     count(&shard.counters.requests);
     let mut memory = std::mem::take(&mut parts.headers);

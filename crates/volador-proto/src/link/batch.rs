@@ -23,7 +23,7 @@ pub struct Batch {
     pub(super) bytes: BytesMut,
     /// The descriptors that the frames of `bytes` carry, in the frames' order.
     pub(super) fds: Vec<OwnedFd>,
-    /// Bytes to make room for at the first frame: about what the last batch from here had.
+    /// Bytes to make room for at the first frame: what one of the last batches from here had.
     expected: usize,
 }
 
@@ -50,7 +50,8 @@ impl Batch {
     /// Takes all frames out. The batch keeps an idea of how many there will be next time, and its memory, which it uses again
     /// once nothing that was read from it is left.
     pub fn take(&mut self) -> Batch {
-        self.expected = self.len().min(EXPECTED_MAX);
+        // To grow on the way means to copy what there is. Batches of a busy time differ by some times.
+        self.expected = self.len().max(self.expected - self.expected / 8).min(EXPECTED_MAX);
         let bytes =
             if self.bytes.capacity() > EXPECTED_MAX { std::mem::take(&mut self.bytes) } else { self.bytes.split() };
         Self { bytes, fds: std::mem::take(&mut self.fds), expected: 0 }

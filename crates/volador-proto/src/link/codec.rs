@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::LinkError;
 
@@ -100,9 +100,18 @@ impl Reader {
         &self.payload
     }
 
-    /// All that has not been read, sharing the payload's memory.
-    pub(super) fn rest(self) -> Bytes {
-        self.payload.slice(self.at..)
+    /// All of the payload, read or not.
+    pub(super) fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
+    /// All that has not been read, in the payload's memory.
+    pub(super) fn rest(mut self) -> Bytes {
+        if self.at == self.payload.len() {
+            return Bytes::new(); // keeps no memory from its end
+        }
+        self.payload.advance(self.at);
+        self.payload
     }
 }
 

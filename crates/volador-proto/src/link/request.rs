@@ -209,7 +209,8 @@ impl Request {
         &self.payload[start as usize..end as usize]
     }
 
-    pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Self, LinkError> {
+    /// Boxed: it is large, and goes through many hands.
+    pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Box<Self>, LinkError> {
         let flags = reader.u8()?;
         let transport = match flags & 3 {
             0 => None,
@@ -223,21 +224,23 @@ impl Request {
             // A payload is shorter than 4 GiB: see `FRAME_MAX`.
             *string = span.start as u32..span.end as u32;
         }
-        Ok(Self {
+        let fields = Fields::decode(&mut reader)?;
+        let body = match reader.u8()? {
+            BODY_NONE => RequestBody::None,
+            BODY_INLINE => RequestBody::Inline(reader.payload().slice(reader.position()..)),
+            BODY_FILE => RequestBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
+            _ => return Err(reader.bad("body")),
+        };
+        Ok(Box::new(Self {
             transport,
             tls: flags & 4 != 0,
             http_10: flags & 8 != 0,
-            payload: reader.payload().clone(),
+            payload: reader.into_payload(),
             strings,
-            fields: Fields::decode(&mut reader)?,
-            body: match reader.u8()? {
-                BODY_NONE => RequestBody::None,
-                BODY_INLINE => RequestBody::Inline(reader.rest()),
-                BODY_FILE => RequestBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
-                _ => return Err(reader.bad("body")),
-            },
+            fields,
+            body,
             resumed: None,
-        })
+        }))
     }
 }
 

@@ -119,14 +119,14 @@ impl ToWorker {
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
         Ok(match kind {
-            REQUEST => Self::Request(Box::new(Request::decode(Reader::new(kind, payload), frames, kind)?)),
+            REQUEST => Self::Request(Request::decode(Reader::new(kind, payload), frames, kind)?),
             REPLAY => {
                 let mut reader = Reader::new(kind, payload);
                 let has_state = reader.u8()? != 0;
                 let state = reader.str()?;
                 let mut request = Request::decode(reader, frames, kind)?;
                 request.resumed = Some(Resumed { state: has_state.then_some(state) });
-                Self::Request(Box::new(request))
+                Self::Request(request)
             }
             RECALL => Self::Recall(Reader::new(kind, payload).u32()?),
             HAND_OVER => Self::HandOver,
