@@ -62,10 +62,15 @@ module Volador
 
     def run
       seat = @seat
-      # An env; [env, transport] of a request for a push connection; or an event, an Array as well.
+      # An env; the id of a stream that has been sent something; [env, transport] of a request for a push connection; or
+      # another event, an Array as well.
       while (job = seat.take)
         if job.is_a?(Hash)
           serve(job)
+        elsif job.is_a?(Integer)
+          @event = job
+          @connections.message(job, seat.message)
+          @event = nil
         elsif job[0].is_a?(Integer)
           @event = job
           @connections.dispatch(job)

@@ -129,7 +129,16 @@ module Fakes
       interrupt, @interrupt = @interrupt, nil
       raise interrupt if interrupt
 
-      job.is_a?(Hash) && @transport ? [job, @transport] : job
+      return [job, @transport] if job.is_a?(Hash) && @transport
+      return job unless job.is_a?(Array) && job[1] == :message
+
+      @message = job[2]
+      job[0]
+    end
+
+    def message
+      message, @message = @message, nil
+      message
     end
 
     # Gives what the native one gives: an answer of Integer, Hash and a mere Array.

@@ -1,11 +1,11 @@
-//! The jobs that `Native::Seat#take` gives to Ruby as Arrays; that of a plain request is its env alone.
+//! The jobs that `Native::Seat#take` gives to Ruby as Arrays. That of a plain request is its env alone, that of a client's
+//! message the id of the stream: of these there are many, and an object less for each counts.
 
-use magnus::{IntoValue, RArray, RHash, RString, Ruby, StaticSymbol, Value, prelude::*, value::Lazy};
+use std::cell::Cell;
+
+use magnus::{IntoValue, RArray, RHash, RString, Ruby, Value, prelude::*, value::Opaque};
 use volador_proto::link::{ListenerId, Payload, StreamId, Transport};
 use volador_worker::Event;
-
-/// The name of the event that there are many of.
-static MESSAGE: Lazy<StaticSymbol> = Lazy::new(|ruby| ruby.sym_new("message"));
 
 /// A request that asks for a push connection: `[env, :websocket or :sse]`.
 pub(crate) fn push_request(ruby: &Ruby, env: RHash, transport: Transport) -> RArray {
@@ -16,14 +16,14 @@ pub(crate) fn push_request(ruby: &Ruby, env: RHash, transport: Transport) -> RAr
     ruby.ary_new_from_values(&[env.as_value(), ruby.to_symbol(transport).as_value()])
 }
 
-/// An event: `[stream id, name, ...]`, as `Push::Connections#dispatch` describes it.
-pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event) -> RArray {
+/// An event: `[stream id, name, ...]`, as `Push::Connections#dispatch` describes it. Of a message it is the id, and the message
+/// is put into `aside`.
+pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event, aside: &Cell<Option<Opaque<RString>>>) -> Value {
     let id = stream.to_bits().into_value_with(ruby);
-    match event {
-        // Three values fit into the Array's own object.
+    let array = match event {
         Event::Message(payload, data) => {
-            let message = message(ruby, *payload, data).as_value();
-            ruby.ary_new_from_values(&[id, ruby.get_inner(&MESSAGE).as_value(), message])
+            aside.set(Some(message(ruby, *payload, data).into()));
+            return id;
         }
         Event::Published { listener: ListenerId(listener), channel, payload, data } => {
             let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
@@ -36,7 +36,8 @@ pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event) -> RArray {
         Event::Released => alone(ruby, id, "released"),
         Event::Drained => alone(ruby, id, "drained"),
         Event::Shutdown => alone(ruby, id, "shutdown"),
-    }
+    };
+    array.as_value()
 }
 
 fn alone(ruby: &Ruby, id: Value, name: &str) -> RArray {
@@ -60,9 +61,4 @@ fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
 pub(crate) fn text_if_valid(ruby: &Ruby, bytes: &[u8]) -> RString {
     let payload = if std::str::from_utf8(bytes).is_ok() { Payload::Text } else { Payload::Binary };
     message(ruby, payload, bytes)
-}
-
-/// Makes the constants; the extension is being loaded.
-pub(crate) fn init(ruby: &Ruby) {
-    Lazy::force(&MESSAGE, ruby);
 }

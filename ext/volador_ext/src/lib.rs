@@ -71,7 +71,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     connection::init(ruby, native)?;
     env::init(ruby);
     hijack::init(ruby, volador)?;
-    job::init(ruby);
     response::init(ruby);
     // Magnus looks a class up when it is used first, and can't say that an interrupt has ended that.
     let _ = (

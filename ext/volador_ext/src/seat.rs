@@ -40,6 +40,8 @@ pub(crate) struct Seat {
     hijack: Cell<Option<Opaque<Value>>>,
     /// The File of the current request's body.
     input: Cell<Option<Opaque<Value>>>,
+    /// What the client has sent, when that is the current job and has not been asked for.
+    message: Cell<Option<Opaque<RString>>>,
     /// The Connection of the current request, once it was asked for.
     connection: Cell<Option<Opaque<Value>>>,
     /// What an env begins with.
@@ -75,6 +77,9 @@ impl DataTypeFunctions for Seat {
         if let Some(env) = self.env.get() {
             marker.mark(env);
         }
+        if let Some(message) = self.message.get() {
+            marker.mark(message);
+        }
         self.usual.mark(marker);
     }
 }
@@ -100,6 +105,7 @@ impl Seat {
             env: Cell::new(None),
             hijack: Cell::new(None),
             input: Cell::new(None),
+            message: Cell::new(None),
             connection: Cell::new(None),
             usual,
             arrays_close: Cell::new(response::arrays_close(ruby)),
@@ -127,6 +133,7 @@ impl Seat {
             this.connection.set(None);
             this.env.set(None);
             this.hijack.set(None);
+            this.message.set(None);
             let waiter = this.waiter.get(ruby)?;
             loop {
                 // First with the GVL: while there is work, it is not given away.
@@ -142,7 +149,7 @@ impl Seat {
                 };
                 match taken {
                     Taken::Request(request) => return Self::open(ruby, this, request),
-                    Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event).as_value()),
+                    Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event, &this.message)),
                     Taken::Stopped => return Ok(ruby.qnil().as_value()),
                     Taken::Empty => {}
                 }
@@ -175,6 +182,11 @@ impl Seat {
             None => env.as_value(),
             Some(transport) => job::push_request(ruby, env, transport).as_value(),
         })
+    }
+
+    /// What has been sent to the stream whose id was taken; once, so that it does not outlive its callback here.
+    fn message(ruby: &Ruby, this: &Self) -> Option<RString> {
+        this.message.take().map(|message| ruby.get_inner(message))
     }
 
     /// # Errors
@@ -257,6 +269,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Seat", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_method("take", method!(Seat::take, 0))?;
+    class.define_method("message", method!(Seat::message, 0))?;
     class.define_method("resumed?", method!(Seat::is_resumed, 0))?;
     class.define_method("state", method!(Seat::state, 0))?;
     class.define_method("respond", method!(Seat::respond, 3))?;

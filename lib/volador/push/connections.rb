@@ -29,15 +29,21 @@ module Volador
         @callbacks.delete(id)
       end
 
-      # Runs the callback of one event. Events of one stream come one at a time and in order.
-      # @param event [Array] [stream id Integer, name Symbol, ...]: :message, String; :drained; :shutdown; :hand_over;
-      #   :resumed; :released; :published, listener id Integer, channel String, message String; or :close, Integer. An event
-      #   for a subscription of the process has the id of that listener's own mailbox.
+      # Runs the callback of a message.
+      # @param id [Integer] stream id
+      # @param data [String]
+      def message(id, data)
+        @callbacks[id]&.message(data)
+      end
+
+      # Runs the callback of another event. Events of one stream, messages among them, come one at a time and in order.
+      # @param event [Array] [stream id Integer, name Symbol, ...]: :drained; :shutdown; :hand_over; :resumed; :released;
+      #   :published, listener id Integer, channel String, message String; or :close, Integer. An event for a subscription
+      #   of the process has the id of that listener's own mailbox.
       def dispatch(event)
         id = event[0]
         callbacks = @callbacks[id]
         case event[1]
-        when :message then callbacks&.message(event[2])
         when :published then (callbacks || @listeners)&.published(event[2], event[3], event[4])
         when :drained then callbacks&.drained
         when :shutdown then callbacks&.shutdown
@@ -49,10 +55,11 @@ module Volador
       end
 
       # The callback of an event was cut off, by the end of its thread say: as if it had raised.
-      # @param event [Array] see {dispatch}
+      # @param event [Array, Integer] see {dispatch}; that of a message is its stream's id
       # @param error [Exception]
       def interrupted(event, error)
-        id, name, = event
+        id, name = event
+        name ||= :message
         callbacks = @callbacks[id]
         return callbacks.interrupted(name, error) if callbacks
         return @listeners&.interrupted(error) if name == :published
