@@ -6,7 +6,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
 };
 use hyper::body::{Body as _, Incoming};
-use volador_proto::link::{Fields, RequestBody, ResponseBody, Transport};
+use volador_proto::link::{Fields, RequestBody, Response as LinkResponse, ResponseBody, Transport};
 
 use super::{
     ConnectionState,
@@ -111,24 +111,15 @@ async fn dispatch(
             let mut head = Response::new(());
             let status = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;
             *head.status_mut() = status;
-            *head.headers_mut() = headers(memory, &response.fields).ok_or(LEFT)?;
+            let length = length_of(&response, &parts.method);
+            *head.headers_mut() = headers(memory, &response.fields, length).ok_or(LEFT)?;
             if status.canonical_reason().is_none() {
                 // RFC 9112 §4: the reason phrase may be empty. hyper would write "<none>".
                 head.extensions_mut().insert(hyper::ext::ReasonPhrase::from_static(b""));
             }
-            if matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
-                // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
-                // [...] 204". With 205 it could only be 0, which hyper writes.
-                head.headers_mut().remove(header::CONTENT_LENGTH);
-            }
             let body = match response.body {
                 ResponseBody::Complete(bytes) => {
                     ticket.complete();
-                    // hyper writes the length of a body that it knows. Only where no body is sent does the length
-                    // that the application gave stand for the one of GET (RFC 9110 §8.6).
-                    if parts.method != Method::HEAD && response.status != 304 {
-                        head.headers_mut().remove(header::CONTENT_LENGTH);
-                    }
                     Body::whole(bytes)
                 }
                 ResponseBody::Stream => {
@@ -145,7 +136,6 @@ async fn dispatch(
                 }
                 ResponseBody::File { fd, offset, len } => {
                     ticket.complete();
-                    head.headers_mut().remove(header::CONTENT_LENGTH);
                     Body::file(FileReader::new(fd, offset), len)
                 }
             };
@@ -182,12 +172,36 @@ async fn dispatch(
     }
 }
 
+/// Whose Content-Length an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// The application's, if it gave one.
+    Application,
+    /// hyper's, which knows the length of the body; or there is none.
+    Gateway,
+}
+
+fn length_of(response: &LinkResponse, method: &Method) -> Length {
+    match (response.status, &response.body) {
+        // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of [...]
+        // 204". With 205 it could only be 0, which hyper writes.
+        (204 | 205, _) | (_, ResponseBody::File { .. }) => Length::Gateway,
+        // RFC 9110 §8.6: where no body is sent the length that the application gave stands for the one of GET.
+        (304, _) => Length::Application,
+        (_, ResponseBody::Complete(_)) if method != Method::HEAD => Length::Gateway,
+        (_, ResponseBody::Complete(_) | ResponseBody::Stream) => Length::Application,
+    }
+}
+
 /// The header fields of an answer, in memory that has no other ones. None when there are more than the map can hold, which is
 /// some ten thousand: the worker refuses as many, but may be another process.
-fn headers(memory: HeaderMap, fields: &Fields) -> Option<HeaderMap> {
+fn headers(memory: HeaderMap, fields: &Fields, length: Length) -> Option<HeaderMap> {
     let mut headers = memory;
     let mut fits = headers.try_reserve(fields.len() + 1).is_ok();
     for (name, value) in fields.iter_shared() {
+        if length == Length::Gateway && name.eq_ignore_ascii_case(header::CONTENT_LENGTH.as_str().as_bytes()) {
+            continue;
+        }
         match (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value)) {
             (Ok(name), Ok(value)) => fits = fits && headers.try_append(name, value).is_ok(),
             // The worker has checked them, so that the application's author is told. No byte of it goes out.
