@@ -14,7 +14,6 @@ use magnus::{
     rb_sys::{AsRawValue, FromRawValue, protect},
     value::{Lazy, ReprValue},
 };
-use rb_sys::VALUE;
 use volador_proto::link::{Request, RequestBody};
 
 use self::strings::*;
@@ -47,8 +46,11 @@ const FEW: usize = 6;
 /// Gathers pairs for an env. It lives on the stack, where Ruby's collector finds the values.
 struct Pairs<'u> {
     usual: &'u Usual,
-    /// Once it has begun.
-    env: Option<RHash>,
+    hijacks: hijack::Maker,
+    /// The first three of [`usual::OWN`].
+    own: [Value; 3],
+    /// The env and the Hijack in it, once there is one.
+    begun: Option<(RHash, Value)>,
     values: [Value; 2 * PAIRS],
     /// Values in use; even, <= 2 * PAIRS.
     len: usize,
@@ -57,7 +59,7 @@ struct Pairs<'u> {
 impl Pairs<'_> {
     fn add(&mut self, ruby: &Ruby, key: RString, value: impl ReprValue) -> Result<(), Error> {
         if self.len == self.values.len() {
-            self.insert(ruby, |_| ())?;
+            self.insert(ruby)?;
         }
         self.values[self.len] = key.as_value();
         self.values[self.len + 1] = value.as_value();
@@ -65,16 +67,21 @@ impl Pairs<'_> {
         Ok(())
     }
 
-    /// The env with all pairs so far, and what `more` does with it: it may raise, so that it must have nothing to drop.
-    fn insert(&mut self, ruby: &Ruby, more: impl FnOnce(VALUE)) -> Result<RHash, Error> {
-        let (pairs, usual) = (&self.values[..self.len], self.usual.raw(ruby));
-        let begun = self.env.map(RHash::as_raw);
-        // SAFETY: what is given are values that are alive, on the stack or in the template, and Hashes where Hashes are
+    /// The env with all pairs so far, and the Hijack in it.
+    fn insert(&mut self, ruby: &Ruby) -> Result<(RHash, Value), Error> {
+        let (usual, pairs) = (self.usual.raw(ruby), &self.values[..self.len]);
+        let [path, path_info, uri] = self.own.map(|value| value.as_raw());
+        let mut hijack = self.begun.map_or(ruby.qnil().as_value(), |(_, hijack)| hijack);
+        let begun = self.begun.map(|(env, _)| env.as_raw());
+        // SAFETY: what is given are values that are alive, on the stack or in the usual pairs, and Hashes where Hashes are
         // wanted; a `Value` is a VALUE in memory. What is raised (lack of memory) is caught, and nothing of Rust's is
         // dropped on the way.
         let env = unsafe {
             let env = protect(|| {
-                let env = begun.unwrap_or_else(|| rb_sys::rb_hash_dup(usual));
+                let env = begun.unwrap_or_else(|| {
+                    hijack = Value::from_raw(self.hijacks.make());
+                    usual::begin(usual, [path, path_info, uri, hijack.as_raw()])
+                });
                 if pairs.len() <= 2 * FEW {
                     for pair in pairs.chunks_exact(2) {
                         rb_sys::rb_hash_aset(env, pair[0].as_raw(), pair[1].as_raw());
@@ -82,14 +89,14 @@ impl Pairs<'_> {
                 } else {
                     rb_sys::rb_hash_bulk_insert(pairs.len() as c_long, pairs.as_ptr().cast(), env);
                 }
-                more(env);
                 env
             })?;
             Value::from_raw(env)
         };
         self.len = 0;
-        self.env = RHash::from_value(env);
-        Ok(self.env.unwrap_or_else(|| ruby.hash_new()))
+        let begun = (RHash::from_value(env).unwrap_or_else(|| ruby.hash_new()), hijack);
+        self.begun = Some(begun);
+        Ok(begun)
     }
 }
 
@@ -105,22 +112,26 @@ pub(crate) struct Env {
 /// The environment of a request that `seat` has taken.
 pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Value) -> Result<Env, Error> {
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
-    let mut pairs = Pairs { usual, env: None, values: [ruby.qnil().as_value(); 2 * PAIRS], len: 0 };
-
+    let path = ruby.str_from_slice(request.path());
+    // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
+    let path_info = if request.path() == b"*" { constant(&EMPTY) } else { path };
+    let uri = ruby.str_from_slice(request.path());
+    let mut pairs = Pairs {
+        usual,
+        hijacks: hijack::Maker::new(ruby, seat),
+        own: [path, path_info, uri].map(|string| string.as_value()),
+        begun: None,
+        values: [ruby.qnil().as_value(); 2 * PAIRS],
+        len: 0,
+    };
     if request.method() != b"GET" {
         pairs.add(ruby, constant(&REQUEST_METHOD), method(ruby, request.method()))?;
     }
-    let path = ruby.str_from_slice(request.path());
-    pairs.add(ruby, constant(&REQUEST_PATH), path)?;
-    // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
-    pairs.add(ruby, constant(&PATH_INFO), if request.path() == b"*" { constant(&EMPTY) } else { path })?;
-    let uri = ruby.str_from_slice(request.path());
     if !request.query().is_empty() {
         pairs.add(ruby, constant(&QUERY_STRING), ruby.str_from_slice(request.query()))?;
         uri.cat(b"?");
         uri.cat(request.query());
     }
-    pairs.add(ruby, constant(&REQUEST_URI), uri)?;
     if request.http_10 {
         pairs.add(ruby, constant(&SERVER_PROTOCOL), constant(&HTTP_10))?;
         pairs.add(ruby, constant(&HTTP_VERSION), constant(&HTTP_10))?;
@@ -172,15 +183,7 @@ pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Val
             Some(file)
         }
     };
-    let (maker, key) = (hijack::Maker::new(ruby, seat), constant(&RACK_HIJACK).as_raw());
-    let mut hijack = ruby.qnil().as_value();
-    let hash = pairs.insert(ruby, |env| {
-        // SAFETY: called protected, by the contract of `insert`; `env` is a Hash, and values on the stack are kept alive.
-        unsafe {
-            hijack = Value::from_raw(maker.make());
-            rb_sys::rb_hash_aset(env, key, hijack.as_raw());
-        }
-    })?;
+    let (hash, hijack) = pairs.insert(ruby)?;
     if !has_host && usual.host.get().is_some() {
         hash.delete::<_, Value>(constant(&HTTP_HOST))?;
     }
