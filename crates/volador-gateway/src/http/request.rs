@@ -22,6 +22,32 @@ pub(crate) struct Wish {
     pub(crate) protocols: Vec<u8>,
     /// What a WebSocket's messages are to be compressed by.
     pub(crate) deflate: Option<ws::deflate::Agreement>,
+    /// Whether the body came in chunks.
+    chunked: bool,
+}
+
+/// Which of the fields there are that the gateway looks at. To go through all of them once is quicker than to look a few up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present {
+    expect: bool,
+    upgrade: bool,
+    accept: bool,
+    content_type: bool,
+    transfer_encoding: bool,
+}
+
+impl Present {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            present.expect |= *name == header::EXPECT;
+            present.upgrade |= *name == header::UPGRADE;
+            present.accept |= *name == header::ACCEPT;
+            present.content_type |= *name == header::CONTENT_TYPE;
+            present.transfer_encoding |= *name == header::TRANSFER_ENCODING;
+        }
+        present
+    }
 }
 
 /// Checks what can be told from the head alone, and says what the client asks for.
@@ -36,14 +62,15 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
     if !is_target(parts) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "The request target must be a path or an http URL."));
     }
+    let present = Present::among(&parts.headers);
     let is_served = |expect: &http::HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if !parts.headers.get_all(header::EXPECT).iter().all(is_served) {
+    if present.expect && !parts.headers.get_all(header::EXPECT).iter().all(is_served) {
         // RFC 9110 §10.1.1: a server that receives another expectation MAY respond with 417.
         return Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "The only expectation served is 100-continue."));
     }
-    let headers = &parts.headers;
+    let (headers, chunked) = (&parts.headers, present.transfer_encoding);
     // RFC 6455 §4.2.1 and RFC 9110 §7.8: a field may come in several lines.
-    let upgrade = joined(headers, header::UPGRADE);
+    let upgrade = present.upgrade.then(|| joined(headers, header::UPGRADE)).flatten();
     if ws::is_upgrade(upgrade.as_deref()) {
         let protocols = joined(headers, header::SEC_WEBSOCKET_PROTOCOL);
         let extensions = joined(headers, header::SEC_WEBSOCKET_EXTENSIONS);
@@ -67,10 +94,10 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
         let offers = extensions.filter(|_| config.deflate_level > 0);
         let deflate = offers.and_then(|offers| ws::deflate::negotiate(&offers));
         let protocols = protocols.unwrap_or_default();
-        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), protocols, deflate });
+        return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), protocols, deflate, chunked });
     }
-    let transport = wants_events(parts).then_some(Transport::Sse);
-    Ok(Wish { transport, accept: None, protocols: Vec::new(), deflate: None })
+    let transport = wants_events(parts, present).then_some(Transport::Sse);
+    Ok(Wish { transport, accept: None, protocols: Vec::new(), deflate: None, chunked })
 }
 
 /// RFC 9112 §3.2: a path, or a URL (which a proxy is asked with); the authority alone is for CONNECT, and `*` for OPTIONS.
@@ -84,7 +111,7 @@ fn is_target(parts: &Parts) -> bool {
 }
 
 /// WHATWG HTML §9.2.2: an EventSource asks with `Accept: text/event-stream`.
-fn wants_events(parts: &Parts) -> bool {
+fn wants_events(parts: &Parts, present: Present) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     let names_events = |value: &http::HeaderValue| {
         value.as_bytes().split(|&byte| byte == b',').any(|range| {
@@ -96,9 +123,9 @@ fn wants_events(parts: &Parts) -> bool {
     // An EventSource asks by GET. Others (POST with `Accept: application/json, text/event-stream`, for instance) want an
     // answer of the application's own.
     parts.method == Method::GET
-        && [header::ACCEPT, header::CONTENT_TYPE]
+        && [(present.accept, header::ACCEPT), (present.content_type, header::CONTENT_TYPE)]
             .iter()
-            .any(|name| parts.headers.get_all(name).iter().any(names_events))
+            .any(|(present, name)| *present && parts.headers.get_all(name).iter().any(names_events))
 }
 
 /// `q=0`, `q=0.000`.
@@ -209,8 +236,7 @@ pub(crate) fn encode<F: Form>(form: F, parts: &Parts, wish: &Wish, origin: Origi
         RequestBody::Inline(bytes) => bytes.len() as u64,
         RequestBody::File { len, .. } => *len,
     };
-    let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
-    let length = chunked.then(|| (&b"content-length"[..], digits.format(len).as_bytes()));
+    let length = wish.chunked.then(|| (&b"content-length"[..], digits.format(len).as_bytes()));
 
     let headers = &parts.headers;
     if headers.len() == headers.keys_len() && parts.uri.authority().is_none() {
@@ -301,7 +327,7 @@ mod tests {
             ("GET", "accept", "*/*", false),
         ] {
             let parts = Request::builder().method(method).header(name, value).body(()).unwrap().into_parts().0;
-            assert_eq!(wants_events(&parts), wanted, "{method} {name}: {value}");
+            assert_eq!(wants_events(&parts, Present::among(&parts.headers)), wanted, "{method} {name}: {value}");
         }
     }
 

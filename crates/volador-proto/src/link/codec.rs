@@ -59,7 +59,19 @@ impl Reader {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u32, LinkError> {
+        // Most lengths are below 128.
+        match self.payload.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u32::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u32, LinkError> {
         let mut n = 0u32;
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.u8()?;
