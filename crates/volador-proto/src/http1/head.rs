@@ -103,16 +103,18 @@ struct Lines<'h>(&'h [u8]);
 
 impl<'h> Lines<'h> {
     fn next(&mut self) -> Result<Option<&'h [u8]>, HeadFault> {
-        let Some(lf) = memchr::memchr(b'\n', self.0) else { return Ok(None) };
-        let (line, rest) = self.0.split_at(lf);
-        self.0 = &rest[1..];
-        match memchr::memchr(b'\r', line) {
+        let Some(end) = memchr::memchr2(b'\r', b'\n', self.0) else { return Ok(None) };
+        let (line, rest) = self.0.split_at(end);
+        match rest {
+            [b'\r', b'\n', rest @ ..] => {
+                self.0 = rest;
+                Ok(Some(line))
+            }
+            // §2.2: "A recipient of such a bare CR MUST consider that element to be invalid".
+            [b'\r', ..] => Err(HeadFault::BareCr),
             // §2.2 lets a recipient take LF alone for a line end. Not each one in front of us does, so where a head ends
             // would depend on who reads it.
-            None => Err(HeadFault::BareLf),
-            Some(cr) if cr + 1 == line.len() => Ok(Some(&line[..cr])),
-            // §2.2: "A recipient of such a bare CR MUST consider that element to be invalid".
-            Some(_) => Err(HeadFault::BareCr),
+            _ => Err(HeadFault::BareLf),
         }
     }
 }
