@@ -17,12 +17,12 @@ use crate::{
     WorkerLink,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, Corks, HttpSocket, Tunnels},
+    http::{self, Corks, Exchange, HttpSocket, Tunnels},
     inbox::{Command, Inbox, Order},
     link::{Door, WorkerKey, Workers},
     listener::{Acceptor, Listener},
     log, panics,
-    push::Engine,
+    push::{Engine, PushConnection},
     selector::Selector,
     socket::Socket,
     stats::{Counters, add},
@@ -318,11 +318,18 @@ impl Shard {
         });
     }
 
-    /// Ends a stream.
-    pub(crate) fn remove(&self, id: StreamId) -> Option<Stream> {
+    /// Ends a stream. Returns what it was, if it was a push connection.
+    pub(crate) fn remove(&self, id: StreamId) -> Option<Box<PushConnection>> {
         let stream = self.streams.borrow_mut().remove(id)?;
         self.engine.forget(self, id);
-        Some(stream)
+        match stream {
+            Stream::Push(connection) => Some(connection),
+            Stream::Exchange(mut memory) => {
+                *memory = Exchange::default();
+                self.streams.borrow_mut().keep(memory);
+                None
+            }
+        }
     }
 
     /// To be called when a connection or a stream has ended.

@@ -27,11 +27,17 @@ pub(crate) struct Streams {
     slots: Vec<Slot>,
     /// Slots without a stream.
     free: Vec<u32>,
+    /// Memory of exchanges that have ended, for the next ones; at most [`SPARE_MAX`].
+    #[allow(clippy::vec_box)] // a box goes in and out as it is
+    spare: Vec<Box<Exchange>>,
 }
+
+/// Exchanges whose memory is kept: as many as a busy moment has.
+const SPARE_MAX: usize = 64;
 
 impl Streams {
     pub(crate) fn new(shard: u8) -> Self {
-        Self { shard, slots: Vec::new(), free: Vec::new() }
+        Self { shard, slots: Vec::new(), free: Vec::new(), spare: Vec::new() }
     }
 
     /// Whose streams these are.
@@ -55,7 +61,14 @@ impl Streams {
             (self.slots.len() - 1) as u32
         });
         let entry = &mut self.slots[slot as usize];
-        entry.stream = Some(Stream::Exchange(Box::new(exchange)));
+        let exchange = match self.spare.pop() {
+            Some(mut memory) => {
+                *memory = exchange;
+                memory
+            }
+            None => Box::new(exchange),
+        };
+        entry.stream = Some(Stream::Exchange(exchange));
         StreamId::new(self.shard, entry.generation, slot)
     }
 
@@ -111,6 +124,13 @@ impl Streams {
         self.get(id).map(|old| std::mem::replace(old, stream))
     }
 
+    /// Keeps the memory of an exchange that has ended, and of which nothing is left.
+    pub(crate) fn keep(&mut self, memory: Box<Exchange>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(memory);
+        }
+    }
+
     /// The stream ends.
     pub(crate) fn remove(&mut self, id: StreamId) -> Option<Stream> {
         self.get(id)?;
@@ -136,5 +156,18 @@ mod tests {
         assert_eq!((second.slot(), second.shard()), (first.slot(), 3));
         assert!(streams.get(first).is_none() && streams.exchange(second).is_some());
         assert_eq!(streams.len(), 1);
+    }
+
+    #[test]
+    fn memory_that_is_kept_is_that_of_the_next_exchange() {
+        let mut streams = Streams::new(0);
+        let mut memory = Box::new(Exchange::embedded());
+        let address: *const Exchange = &raw const *memory;
+        *memory = Exchange::default();
+        streams.keep(memory);
+        let id = streams.insert(Exchange::embedded());
+        let exchange = streams.exchange(id).unwrap();
+        assert!(std::ptr::eq(exchange, address) && !exchange.is_unsent());
+        assert!(streams.spare.is_empty());
     }
 }

@@ -9,7 +9,7 @@
 use volador_proto::link::StreamId;
 
 use super::{engine::Engine, tenant::Stage};
-use crate::{link::WorkerKey, shard::Shard, streams::Stream};
+use crate::{link::WorkerKey, shard::Shard};
 
 impl Engine {
     /// The connection has no socket any more.
@@ -84,7 +84,7 @@ impl Engine {
 
     /// Nothing more is to be told: the connection is forgotten.
     pub(super) fn depart(&self, shard: &Shard, id: StreamId) {
-        let Some(Stream::Push(connection)) = shard.remove(id) else { return };
+        let Some(connection) = shard.remove(id) else { return };
         if connection.tenant.is_some()
             && let Some(worker) = connection.worker
         {
