@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "optparse"
+require_relative "bare"
 require_relative "comparison"
 require_relative "crash"
 require_relative "deploy"
@@ -71,7 +72,8 @@ module Bench
     # The scenarios, by their names. Each returns Markdown.
 
     def hello
-      products = installed(SERVERS)
+      products = installed([*SERVERS, BARE])
+      PushLoad.build if products.include?(BARE)
       @description = Machine.description
       Comparison.new(products: products, app: APP, **@options).run
     end
@@ -105,7 +107,8 @@ module Bench
     end
 
     def idle
-      products = prepare_push
+      # Bare sockets have neither handlers nor anything to keep for a connection.
+      products = prepare_push(PUSH_SERVERS - [BARE])
       Idle.new(products: products, rounds: @options[:rounds], connections: possible(@options[:connections]),
                transports: @options[:transport]).run
     end
@@ -189,7 +192,8 @@ module Bench
           cluster requests per second through the border between processes, and on two cores by a second worker
 
           The server runs on core #{Machine::SERVER_CORE}, the load generator on core #{Machine::LOAD_CORE}: wrk, and for push bench/load.
-          Prints a Markdown table. A peer is found when its gem or package is installed; gems
+          Prints a Markdown table. `bare` is no server, but the kernel's part: sockets that are read
+          from and written to, and nothing else. A peer is found when its gem or package is installed; gems
           in a folder of their own are found by GEM_HOME=FOLDER.
 
         TEXT

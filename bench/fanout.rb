@@ -8,7 +8,7 @@ module Bench
   # Scenario "fanout": publications to subscribers of several numbers, over both transports. The cases take turns within a
   # round, as the servers do within a case, so that they can be compared with each other as well.
   class Fanout
-    HEADINGS = ["volador", "deliveries/CPU s", "to the first", "min-max"].freeze
+    HEADINGS = ["server and case", "deliveries/CPU s", "to the first", "min-max"].freeze
     private_constant :HEADINGS
 
     # @param products [Array<Product>] all of them installed, and with an application for push
@@ -38,17 +38,21 @@ module Bench
 
     private
 
-    # Volador's cases beside the first one.
+    # The cases of each server beside its first one.
     def comparison
-      rates = @cases.transform_values(&:own_rates).compact
+      rows = @cases.values.flat_map(&:names).uniq.flat_map { |name| rows(name) }
+      rows.empty? ? [] : ["#### The cases beside each other\n\n#{Table.new(HEADINGS, rows)}"]
+    end
+
+    def rows(name)
+      rates = @cases.transform_values { |rate| rate.rates(name) }.compact
       return [] if rates.size < 2
 
       first = rates.values.first
-      rows = rates.map do |title, own|
+      rates.map do |title, own|
         ratio = own.equal?(first) ? ["-", "-"] : Figures.ratios(own, first).cells
-        [title, format("%.0f", Figures.new(own).median), *ratio]
+        ["#{name}, #{title}", format("%.0f", Figures.new(own).median), *ratio]
       end
-      ["#### Volador, the cases beside each other\n\n#{Table.new(HEADINGS, rows)}"]
     end
   end
 end

@@ -20,11 +20,12 @@ module Bench
 
     MANIFEST = File.expand_path("load/Cargo.toml", __dir__)
     TARGET = File.expand_path(ENV.fetch("CARGO_TARGET_DIR", "target/load"), Product::ROOT)
+    # It has other modes as well: see {Bare}.
     PROGRAM = File.join(TARGET, "release/volador-load")
     # Seconds until all connections are open, and beyond a run until its outcome is there.
     OPENING_DEADLINE = 130
     RUN_DEADLINE = 30
-    private_constant :MANIFEST, :TARGET, :PROGRAM, :OPENING_DEADLINE, :RUN_DEADLINE
+    private_constant :MANIFEST, :TARGET, :OPENING_DEADLINE, :RUN_DEADLINE
 
     class << self
       # Builds the load generator, unless it is there already.

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "bare"
 require_relative "debian_product"
 require_relative "foreign_product"
 require_relative "servers"
@@ -8,6 +9,7 @@ module Bench
   # The servers that take part in the push scenarios.
   PUSH_SERVERS = [
     *SERVERS.select(&:push_app),
+    BARE,
     ForeignProduct.new(
       name: "uwebsockets", interpreter: "python3", package: "the package `socketify`", push_app: "socketify_push.py",
       probe: ["-c", "import socketify; from importlib.metadata import version; print(version('socketify'))"]

@@ -55,8 +55,12 @@ module Bench
       @contest.take_round(round) { |product, progress| take_turn(product, progress) }
     end
 
-    # @return [Array<Float>] Volador's messages per CPU second, by round; nil where it did not take part
-    def own_rates = @contest.turns["volador"]&.map(&:rate)
+    # @return [Array<String>] of the servers that have not failed
+    def names = @contest.finishers.map(&:name)
+
+    # @param name [String] of a server
+    # @return [Array<Float>, nil] messages per CPU second, by round; nil where it did not take part
+    def rates(name) = @contest.turns[name]&.map(&:rate)
 
     # @return [String] the table, Markdown, and remarks on what limits its worth
     def report

@@ -14,7 +14,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 8192;
 // The example of RFC 6455, 1.3: a load generator needs no fresh key, and the answer to it is known.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// What answers the key.
+pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A push connection.
 pub struct Connection {

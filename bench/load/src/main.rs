@@ -1,6 +1,8 @@
 //! The load generator for push: opens many WebSockets or server-sent event streams on one thread and counts what
-//! arrives. `bin/bench` runs it beside the server, on a core of its own.
+//! arrives. `bin/bench` runs it beside the server, on a core of its own. Other modes: `soak`, and `bare`, which is the
+//! server's side without a server.
 
+mod bare;
 mod clock;
 mod connection;
 mod load;
@@ -23,6 +25,9 @@ fn main() -> ExitCode {
     if arguments.next_if(|mode| mode == "soak").is_some() {
         return soak::main(arguments);
     }
+    if arguments.next_if(|mode| mode == "bare").is_some() {
+        return ended(bare::run(arguments));
+    }
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(error) => {
@@ -30,7 +35,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match serve(options) {
+    ended(serve(options))
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("volador-load: {error}");

@@ -20,7 +20,8 @@ with it:
 
 idle only holds its connections. Everything ends after LIFETIME (900 seconds).
 
-       volador-load soak ...: see `volador-load soak --help`";
+       volador-load soak ...: see `volador-load soak --help`
+       volador-load bare ...: see `volador-load bare --help`";
 
 /// The byte that messages are filled with.
 pub const FILL: u8 = b'x';
