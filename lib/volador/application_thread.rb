@@ -161,11 +161,15 @@ module Volador
     def replace
       return if @halted || forked?
 
-      if @env || @event || pending?
-        abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
-                                "it has been replaced"))
+      begin
+        if @env || @event || pending?
+          abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
+                                  "it has been replaced"))
+        end
+      ensure
+        # Whatever happens here, somebody has to answer.
+        start
       end
-      start
     end
 
     def pending?

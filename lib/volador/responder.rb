@@ -204,24 +204,28 @@ module Volador
     # The head goes out with the first chunk, so that an `each` that raises at once is still a 500.
     def send_each(status, headers, body)
       seat = @seat
-      started = false
+      response = nil
+      over = false
       if ChunkedBody.declared?(headers) && !NO_CONTENT.include?(status)
         body = ChunkedBody.new(body)
         # RFC 9112 §6.3: the transfer coding overrides it.
         headers = headers.reject { |name, _| name.to_s.casecmp?("content-length") }
       end
       body.each do |chunk|
+        # The body has kept the block.
+        raise IOError, "the response is over" if over
         raise ResponseError, wrong_part(chunk) unless chunk.is_a?(String)
 
-        unless started
+        unless response
           check_first(headers, chunk)
-          seat.start(status, headers)
-          started = true
+          response = seat.start(status, headers)
         end
-        seat.write(chunk) unless chunk.empty?
+        seat.write(chunk, response) unless chunk.empty?
       end
-      seat.start(status, headers) unless started
+      seat.start(status, headers) unless response
       seat.finish
+    ensure
+      over = true
     end
 
     # What is wrong with the first chunk already can still be told by a 500; later the connection has to be cut.
@@ -235,8 +239,7 @@ module Volador
 
     # The head goes out before the body is called: it may want to read or to wait.
     def stream(env, status, headers, body)
-      @seat.start(status, headers)
-      stream = Stream.new(@seat, env["rack.input"])
+      stream = Stream.new(@seat, @seat.start(status, headers), env["rack.input"])
       begin
         body.call(stream)
       ensure

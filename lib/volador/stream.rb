@@ -3,13 +3,19 @@
 module Volador
   # What a streaming body (Rack 3: a body that responds to `call` and not to `each`) is called with: the response's
   # stream, whose writes are sent at once, and the request's body to read from. Ends with the body's `call`: what is
-  # written later raises an IOError.
+  # written later raises an IOError. Any thread may write, one chunk at a time.
   class Stream
-    # @param seat [Native::Seat] with a started response
+    CLOSED = "the stream is closed for writing"
+    private_constant :CLOSED
+
+    # @param seat [Native::Seat]
+    # @param response [Integer] the started one, as the seat names it
     # @param input [#read] the request's `rack.input`
-    def initialize(seat, input)
+    def initialize(seat, response, input)
       @seat = seat
+      @response = response
       @input = input
+      @lock = Mutex.new
       @readable = true
       @writable = true
     end
@@ -31,11 +37,11 @@ module Volador
     # @raise [ClientGone] when the client has left
     # @raise [IOError] after close or close_write
     def write(*chunks)
-      raise IOError, "the stream is closed for writing" unless @writable
+      raise IOError, CLOSED unless @writable
 
       chunks.sum do |chunk|
         chunk = chunk.to_s
-        @seat.write(chunk) unless chunk.empty?
+        write_one(chunk) unless chunk.empty?
         chunk.bytesize
       end
     end
@@ -67,15 +73,28 @@ module Volador
       nil
     end
 
+    # Waits for a chunk that another thread is writing.
     # @return [nil]
     def close_write(_error = nil)
+      # Before the wait: whoever writes chunk after chunk would be quicker to take the lock again.
       @writable = false
-      nil
+      @lock.synchronize { nil }
     end
 
     # @return [Boolean] whether both directions are closed
     def closed?
       !@readable && !@writable
+    end
+
+    private
+
+    def write_one(chunk)
+      @lock.synchronize do
+        # Also when it has been closed between two chunks.
+        raise IOError, CLOSED unless @writable
+
+        @seat.write(chunk, @response)
+      end
     end
   end
 end

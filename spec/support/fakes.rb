@@ -164,12 +164,18 @@ module Fakes
       answer(:respond_file, status, headers, io.read(length))
     end
 
+    # What writes have to name, as long as it is streaming.
+    RESPONSE = 7
+
     def start(*arguments)
       @streaming = true
       answer(:start, *arguments)
+      RESPONSE
     end
 
-    def write(string)
+    def write(string, response)
+      raise Volador::Error, "no streamed response is open" unless response == RESPONSE
+
       fail_once
       @calls << [:write, string]
     end

@@ -2,7 +2,7 @@
 
 RSpec.describe Volador::Stream do
   let(:seat) { Fakes::Seat.new }
-  let(:stream) { described_class.new(seat, StringIO.new("question")) }
+  let(:stream) { described_class.new(seat, Fakes::Seat::RESPONSE, StringIO.new("question")) }
 
   it "sends every write at once and leaves empty ones out" do
     expect(stream.write("ab")).to eq 2
@@ -28,6 +28,26 @@ RSpec.describe Volador::Stream do
     stream.close_read
     expect { stream.read }.to raise_error(IOError, /closed for reading/)
     expect(stream).to be_closed
+  end
+
+  it "is not closed in the midst of a chunk that another thread writes, and takes none after it" do
+    begun = Queue.new
+    done = Queue.new
+    seat.define_singleton_method(:write) do |chunk, response|
+      begun << true
+      done.pop
+      super(chunk, response)
+    end
+    writer = Thread.new { stream.write("a", "b") }
+    writer.report_on_exception = false
+    begun.pop
+    closer = Thread.new { stream.close }
+    Thread.pass until closer.stop?
+    expect(closer).to be_alive
+    done << true
+    expect(closer.join(20)).to be closer
+    expect { writer.value }.to raise_error(IOError, /closed for writing/)
+    expect(seat.calls.map(&:last)).to eq %w[a]
   end
 
   it "closes both directions, any number of times" do

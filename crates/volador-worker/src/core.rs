@@ -22,7 +22,6 @@ use crate::{
     push::PushStream,
     queue::{JobQueue, SeatState},
     response::Limits,
-    signal,
     sync::{Mutex, RwLock},
     watcher::Watcher,
 };
@@ -166,11 +165,7 @@ impl Core {
             ToWorker::Cancel => self.cancel(stream, jobs),
             ToWorker::Credit(bytes) => {
                 for seat in &*self.seats.read() {
-                    let mut flow = seat.flow.lock();
-                    if flow.stream == stream && flow.credit(bytes.into()) {
-                        drop(flow);
-                        seat.signal.raise(signal::CREDIT);
-                    }
+                    seat.credit(stream, bytes.into());
                 }
             }
         }

@@ -10,8 +10,11 @@ pub enum WriteError {
     #[error("the client has gone away")]
     Gone,
     /// No streamed response has been started, or it has been finished.
-    #[error("no streamed response is open: call start first")]
+    #[error("no streamed response is open: it has not been started, or is finished")]
     NotStreaming,
+    /// Another thread is writing to it.
+    #[error("another thread is writing to the response: take turns")]
+    Busy,
     /// The spool file could not be made or written: `tmpdir` is missing, read-only or full. Abort the response.
     #[error("the response could not be spooled to the temporary directory: {0}")]
     Spool(#[from] io::Error),

@@ -32,7 +32,7 @@
 //! | `log`      | lines for an operator                                                     |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
-//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`Waiter::wait_credit`].
+//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`CreditWait::wait`].
 //!
 //! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]
@@ -70,5 +70,5 @@ pub use outbox::Outlet;
 pub use push::PushStream;
 pub use queue::Waits;
 pub use remote::{End, Remote};
-pub use seat::{Seat, Taken, Waiter};
+pub use seat::{CreditWait, Lent, Seat, Taken, Waiter};
 pub use worker::Worker;

@@ -24,7 +24,7 @@ use crate::{
     jobs::{Job, Jobs, Queued},
     response::Flow,
     signal::{self, Signal},
-    sync::Mutex,
+    sync::{Condvar, Mutex},
     wake::{Overdue, View, WakePolicy},
 };
 
@@ -74,6 +74,9 @@ pub(crate) struct SeatState {
     cancelled: AtomicU64,
     /// What the client has not taken yet of the streamed response.
     pub(crate) flow: Mutex<Flow>,
+    /// Wakes those who wait for it, after a change under its lock. Apart from `signal`, which is the seat's own thread's: an
+    /// application may write from any other.
+    pub(crate) credit: Condvar,
 }
 
 impl SeatState {
@@ -84,6 +87,7 @@ impl SeatState {
             current: AtomicU64::new(StreamId::NONE.to_bits()),
             cancelled: AtomicU64::new(StreamId::NONE.to_bits()),
             flow: Mutex::new(Flow::new(StreamId::NONE)),
+            credit: Condvar::new(),
         })
     }
 
@@ -95,7 +99,24 @@ impl SeatState {
     pub(crate) fn cancel(&self, stream: StreamId) {
         if self.current.load(Ordering::Acquire) == stream.to_bits() {
             self.cancelled.store(stream.to_bits(), Ordering::Release);
-            self.signal.raise(signal::CREDIT);
+            // A wait has either seen this before it gave the lock up, or is there to be woken.
+            drop(self.flow.lock());
+            self.credit.notify_all();
+        }
+    }
+
+    /// From now on the flow is that of this stream, or of none. Who waits for another one's stops.
+    pub(crate) fn set_flow(&self, stream: StreamId) {
+        *self.flow.lock() = Flow::new(stream);
+        self.credit.notify_all();
+    }
+
+    /// The client has taken so many bytes of a streamed response, which may be another seat's.
+    pub(crate) fn credit(&self, stream: StreamId, bytes: u64) {
+        let mut flow = self.flow.lock();
+        if flow.stream == stream && flow.credit(bytes) {
+            drop(flow);
+            self.credit.notify_all();
         }
     }
 }

@@ -57,10 +57,15 @@ impl ResponseStream {
         Self { stream, spool: None }
     }
 
+    pub(crate) fn stream(&self) -> StreamId {
+        self.stream
+    }
+
     /// Hands over as much of `data` as there is room for and returns how much that was, and whether frames stay behind in
     /// the outbox. When it was not all, the caller waits until the client has taken everything.
     ///
-    /// The flow's lock is never held over a write to the file: the gateway's threads want it.
+    /// The flow's lock is never held over a write to the file: the gateway's threads want it. It tells when the response is
+    /// over meanwhile, by the thread that it belongs to.
     pub(crate) fn write(
         &mut self,
         data: &[u8],
@@ -70,6 +75,9 @@ impl ResponseStream {
     ) -> Result<(usize, bool), WriteError> {
         let direct = {
             let mut flow = flow.lock();
+            if flow.stream != self.stream {
+                return Err(WriteError::NotStreaming);
+            }
             if flow.outstanding == 0 {
                 self.spool = None;
             }
@@ -100,7 +108,13 @@ impl ResponseStream {
         let spooled = rest.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         if spooled > 0 {
             spool.append(&rest[..spooled])?;
-            flow.lock().outstanding += spooled as u64;
+            {
+                let mut flow = flow.lock();
+                if flow.stream != self.stream {
+                    return Err(WriteError::NotStreaming);
+                }
+                flow.outstanding += spooled as u64;
+            }
             let len = spool.len();
             // The client is behind anyway, so the gateway need not be woken for this.
             staged = outboxes.push(shard, Haste::WithAnswer, |batch| batch.spilled(self.stream, len));

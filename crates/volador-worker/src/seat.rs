@@ -1,5 +1,6 @@
 //! [`Seat`]: where one application thread takes its jobs and answers them.
 
+mod lent;
 mod waiter;
 
 use std::{io, os::fd::OwnedFd, os::unix::net::UnixStream, sync::Arc, time::Instant};
@@ -16,10 +17,11 @@ use crate::{
     outbox::Outboxes,
     push::PushStream,
     queue::{Popped, SeatState},
-    response::{Flow, ResponseStream},
+    response::ResponseStream,
 };
 
-pub use waiter::Waiter;
+pub use lent::Lent;
+pub use waiter::{CreditWait, Waiter};
 
 /// What a seat took.
 #[derive(Debug)]
@@ -57,7 +59,8 @@ enum Told {
 #[derive(Debug)]
 enum Answer {
     Missing,
-    Streaming(ResponseStream),
+    /// None while it is lent.
+    Streaming(Option<ResponseStream>),
     Given,
     /// The connection was given away. The gateway waits to hear that the thread is free again.
     Hijacked,
@@ -68,6 +71,7 @@ enum Answer {
 /// ```text
 ///   take ─▶ Request ─▶ respond | respond_file | upgrade | hijack | abort ─▶ take …
 ///                    └▶ start ─▶ write* ─▶ finish | abort ────────────────▶ take …
+///                       (or lend ─▶ Lent::write ─▶ give_back)
 ///        ─▶ Event ─────────────────────────────────────────────────────────▶ take …
 ///        ─▶ Empty ─▶ park ─────────────────────────────────────────────────▶ take …
 /// ```
@@ -195,6 +199,14 @@ impl Seat {
         matches!(self.current, Current::Request { answer: Answer::Streaming(_), .. })
     }
 
+    /// The streamed response that has been started and is not complete.
+    pub fn streaming(&self) -> Option<StreamId> {
+        match self.current {
+            Current::Request { stream, answer: Answer::Streaming(_), .. } => Some(stream),
+            _ => None,
+        }
+    }
+
     /// The push stream of the current request, when it asks for a transport.
     pub fn push_stream(&self) -> Option<&Arc<PushStream>> {
         match &self.current {
@@ -236,28 +248,46 @@ impl Seat {
     pub fn start<'a>(&mut self, status: u16, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
         let Some(stream) = self.unanswered() else { return };
         self.refuse_push();
-        *self.state.flow.lock() = Flow::new(stream);
+        self.state.set_flow(stream);
         self.push(stream, |_| Haste::WithAnswer, |batch| batch.response(stream, status, fields, ResponseBody::Stream));
-        self.set_answer(Answer::Streaming(ResponseStream::new(stream)));
+        self.set_answer(Answer::Streaming(Some(ResponseStream::new(stream))));
     }
 
     /// Hands over as much of `data` as there is room for, at least one byte unless the spool file is full. When it was
-    /// not all: [`Waiter::wait_credit`], then write the rest.
+    /// not all: [`CreditWait::wait`], then write the rest.
+    ///
+    /// `response` is the stream that was started: an application may keep the means to write longer than the response
+    /// lives, and by then the seat has another one.
     ///
     /// # Errors
     /// [`WriteError`] when the response takes no more bytes.
-    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
-        let Current::Request { stream, answer: Answer::Streaming(response), .. } = &mut self.current else {
-            return Err(WriteError::NotStreaming);
-        };
-        let Some(outboxes) = self.core.outboxes().filter(|_| !self.state.is_cancelled(*stream)) else {
-            return Err(WriteError::Gone);
-        };
-        let (written, staged) = response.write(data, &self.state.flow, outboxes, self.core.limits())?;
-        if staged {
-            self.core.watcher.call();
+    pub fn write(&mut self, response: StreamId, data: &[u8]) -> Result<usize, WriteError> {
+        let Self { core, state, current } = self;
+        match streamed(current, response)? {
+            Some(response) => lent::write(core, state, response, data),
+            None => Err(WriteError::Busy),
         }
-        Ok(written)
+    }
+
+    /// For a write that may take its time: meanwhile the seat is free for others. To be given back.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn lend(&mut self, response: StreamId) -> Result<Lent, WriteError> {
+        let response = streamed(&mut self.current, response)?.take().ok_or(WriteError::Busy)?;
+        Ok(Lent { core: self.core.clone(), state: self.state.clone(), response })
+    }
+
+    /// See [`Self::lend`]. The response may be over by now.
+    pub fn give_back(&mut self, lent: Lent) {
+        if let Ok(response) = streamed(&mut self.current, lent.response.stream()) {
+            *response = Some(lent.response);
+        }
+    }
+
+    /// For one wait until the client of this response has taken everything.
+    pub fn credit_wait(&self, response: StreamId) -> CreditWait {
+        CreditWait::new(self.core.clone(), self.state.clone(), response)
     }
 
     /// The streamed answer is complete.
@@ -265,6 +295,7 @@ impl Seat {
         let Current::Request { stream, answer: answer @ Answer::Streaming(_), .. } = &mut self.current else { return };
         *answer = Answer::Given;
         let stream = *stream;
+        self.state.set_flow(StreamId::NONE);
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.end(stream));
     }
 
@@ -274,8 +305,11 @@ impl Seat {
         if matches!(answer, Answer::Given | Answer::Hijacked) {
             return;
         }
-        *answer = Answer::Given;
+        let was = std::mem::replace(answer, Answer::Given);
         let stream = *stream;
+        if let Answer::Streaming(_) = was {
+            self.state.set_flow(StreamId::NONE);
+        }
         self.refuse_push();
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.abort(stream));
     }
@@ -345,6 +379,14 @@ impl Seat {
         if outboxes.push_at(now, stream.shard(), haste(self.core.queue.len() == 0), write) {
             self.core.watcher.call();
         }
+    }
+}
+
+/// The response of this stream, which must be the current one; None while it is lent.
+fn streamed(current: &mut Current, response: StreamId) -> Result<&mut Option<ResponseStream>, WriteError> {
+    match current {
+        Current::Request { stream, answer: Answer::Streaming(streamed), .. } if *stream == response => Ok(streamed),
+        _ => Err(WriteError::NotStreaming),
     }
 }
 

@@ -4,12 +4,10 @@ use crate::sync::{Condvar, Mutex};
 
 /// There may be a job.
 pub(crate) const JOB: u8 = 1;
-/// The client has taken bytes, or is gone.
-pub(crate) const CREDIT: u8 = 2;
 /// The thread has something else to do (it is being killed, or a signal handler is to run).
-pub(crate) const INTERRUPT: u8 = 4;
+pub(crate) const INTERRUPT: u8 = 2;
 
-/// A set of reasons to wake. A reason stays until [`Self::clear`], so none is lost between the check of a condition and
+/// A set of reasons to wake the one thread that waits. A reason stays until [`Self::clear`], so none is lost between the check of a condition and
 /// the wait for it: clear, check, wait.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {

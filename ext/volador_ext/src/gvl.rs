@@ -34,6 +34,12 @@ impl Unblock for volador_worker::Waiter {
     }
 }
 
+impl Unblock for volador_worker::CreditWait {
+    fn unblock(&self) {
+        self.interrupt();
+    }
+}
+
 /// Runs `f`, whose wait `unblock` ends, without the GVL. Gives `f` back when it was not run because an interrupt is pending.
 /// Not for the main thread.
 pub(crate) fn without_gvl<F, R, U>(unblock: &U, f: F) -> Result<R, F>

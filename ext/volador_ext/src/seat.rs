@@ -276,7 +276,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("respond_plainly", method!(Seat::respond_plainly, 1))?;
     class.define_method("respond_file", method!(Seat::respond_file, 4))?;
     class.define_method("start", method!(Seat::start, 2))?;
-    class.define_method("write", method!(Seat::write, 1))?;
+    class.define_method("write", method!(Seat::write, 2))?;
     class.define_method("finish", method!(Seat::finish, 0))?;
     class.define_method("abort", method!(Seat::abort, 0))?;
     class.define_method("upgrade", method!(Seat::upgrade, 2))?;

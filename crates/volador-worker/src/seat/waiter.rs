@@ -1,10 +1,16 @@
-//! [`Waiter`]: how a seat's thread waits for jobs and for slow clients.
+//! How a seat's thread waits for jobs, by its [`Waiter`]; and how whoever writes a streamed response waits for a slow client,
+//! by a [`CreditWait`]. That may be another thread of the application's: neither may take what the other is woken by.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use volador_proto::link::StreamId;
 
 use crate::{core::Core, queue::SeatState, signal};
 
-/// The part of a seat that waits and wakes, to be used while the seat itself is out of reach.
+/// The part of a seat that waits for jobs, to be used while the seat itself is out of reach.
 #[derive(Clone, Debug)]
 pub struct Waiter {
     pub(super) core: Arc<Core>,
@@ -30,34 +36,49 @@ impl Waiter {
         self.core.queue.park(&self.state);
     }
 
-    /// Waits until the client of the streamed response has taken everything or has left.
-    pub fn wait_credit(&self) {
-        let stream = {
-            let flow = self.state.flow.lock();
-            if flow.outstanding == 0 {
-                return;
-            }
-            flow.stream
-        };
-        if let Some(outboxes) = self.core.outboxes() {
-            outboxes.flush();
-        }
-        loop {
-            // The reasons go before the look, so that one which comes after it ends the wait. An interrupt stays.
-            self.state.signal.clear(signal::CREDIT | signal::JOB);
-            if self.state.is_cancelled(stream) || self.state.flow.lock().outstanding == 0 {
-                return;
-            }
-            if self.state.signal.wait() & signal::INTERRUPT != 0 {
-                return;
-            }
-        }
-    }
-
     /// The thread will not take a job now, although it may have been woken for one.
     pub fn leave(&self) {
         if self.core.queue.leave(&self.state) {
             self.core.watcher.call();
+        }
+    }
+}
+
+/// One wait of one thread for the client of a streamed response.
+#[derive(Debug)]
+pub struct CreditWait {
+    core: Arc<Core>,
+    state: Arc<SeatState>,
+    response: StreamId,
+    /// The thread has something else to do.
+    interrupted: AtomicBool,
+}
+
+impl CreditWait {
+    pub(super) fn new(core: Arc<Core>, state: Arc<SeatState>, response: StreamId) -> Self {
+        Self { core, state, response, interrupted: AtomicBool::new(false) }
+    }
+
+    /// Ends the wait, or keeps it from beginning. From any thread.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        // The wait has either seen that before it gave the lock up, or is there to be woken.
+        drop(self.state.flow.lock());
+        self.state.credit.notify_all();
+    }
+
+    /// Waits until the client has taken everything or has left, or the response is over.
+    pub fn wait(&self) {
+        if let Some(outboxes) = self.core.outboxes() {
+            outboxes.flush();
+        }
+        let mut flow = self.state.flow.lock();
+        while flow.stream == self.response
+            && flow.outstanding > 0
+            && !self.state.is_cancelled(self.response)
+            && !self.interrupted.load(Ordering::Acquire)
+        {
+            flow = self.state.credit.wait(flow);
         }
     }
 }

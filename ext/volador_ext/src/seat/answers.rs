@@ -3,6 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, prelude::*, value::Fixnum};
+use volador_proto::link::StreamId;
 use volador_worker::WriteError;
 
 use super::Seat;
@@ -92,10 +93,11 @@ impl Seat {
         }
         desk.body = StreamedBody { suppressed, declared: Some(len), sent: 0 };
         desk.seat.start(status, head.fields());
+        let response = desk.seat.streaming().unwrap_or(StreamId::NONE);
         desk.head = head;
         drop(desk);
         for at in 0..parts.len() {
-            Self::write(ruby, self, parts.entry(at as isize)?)?;
+            self.write_all(ruby, parts.entry(at as isize)?, response)?;
         }
         Self::finish(ruby, self)
     }
@@ -128,7 +130,8 @@ impl Seat {
         })
     }
 
-    pub(super) fn start(ruby: &Ruby, this: &Self, status: Value, headers: Value) -> Result<(), Error> {
+    /// Begins a streamed answer. Returns what its writes name it by.
+    pub(super) fn start(ruby: &Ruby, this: &Self, status: Value, headers: Value) -> Result<u64, Error> {
         guarded(ruby, || {
             let status = response::status(ruby, status)?;
             let head = this.read_head(ruby, headers)?;
@@ -137,7 +140,7 @@ impl Seat {
             desk.body = StreamedBody { suppressed, declared: head.content_length, sent: 0 };
             desk.seat.start(status, head.fields());
             desk.head = head;
-            Ok(())
+            Ok(desk.seat.streaming().unwrap_or(StreamId::NONE).to_bits())
         })
     }
 
@@ -148,52 +151,62 @@ impl Seat {
         Ok(head)
     }
 
-    pub(super) fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<(), Error> {
-        guarded(ruby, || {
-            {
-                let mut desk = this.desk(ruby)?;
-                if !desk.seat.is_streaming() {
-                    return Err(error::write(ruby, &WriteError::NotStreaming));
-                }
-                let body = &mut desk.body;
-                let sent = body.sent + data.len() as u64;
-                if let Some(declared) = body.declared.filter(|declared| !body.suppressed && sent > *declared) {
-                    let message = format!("Content-Length is {declared}, but the body has at least {sent} bytes");
-                    return Err(error::response(ruby, message));
-                }
-                body.sent = sent;
-                if body.suppressed {
-                    return Ok(());
-                }
+    /// Writes to the streamed answer that `response` names, be it the current one: an application may still write when its
+    /// response is over, and then the seat has another client's.
+    pub(super) fn write(ruby: &Ruby, this: &Self, data: RString, response: u64) -> Result<(), Error> {
+        guarded(ruby, || this.write_all(ruby, data, StreamId::from_bits(response)))
+    }
+
+    fn write_all(&self, ruby: &Ruby, data: RString, response: StreamId) -> Result<(), Error> {
+        {
+            let mut desk = self.desk(ruby)?;
+            if desk.seat.streaming() != Some(response) {
+                return Err(error::write(ruby, &WriteError::NotStreaming));
             }
-            // A frozen copy that shares the bytes: whoever changes the string meanwhile gets bytes of its own.
-            let data = RString::new_frozen(data);
-            let waiter = this.waiter.get(ruby)?;
-            let mut at = 0;
-            while at < data.len() {
-                {
-                    let mut desk = this.desk(ruby)?;
-                    // SAFETY: the string is frozen and on this stack, so the bytes stay where they are, also while the
-                    // GVL is released.
-                    let rest = &unsafe { data.as_slice() }[at..];
-                    let seat = &mut desk.seat;
-                    let written = if rest.len() <= WRITE_WITH_GVL_MAX {
-                        seat.write(rest)
-                    } else {
-                        gvl::blocking(ruby, || seat.write(rest))?
-                    };
-                    at += written.map_err(|error| error::write(ruby, &error))?;
-                }
-                if at < data.len() {
-                    waiter.prepare();
-                    let _ = gvl::without_gvl(waiter, || waiter.wait_credit());
-                    ruby.thread_check_ints()?;
-                }
+            let body = &mut desk.body;
+            let sent = body.sent + data.len() as u64;
+            if let Some(declared) = body.declared.filter(|declared| !body.suppressed && sent > *declared) {
+                let message = format!("Content-Length is {declared}, but the body has at least {sent} bytes");
+                return Err(error::response(ruby, message));
             }
-            // Keeps `data` on the stack until here.
-            std::hint::black_box(&data);
-            Ok(())
-        })
+            body.sent = sent;
+            if body.suppressed {
+                return Ok(());
+            }
+        }
+        // A frozen copy that shares the bytes: whoever changes the string meanwhile gets bytes of its own.
+        let data = RString::new_frozen(data);
+        let mut at = 0;
+        while at < data.len() {
+            // SAFETY: the string is frozen and on this stack, so the bytes stay where they are, also while the GVL is
+            // released.
+            let rest = &unsafe { data.as_slice() }[at..];
+            let written = if rest.len() <= WRITE_WITH_GVL_MAX {
+                self.desk(ruby)?.seat.write(response, rest)
+            } else {
+                self.write_long(ruby, rest, response)?
+            };
+            at += written.map_err(|error| error::write(ruby, &error))?;
+            if at < data.len() {
+                let wait = self.desk(ruby)?.seat.credit_wait(response);
+                let _ = gvl::without_gvl(&wait, || wait.wait());
+                ruby.thread_check_ints()?;
+            }
+        }
+        // Keeps `data` on the stack until here.
+        std::hint::black_box(&data);
+        Ok(())
+    }
+
+    /// The desk is not in use while the GVL is released: the seat's own thread may come back to it.
+    fn write_long(&self, ruby: &Ruby, rest: &[u8], response: StreamId) -> Result<Result<usize, WriteError>, Error> {
+        let mut lent = match self.desk(ruby)?.seat.lend(response) {
+            Ok(lent) => lent,
+            Err(error) => return Ok(Err(error)),
+        };
+        let written = gvl::blocking(ruby, || lent.write(rest));
+        self.desk(ruby)?.seat.give_back(lent);
+        written
     }
 
     pub(super) fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {

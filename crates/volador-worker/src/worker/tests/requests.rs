@@ -77,13 +77,92 @@ fn stream_of_a_client_that_left_takes_no_more() {
     s.deliver(|batch| request(batch, id(1), None));
     seat.take();
     seat.start(200, []);
-    assert_eq!(seat.write(b"12345").unwrap(), 5);
+    assert_eq!(seat.write(id(1), b"12345").unwrap(), 5);
     s.deliver(|batch| batch.cancel(id(1)));
-    assert!(matches!(seat.write(b"6"), Err(WriteError::Gone)));
+    assert!(matches!(seat.write(id(1), b"6"), Err(WriteError::Gone)));
     s.deliver(|batch| request(batch, id(2), None));
     seat.take();
     seat.start(200, []);
-    assert_eq!(seat.write(b"6").unwrap(), 1, "the next request is not concerned");
+    assert_eq!(seat.write(id(2), b"6").unwrap(), 1, "the next request is not concerned");
+}
+
+/// The seat is in the midst of its second streamed response, and the first is over.
+fn second_response(s: &Setup) -> crate::Seat {
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
+    seat.take();
+    seat.start(200, []);
+    seat.finish();
+    seat.take();
+    seat.start(200, []);
+    seat
+}
+
+#[test]
+fn write_to_a_response_that_is_over_does_not_get_into_the_next_one() {
+    let s = Setup::new();
+    let mut seat = second_response(&s);
+    assert!(matches!(seat.write(id(1), b"1"), Err(WriteError::NotStreaming)));
+    assert!(matches!(seat.lend(id(1)), Err(WriteError::NotStreaming)));
+    assert_eq!(seat.write(id(2), b"2").unwrap(), 1);
+}
+
+#[test]
+fn response_that_ends_while_it_is_lent_takes_nothing_more() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
+    seat.take();
+    seat.start(200, []);
+    let mut lent = seat.lend(id(1)).unwrap();
+    assert_eq!(lent.write(b"1").unwrap(), 1);
+    assert!(matches!(seat.write(id(1), b"2"), Err(WriteError::Busy)));
+    seat.finish();
+    seat.take();
+    seat.start(200, []);
+    assert!(matches!(lent.write(b"3"), Err(WriteError::NotStreaming)));
+    seat.give_back(lent);
+    assert_eq!(seat.write(id(2), b"4").unwrap(), 1);
+}
+
+#[test]
+fn response_that_was_given_back_goes_on() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    seat.start(200, []);
+    let lent = seat.lend(id(1)).unwrap();
+    seat.give_back(lent);
+    assert_eq!(seat.write(id(1), b"1").unwrap(), 1);
+}
+
+#[test]
+fn wait_of_a_writer_does_not_take_the_wake_up_of_the_seat() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| request(batch, id(1), None));
+    seat.take();
+    seat.start(200, []);
+    seat.write(id(1), &[b'x'; 40]).unwrap();
+    let (credit, waiter) = (seat.credit_wait(id(1)), seat.waiter());
+    std::thread::scope(|scope| {
+        // A thread that writes on although the body's `call` has returned.
+        let writer = scope.spawn(|| credit.wait());
+        seat.finish();
+        writer.join().unwrap();
+        assert!(matches!(seat.take(), Taken::Empty));
+        let credit = seat.credit_wait(id(1));
+        credit.wait();
+        let seat = scope.spawn(move || {
+            while let Taken::Empty = seat.take() {
+                waiter.park();
+                waiter.prepare();
+            }
+        });
+        s.deliver(|batch| request(batch, id(2), None));
+        seat.join().unwrap();
+    });
 }
 
 #[test]
@@ -93,16 +172,15 @@ fn writer_waits_for_credit_when_the_spool_is_full() {
     s.deliver(|batch| request(batch, id(1), None));
     seat.take();
     seat.start(200, []);
-    assert_eq!(seat.write(&[b'x'; 40]).unwrap(), 30);
-    let waiter = seat.waiter();
+    assert_eq!(seat.write(id(1), &[b'x'; 40]).unwrap(), 30);
+    let credit = seat.credit_wait(id(1));
     std::thread::scope(|scope| {
-        waiter.prepare();
-        let waiting = scope.spawn(|| waiter.wait_credit());
+        let waiting = scope.spawn(|| credit.wait());
         s.deliver(|batch| batch.credit(id(1), 29));
         assert!(!waiting.is_finished());
         s.deliver(|batch| batch.credit(id(1), 1));
     });
-    assert_eq!(seat.write(b"0123456789").unwrap(), 10);
+    assert_eq!(seat.write(id(1), b"0123456789").unwrap(), 10);
     seat.finish();
     let frames = s.kept.frames();
     assert!(matches!(frames.last(), Some((_, ToGateway::End))));
@@ -115,15 +193,13 @@ fn wait_for_credit_ends_by_cancel_and_by_interrupt() {
     s.deliver(|batch| request(batch, id(1), None));
     seat.take();
     seat.start(200, []);
-    seat.write(&[b'x'; 40]).unwrap();
-    let waiter = seat.waiter();
-    waiter.prepare();
-    waiter.interrupt();
-    waiter.wait_credit();
-    waiter.prepare();
+    seat.write(id(1), &[b'x'; 40]).unwrap();
+    let interrupted = seat.credit_wait(id(1));
+    interrupted.interrupt();
+    interrupted.wait();
     s.deliver(|batch| batch.cancel(id(1)));
-    waiter.wait_credit();
-    assert!(matches!(seat.write(b"x"), Err(WriteError::Gone)));
+    seat.credit_wait(id(1)).wait();
+    assert!(matches!(seat.write(id(1), b"x"), Err(WriteError::Gone)));
 }
 
 #[test]
