@@ -145,12 +145,15 @@ fn a_lost_worker_costs_what_it_had_begun_and_nothing_else() {
     let (_, second) = lost.unbegun_request();
     let path = |path: &[u8]| std::str::from_utf8(path).unwrap()[1..].parse::<usize>().unwrap();
     let (begun, unbegun) = (path(first.path()), path(second.path()));
+    let journal_word = lost.journal_word();
+    assert_eq!(journal_word(), 0);
     drop(lost);
     assert_eq!(clients[begun].reply().status, 502);
     for _ in 0..3 {
         let (id, request) = other.request();
         other.answer(id, std::str::from_utf8(request.path()).unwrap());
     }
+    assert_ne!(journal_word(), 0, "the lost worker may live, and must not begin what another one has");
     assert_eq!(clients[unbegun].reply().body, format!("/{unbegun}"));
     eventually("the worker is gone", || cluster.state(1, 1) == "gone" || cluster.state(2, 1) == "gone");
     assert_eq!((cluster.stat("lost_requests"), cluster.stat("redispatched"), cluster.stat("workers")), (1, 1, 1));

@@ -152,13 +152,7 @@ impl Core {
                 }
             }
             ToWorker::Resume => self.post(stream, Event::Resumed, jobs),
-            ToWorker::Release => {
-                let push = self.streams.lock().remove(&stream);
-                if let Some(push) = push.filter(|push| push.end()) {
-                    Self::post_to(&Recipient::Stream(push), Event::Released, jobs);
-                }
-                self.unlisten_all(stream);
-            }
+            ToWorker::Release => self.release(stream, jobs),
             ToWorker::Recall(max) => self.recall(max as usize, jobs),
             // Of the process as a whole, and not for its streams.
             ToWorker::Welcome { .. } | ToWorker::Stop | ToWorker::Stats { .. } => {}
@@ -218,6 +212,15 @@ impl Core {
         // Also those of a stream that was released: the end is told in any case.
         self.unlisten_all(stream);
         is_told
+    }
+
+    /// A push connection is another worker's now.
+    pub(crate) fn release(&self, stream: StreamId, jobs: &mut Vec<Job>) {
+        let push = self.streams.lock().remove(&stream);
+        if let Some(push) = push.filter(|push| push.end()) {
+            Self::post_to(&Recipient::Stream(push), Event::Released, jobs);
+        }
+        self.unlisten_all(stream);
     }
 
     /// The client of a request that is not answered completely has left.
@@ -281,12 +284,11 @@ impl Core {
         }
     }
 
-    /// A seat begins with a job of a stream.
-    pub(crate) fn begins(&self, stream: StreamId, push: Option<&Arc<PushStream>>) {
+    /// A seat begins with a job of a stream, unless this returns false: the gateway has given this worker up, and the job to
+    /// another one.
+    pub(crate) fn begins(&self, stream: StreamId, push: Option<&Arc<PushStream>>) -> bool {
         let begun = push.map_or(1, |push| push.begin());
-        if let Some(journal) = self.journal.get() {
-            journal.note(stream, begun);
-        }
+        self.journal.get().is_none_or(|journal| journal.note(stream, begun))
     }
 
     pub(crate) fn push(&self, shard: u8, write: impl FnOnce(&mut Batch)) {

@@ -108,7 +108,12 @@ impl Seat {
             flush::set_in_job(matches!(popped, Popped::Job(_)));
             return match popped {
                 Popped::Job(Job::Request { stream, request, push }) => {
-                    self.core.begins(stream, push.as_ref());
+                    if !self.core.begins(stream, push.as_ref()) {
+                        if let Some(push) = push {
+                            push.refuse();
+                        }
+                        continue;
+                    }
                     self.current = Current::Request { stream, push, answer: Answer::Missing };
                     Taken::Request(request)
                 }
@@ -122,8 +127,11 @@ impl Seat {
                             (Event::Close(_), Recipient::Stream(push)) if push.is_end_awaited() => Told::End,
                             _ => Told::Other,
                         };
-                        if let (Recipient::Stream(push), Told::Message | Told::End) = (&recipient, &told) {
-                            self.core.begins(id, Some(push));
+                        if let (Recipient::Stream(push), Told::Message | Told::End) = (&recipient, &told)
+                            && !self.core.begins(id, Some(push))
+                        {
+                            self.let_go(recipient);
+                            continue;
                         }
                         self.current = Current::Event(recipient, told);
                         Taken::Event(id, event)

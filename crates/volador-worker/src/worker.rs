@@ -232,12 +232,18 @@ impl Worker {
         let _ = self.core.journal.set(journal);
     }
 
-    /// The gateway is gone, and with it every push connection.
+    /// The gateway is gone, and with it every push connection. Or it lives and has given this worker up: then they go on in
+    /// others.
     pub(crate) fn lost(&self) {
+        let is_given_up = self.core.journal.get().is_some_and(|journal| !journal.is_open());
         let streams: Vec<_> = self.core.streams.lock().keys().copied().collect();
         let mut jobs = Vec::new();
         for stream in streams {
-            self.core.end(stream, NO_CLOSE, &mut jobs);
+            if is_given_up {
+                self.core.release(stream, &mut jobs);
+            } else {
+                self.core.end(stream, NO_CLOSE, &mut jobs);
+            }
         }
         if self.core.queue.deliver(jobs) {
             self.core.watcher.call();

@@ -39,11 +39,17 @@ pub(crate) fn open(file: OwnedFd) -> io::Result<Box<dyn Notes>> {
 impl Notes for Mapped {
     fn note(&self, slot: u32, note: u64) {
         let slot = slot as usize;
-        if slot < self.slots {
+        if slot + 1 < self.slots {
             // SAFETY: within the mapping, which is aligned to pages and lives as long as `self`. Whoever else has it (the
-            // gateway) reads the file, and only when this process is no more.
-            unsafe { self.start.add(slot).as_ref() }.store(note.to_le(), Ordering::Release);
+            // gateway) reads and writes the file.
+            unsafe { self.start.add(slot).as_ref() }.store(note.to_le(), Ordering::SeqCst);
         }
+    }
+
+    fn is_open(&self) -> bool {
+        let Some(last) = self.slots.checked_sub(1) else { return true };
+        // SAFETY: as above.
+        unsafe { self.start.add(last).as_ref() }.load(Ordering::SeqCst) == 0
     }
 }
 

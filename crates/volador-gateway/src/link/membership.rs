@@ -47,6 +47,7 @@ impl Shard {
 
     /// A worker is lost: what it had in hand goes elsewhere, or comes to its end.
     fn lose(&self, key: WorkerKey, socket: &LinkSocket) {
+        socket.journal.shut();
         let listeners = self.workers.remove(key);
         for listener in listeners {
             self.engine.unlisten(self, key, listener);

@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
     os::fd::OwnedFd,
+    os::unix::fs::FileExt,
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
@@ -101,6 +102,16 @@ impl Worker {
     pub fn begin(&mut self, id: StreamId, jobs: u32) {
         let note = u64::from(id.generation()) << 32 | u64::from(jobs);
         rustix::io::pwrite(self.journal.as_ref().unwrap(), &note.to_le_bytes(), u64::from(id.slot()) * 8).unwrap();
+    }
+
+    /// The gateway's word in the journal, also after the worker is gone: 0 as long as it counts on the notes.
+    pub fn journal_word(&self) -> impl Fn() -> u64 + use<> {
+        let journal = File::from(self.journal.as_ref().unwrap().try_clone().unwrap());
+        move || {
+            let (mut word, len) = ([0; 8], journal.metadata().unwrap().len());
+            journal.read_exact_at(&mut word, len - 8).unwrap();
+            u64::from_le_bytes(word)
+        }
     }
 
     /// The next frame, but for recalls of requests: those may come at any time, and nothing need be done about them.

@@ -60,18 +60,62 @@ fn a_gateway_that_waits_for_it_hears_when_a_handler_has_been_told_the_end() {
     }
 }
 
+/// Keeps what is noted, and says when it is shut.
+#[derive(Clone, Debug, Default)]
+struct Recorder(Arc<Mutex<(Vec<u64>, bool)>>);
+
+impl Notes for Recorder {
+    fn note(&self, _slot: u32, note: u64) {
+        self.0.lock().0.push(note);
+    }
+
+    fn is_open(&self) -> bool {
+        !self.0.lock().1
+    }
+}
+
+impl Recorder {
+    fn shut(&self) {
+        self.0.lock().1 = true;
+    }
+}
+
+#[test]
+fn a_worker_that_was_given_up_begins_nothing_more() {
+    let (s, recorder) = (Setup::new(), Recorder::default());
+    // The streams of these tests are the second shard's.
+    s.worker.keep_journal(Journal::new(vec![Box::new(Recorder::default()), Box::new(recorder.clone())]));
+    let mut seat = s.worker.seat();
+    s.upgraded(&mut seat, 1);
+    s.upgraded(&mut seat, 2);
+    s.deliver(|batch| {
+        batch.message(id(1), Payload::Text, b"another worker's by now");
+        request(batch, id(3), None);
+        request(batch, id(4), Some(Transport::Sse));
+    });
+    recorder.shut();
+    assert!(matches!(seat.take(), Taken::Empty));
+    // The connections go on: nobody is told an end.
+    s.worker.lost();
+    for _ in 1..=2 {
+        assert!(matches!(seat.take(), Taken::Event(_, Event::Released)));
+    }
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn handlers_of_a_worker_whose_gateway_is_gone_are_told_the_end() {
+    let s = Setup::new();
+    s.worker.keep_journal(Journal::new(vec![Box::new(Recorder::default()), Box::new(Recorder::default())]));
+    let mut seat = s.worker.seat();
+    s.upgraded(&mut seat, 1);
+    s.worker.lost();
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1006))));
+}
+
 /// A slot is another stream's as soon as nobody waits for this one: a note would hide that the other one has begun.
 #[test]
 fn only_an_end_that_is_awaited_is_noted_in_the_journal() {
-    #[derive(Clone, Debug, Default)]
-    struct Recorder(Arc<Mutex<Vec<u64>>>);
-
-    impl Notes for Recorder {
-        fn note(&self, _slot: u32, note: u64) {
-            self.0.lock().push(note);
-        }
-    }
-
     for (is_awaited, noted) in [(false, vec![1]), (true, vec![1, 2])] {
         let (s, recorder) = (Setup::new(), Recorder::default());
         // The streams of these tests are the second shard's.
@@ -80,7 +124,7 @@ fn only_an_end_that_is_awaited_is_noted_in_the_journal() {
         s.upgraded(&mut seat, 1);
         s.deliver(|batch| if is_awaited { batch.gone(id(1), 1000) } else { batch.closed(id(1), 1000) });
         assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
-        assert_eq!(*recorder.0.lock(), noted, "awaited: {is_awaited}");
+        assert_eq!(recorder.0.lock().0, noted, "awaited: {is_awaited}");
     }
 }
 
