@@ -321,6 +321,22 @@ RSpec.describe "Applications written for Iodine" do
     expect(server.wait.exitstatus).to eq 0
   end
 
+  it "asks the app for push connections where the public folder has a file" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      File.write("index.html", "the page")
+      greeter = Class.new { def on_open(client) = client.write("hello") }
+      Iodine.listen(url: "http://127.0.0.1:0", public: __dir__,
+                    handler: ->(env) { env["rack.upgrade"] = greeter if env["rack.upgrade?"]; [0, {}, []] })
+      Iodine.start
+    RUBY
+    server.wait_until_listening
+    expect(server.get("/").body).to eq "the page"
+    PushClient::TRANSPORTS.each do |transport|
+      PushClient.open(transport, server.port, "/") { |client| expect(client.read).to eq "hello" }
+    end
+  end
+
   {
     'Iodine.listen(service: :raw) { }' => "Volador speaks HTTP, WebSocket and SSE only",
     'Iodine.start' => "call Iodine.listen first",

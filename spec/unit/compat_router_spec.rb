@@ -68,6 +68,7 @@ RSpec.describe Volador::Compat::Agoo::Router do
       first = described_class.new(root: directory, root_first: true)
       first.handle(nil, "**", app("handler"))
       expect(ask(first, "/x")).to eq [200, "file"]
+      expect(ask(first, "/x", "GET", "rack.upgrade?" => :websocket)).to eq [200, "handler"]
       expect(ask(first, "/y")).to eq [200, "handler"]
     end
   end

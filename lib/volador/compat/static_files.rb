@@ -21,9 +21,10 @@ module Volador
       end
 
       # @param env [Hash]
-      # @return [Array, nil] nil when there is no such file
+      # @return [Array, nil] nil when there is no such file, and for requests for push connections: a page may open its
+      #   WebSocket at the path that it has itself
       def call(env)
-        return unless METHODS.include?(env["REQUEST_METHOD"])
+        return if env["rack.upgrade?"] || !METHODS.include?(env["REQUEST_METHOD"])
 
         path = env["PATH_INFO"]
         return unless path.start_with?("#{@prefix}/")
