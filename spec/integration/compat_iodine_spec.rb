@@ -106,6 +106,7 @@ RSpec.describe "Applications written for Iodine" do
         def self.on_open(client)
           client.subscribe(:bytes, as: :binary)
           client.subscribe(to: "text", as: :text)
+          client.subscribe("path")
         end
 
         def self.on_message(client, data)
@@ -115,6 +116,9 @@ RSpec.describe "Applications written for Iodine" do
           else
             client.publish(to: "text", message: data)
             client.write(1234)
+            # As it comes from the socket: BINARY.
+            Iodine.publish("path", client.env["PATH_INFO"])
+            Iodine.publish("path", "\xff".b)
           end
         end
       end
@@ -122,16 +126,16 @@ RSpec.describe "Applications written for Iodine" do
       run Shootout
     RUBY
 
-    it "keeps what is published to a binary subscription binary, and text text" do
-      WebSocketClient.open(server.port) do |client|
+    it "keeps what is published to a binary subscription binary, and makes text of what can be text" do
+      WebSocketClient.open(server.port, "/here") do |client|
         client.send_text("bin")
         frame = client.read_frame
         expect([frame.opcode, frame.payload]).to eq [:binary, "rin".b]
 
         client.send_text("text")
-        frames = Array.new(2) { client.read_frame }
-        expect(frames.map(&:opcode)).to eq %i[text text]
-        expect(frames.map(&:payload)).to contain_exactly("text", "1234")
+        frames = Array.new(4) { client.read_frame }
+        expect(frames.map { |one| [one.opcode, one.payload] })
+          .to contain_exactly([:text, "text"], [:text, "1234"], [:text, "/here"], [:binary, "\xff".b])
       end
     end
   end

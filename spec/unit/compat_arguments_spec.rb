@@ -20,6 +20,11 @@ RSpec.describe Volador::Compat::Iodine::Arguments do
     expect(publish("a", "m", engine: :e)).to eq ["a", "m", :e]
   end
 
+  it "makes text of a message that is BINARY and valid UTF-8" do
+    expect(publish("a", "m\u00e9".b)[1]).to eq "m\u00e9"
+    expect(publish(to: "a", message: "\xff".b)[1].encoding).to eq Encoding::BINARY
+  end
+
   it "refuses a publish without channel or message" do
     expect { publish("a") }.to raise_error(ArgumentError, /takes to, message/)
     expect { publish(to: "a") }.to raise_error(ArgumentError, /needs a message/)

@@ -8,6 +8,7 @@ require_relative "agoo/server"
 require_relative "agoo/subjects"
 require_relative "call_decides"
 require_relative "claim"
+require_relative "text"
 
 module Volador
   module Compat
@@ -30,7 +31,7 @@ module Volador
         # @param message [String]
         # @return [Boolean] whether it was scheduled; false when no server runs
         def publish(subject, message)
-          Volador.publish(subject.to_s, message)
+          Volador.publish(subject.to_s, Text.of(message))
         end
 
         # Ends the subscriptions of all clients to this subject.

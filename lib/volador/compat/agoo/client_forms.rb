@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../../event"
+require_relative "../text"
 require_relative "subjects"
 
 module Volador
@@ -45,7 +46,7 @@ module Volador
         def publish(*given, **named)
           return super unless given.size == 2 && named.empty?
 
-          super(given[0].to_s, given[1])
+          super(given[0].to_s, Text.of(given[1]))
         end
 
         # @api private

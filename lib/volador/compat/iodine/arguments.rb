@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../text"
+
 module Volador
   module Compat
     module Iodine
@@ -10,7 +12,7 @@ module Volador
 
         # `(to, message)`, `(to, message, engine)`, `(to:, message:, engine:)`; `channel:` is an old name of `to:`.
         # @param given [Array]  @param named [Hash]
-        # @return [Array] channel, message, engine
+        # @return [Array] channel, message (see {Text}), engine
         # @raise [ArgumentError]
         def self.publish(given, named)
           given, named = split(given, named)
@@ -25,7 +27,7 @@ module Volador
           raise ArgumentError, "publish needs a channel: publish(to, message) or publish(to:, message:)" unless channel
           raise ArgumentError, "publish needs a message: publish(to, message) or publish(to:, message:)" unless message
 
-          [channel, message, engine]
+          [channel, Text.of(message), engine]
         end
 
         # `(to) { }`, `(to, match: :redis, as: :binary, handler: callable)`, `(to:, ...)`.
