@@ -247,6 +247,54 @@ RSpec.describe "Applications written for Agoo" do
     end
   end
 
+  describe "messages" do
+    before(:context) do
+      @server = ServerProcess.ruby_program(<<~'RUBY')
+        require "volador/compat/agoo"
+        Agoo::Server.init(0, nil, bind: "http://127.0.0.1:0", thread_count: 1)
+        class Speaker
+          def self.call(env)
+            env["rack.upgrade"] = self if env["rack.upgrade?"]
+            [200, {}, []]
+          end
+
+          def self.on_open(client)
+            client.subscribe("news")
+            client.write("written")
+            client.write("named", event: "own", id: "1")
+            client.write("numbered", id: "2")
+            client.write(Volador::Event.new("an event"))
+            client.publish("news", "l\u00edne\r\nline".b)
+            Agoo.publish("news", "\xff\x00".b)
+            Agoo.publish("news", Volador::Event.new("end", event: "last"))
+          end
+        end
+        Agoo::Server.handle(:GET, "/", Speaker)
+        Agoo::Server.start
+        sleep
+      RUBY
+      @server.wait_until_listening
+    end
+    after(:context) { @server.destroy }
+
+    it "are events of the type msg for an EventSource, unless they say otherwise" do
+      EventStreamClient.open(@server.port) do |client|
+        events = Array.new(7) { client.read_event }
+        expect(events.values_at(0..4, 6).map { |one| [one.event, one.data, one.id] })
+          .to eq [["msg", "written", nil], %w[own named 1], %w[msg numbered 2], ["message", "an event", nil],
+                  ["msg", "l\u00edne\nline", nil], ["last", "end", nil]]
+      end
+    end
+
+    it "are text for a WebSocket, and binary only where they are no text" do
+      WebSocketClient.open(@server.port) do |client|
+        frames = Array.new(7) { client.read_frame }.drop(4)
+        expect(frames.map { |one| [one.opcode, one.payload] })
+          .to eq [[:text, "l\u00edne\r\nline"], [:binary, "\xff\x00".b], [:text, "end"]]
+      end
+    end
+  end
+
   it "ends the process by Agoo.shutdown" do
     server = start_program(<<~RUBY)
       #{format(init, 1)}
@@ -309,5 +357,9 @@ RSpec.describe "Applications written for Agoo" do
       run ->(env) { env["rack.upgrade"] = Both if env["rack.upgrade?"]; [200, {}, []] }
     RUBY
     WebSocketClient.open(server.port) { |client| expect([client.read_message, client.read_message]).to eq %w[subject glob] }
+    EventStreamClient.open(server.port) do |client|
+      events = Array.new(2) { client.read_event }
+      expect(events.map { |one| [one.event, one.data] }).to eq [%w[msg subject], %w[message glob]]
+    end
   end
 end

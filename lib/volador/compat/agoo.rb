@@ -4,11 +4,11 @@ require "volador"
 require_relative "agoo/client_forms"
 require_relative "agoo/graph_ql"
 require_relative "agoo/log"
+require_relative "agoo/messages"
 require_relative "agoo/server"
 require_relative "agoo/subjects"
 require_relative "call_decides"
 require_relative "claim"
-require_relative "text"
 
 module Volador
   module Compat
@@ -28,10 +28,10 @@ module Volador
         attr_reader :subjects
 
         # @param subject [#to_s]
-        # @param message [String]
+        # @param message [String, Event] a String goes to event streams as an event of the type "msg"
         # @return [Boolean] whether it was scheduled; false when no server runs
         def publish(subject, message)
-          Volador.publish(subject.to_s, Text.of(message))
+          Volador.publish(subject.to_s, Messages.published(message))
         end
 
         # Ends the subscriptions of all clients to this subject.

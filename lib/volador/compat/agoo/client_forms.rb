@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../../event"
-require_relative "../text"
+require_relative "messages"
 require_relative "subjects"
 
 module Volador
@@ -11,11 +11,14 @@ module Volador
       # blocks are those of others, and go on to them.
       module ClientForms
         # @param data [#to_s, Event]
-        # @param fields [Hash] see {Push::Client#write}
+        # @param fields [Hash] see {Push::Client#write}; of an event stream's the type is "msg" unless they name another
         # @return [Boolean] false once the connection is closed
         def write(data, **fields)
-          data = data.to_s unless data.is_a?(String) || data.is_a?(Event)
-          super
+          return super if data.is_a?(Event)
+
+          data = data.to_s unless data.is_a?(String)
+          fields = { event: Messages::EVENT, **fields } if protocol == :sse
+          super(data, **fields)
         end
 
         # @param subject [#to_s] "people.fred"; "*" stands for one token, a last ">" for any tail
@@ -42,11 +45,11 @@ module Volador
           match ? super(name, match: match) : super(name)
         end
 
-        # @param given [Array] subject and message
+        # @param given [Array] subject and message, see {Agoo.publish}
         def publish(*given, **named)
           return super unless given.size == 2 && named.empty?
 
-          super(given[0].to_s, Text.of(given[1]))
+          super(given[0].to_s, Messages.published(given[1]))
         end
 
         # @api private
