@@ -341,7 +341,22 @@ RSpec.describe "Applications written for Iodine" do
     end
   end
 
+  it "listens on the host and port of a URL that has a path, and on a path alone" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      Iodine.listen(url: "http:///#{__dir__}/app.sock") { [200, {}, ["by the socket"]] }
+      Iodine.listen(url: "ws://127.0.0.1:0/chat") { |env| [200, {}, [env["PATH_INFO"]]] }
+      Iodine.start
+    RUBY
+    expect(server.wait_until_listening.get("/other").body).to eq "/other"
+    answer = RawSocket.open(path: File.join(server.directory, "app.sock")) do |socket|
+      socket.request("GET", "/", { "Connection" => "close" })
+    end
+    expect(answer.body).to eq "by the socket"
+  end
+
   {
+    'Iodine.listen(url: "localhost:3000") { }' => 'takes a url: like "http://127.0.0.1:3000"',
     'Iodine.listen(service: :raw) { }' => "Volador speaks HTTP, WebSocket and SSE only",
     'Iodine.start' => "call Iodine.listen first",
     'Iodine.connect(url: "ws://localhost")' => "Volador opens no connections",

@@ -3,6 +3,7 @@
 require_relative "../../log"
 require_relative "../../server"
 require_relative "../static_files"
+require_relative "url"
 
 module Volador
   module Compat
@@ -22,6 +23,7 @@ module Volador
         # @raise [ArgumentError]
         def initialize(settings, block)
           @settings = settings
+          @url = Url.new(settings[:url]) if settings[:url]
           @handler = settings[:handler] || block
           check
         end
@@ -39,8 +41,8 @@ module Volador
         private
 
         def check
-          service = @settings[:service] || scheme || :http
-          unless %i[http ws].include?(service.to_sym)
+          service = @settings[:service] || @url&.scheme || :http
+          unless %i[http ws unix].include?(service.to_sym)
             raise NotImplementedError, "Iodine.listen(service: #{service.inspect}): Volador speaks HTTP, WebSocket and SSE only"
           end
           if @settings[:tls]
@@ -52,21 +54,9 @@ module Volador
           Log.new.warn("Iodine.listen: #{ignored.join(', ')} is left to Volador's own settings") unless ignored.empty?
         end
 
-        def scheme
-          @settings[:url]&.[](/\A(\w+):/, 1)&.to_sym
-        end
-
-        # "http://localhost:3000", "http://:0/tmp/app.sock", or address and port; an address may be a path.
+        # An address may be a path as well.
         def address
-          host = @settings[:address]
-          port = @settings[:port]
-          if (match = %r{\A\w+://([^:/]*)(?::(\d+))?(/.+)?\z}.match(@settings[:url].to_s))
-            return { bind: "unix://#{match[3]}" } if match[3]
-
-            host = match[1]
-            port = match[2] || port
-          end
-          { host: host, port: port }
+          @url ? @url.address(@settings[:port]) : { host: @settings[:address], port: @settings[:port] }
         end
 
         def app
