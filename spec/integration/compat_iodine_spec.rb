@@ -357,6 +357,7 @@ RSpec.describe "Applications written for Iodine" do
 
   {
     'Iodine.listen(url: "localhost:3000") { }' => 'takes a url: like "http://127.0.0.1:3000"',
+    'Iodine.listen(port: "3000") { Object.new }' => "Volador speaks HTTP, WebSocket and SSE only",
     'Iodine.listen(service: :raw) { }' => "Volador speaks HTTP, WebSocket and SSE only",
     'Iodine.start' => "call Iodine.listen first",
     'Iodine.connect(url: "ws://localhost")' => "Volador opens no connections",

@@ -12,7 +12,9 @@ module Volador
       class Listener
         # Those that have their effect. Others Volador has settings of its own for, or none.
         KNOWN = %i[service tls handler url address port public timeout ping].freeze
-        private_constant :KNOWN
+        HTTP = %i[http ws].freeze
+        ONLY_HTTP = "Volador speaks HTTP, WebSocket and SSE only"
+        private_constant :KNOWN, :HTTP, :ONLY_HTTP
 
         # @return [#call]
         attr_reader :handler
@@ -41,17 +43,39 @@ module Volador
         private
 
         def check
-          service = @settings[:service] || @url&.scheme || :http
-          unless %i[http ws unix].include?(service.to_sym)
-            raise NotImplementedError, "Iodine.listen(service: #{service.inspect}): Volador speaks HTTP, WebSocket and SSE only"
-          end
-          if @settings[:tls]
-            raise NotImplementedError, "Volador does not speak TLS: let a proxy in front of it do TLS"
-          end
-          raise ArgumentError, "Iodine.listen needs a handler: or a block" unless @handler.respond_to?(:call)
+          check_service
+          raise NotImplementedError, "Volador does not speak TLS: let a proxy in front of it do TLS" if @settings[:tls]
+          raise ArgumentError, "Iodine.listen needs a handler: or a block" if @handler.nil?
 
+          check_handler
           ignored = @settings.reject { |name, value| KNOWN.include?(name) || value.nil? }.keys
           Log.new.warn("Iodine.listen: #{ignored.join(', ')} is left to Volador's own settings") unless ignored.empty?
+        end
+
+        def check_service
+          return if service.nil? || HTTP.include?(service)
+
+          raise NotImplementedError, "Iodine.listen(service: #{service.inspect}): #{ONLY_HTTP}"
+        end
+
+        # Where nothing names a service, the gem speaks raw TCP, and calls its handler or block without an env.
+        def check_handler
+          return if @handler.respond_to?(:call) && (service || takes_env?)
+          raise ArgumentError, "Iodine.listen takes a handler: that responds to call, got #{@handler.inspect}" if service
+
+          raise NotImplementedError, "Iodine.listen without service: :http is for raw TCP where the handler or block takes " \
+                                     "no env, as here. #{ONLY_HTTP}"
+        end
+
+        # @return [Symbol, nil] a Unix socket's URL names none
+        def service
+          named = @settings[:service] || @url&.scheme
+          named.to_sym unless named.nil? || named.to_sym == :unix
+        end
+
+        def takes_env?
+          called = @handler.respond_to?(:parameters) ? @handler : @handler.method(:call)
+          called.parameters.any?
         end
 
         # An address may be a path as well.
