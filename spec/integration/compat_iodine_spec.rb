@@ -325,6 +325,33 @@ RSpec.describe "Applications written for Iodine" do
     expect(server.wait.exitstatus).to eq 0
   end
 
+  describe "settings in config.ru" do
+    config = <<~'RUBY'
+      require "iodine"
+      Dir.mkdir("public")
+      File.write("public/index.html", "the page")
+      Iodine::DEFAULT_SETTINGS[:public] ||= "./public"
+      Iodine::DEFAULT_SETTINGS[:max_body] = 70
+      Iodine.listen(service: :http, port: "0", handler: ->(_env) { [500, {}, []] })
+      greeter = Class.new { def on_open(client) = client.write("hello") }
+      run(lambda do |env|
+        env["rack.upgrade"] = greeter if env["rack.upgrade?"]
+        [200, {}, ["app"]]
+      end)
+    RUBY
+
+    [["in one process", []], ["with workers", ["-w", "2"]]].each do |how, arguments|
+      it "count as far as they can and are named once else, #{how}" do
+        server = start_volador(config, "--compat", "iodine", *arguments)
+        expect(%w[/ /other].map { |path| server.get(path).body }).to eq ["the page", "app"]
+        WebSocketClient.open(server.port, "/") { |client| expect(client.read_message).to eq "hello" }
+        expect(server.stop).to be_success
+        expect(server.output.scan("max_body (use body_max_bytes)").size).to eq 1
+        expect(server.output.scan("Iodine.listen has no effect without Iodine.start").size).to eq 1
+      end
+    end
+  end
+
   it "asks the app for push connections where the public folder has a file" do
     server = start_ruby(<<~'RUBY')
       require "volador/compat/iodine"

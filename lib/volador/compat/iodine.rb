@@ -6,6 +6,7 @@ require_relative "call_decides"
 require_relative "claim"
 require_relative "iodine/arguments"
 require_relative "iodine/client_forms"
+require_relative "iodine/deployment"
 require_relative "iodine/lifecycle"
 require_relative "iodine/listener"
 require_relative "iodine/pub_sub"
@@ -18,7 +19,7 @@ module Volador
     module Iodine
       # The version whose methods these are.
       VERSION = "0.7.59"
-      # What {listen} takes where a call does not say.
+      # What {listen} takes where a call does not say, and what {Deployment} looks at.
       DEFAULT_SETTINGS = { port: ENV["PORT"] || "3000", address: nil } # rubocop:disable Style/MutableConstant
       DEFAULT_HTTP_ARGS = DEFAULT_SETTINGS
       # The class of clients.
@@ -29,6 +30,7 @@ module Volador
       @tasks = Tasks.new(Log.new)
       @lifecycle = Lifecycle.new(@tasks)
       @listeners = []
+      @deployment = Deployment.new(DEFAULT_SETTINGS, @listeners)
       @running = [].freeze
       @threads = 0
       @workers = 0
@@ -44,6 +46,9 @@ module Volador
         # @api private
         # @return [Lifecycle]
         attr_reader :lifecycle
+        # @api private
+        # @return [Deployment]
+        attr_reader :deployment
 
         # `(to, message)`, `(to, message, engine)`, `(to:, message:, engine:)`.
         # @return [Boolean] whether it was scheduled; false when no server runs
@@ -110,7 +115,7 @@ module Volador
         # @param settings [Hash] handler (or a block), port, address, url, public, timeout, ping; service: :http
         # @return [#call] the handler
         def listen(settings = {}, **named, &block)
-          listener = Listener.new(DEFAULT_SETTINGS.merge(settings, named), block)
+          listener = Listener.new(DEFAULT_SETTINGS.merge(settings.merge(named).compact), block)
           @listeners << listener
           listener.handler
         end
@@ -199,6 +204,7 @@ module Volador
     claim(:Iodine, Iodine, "iodine")
     CallDecides.install
     Push::Client.prepend(Iodine::ClientForms)
+    Application.singleton_class.prepend(Iodine::Deployment::Check)
     Server.observers << Iodine.lifecycle
   end
 end

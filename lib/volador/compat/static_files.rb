@@ -37,6 +37,29 @@ module Volador
         nil
       end
 
+      # @param app [#call]
+      # @return [#call] which is asked where there is no such file
+      def before(app)
+        Before.new(self, app)
+      end
+
+      # Files first, the app else.
+      class Before
+        # @param files [StaticFiles]
+        # @param app [#call]
+        def initialize(files, app)
+          @files = files
+          @app = app
+        end
+
+        # @param env [Hash]
+        # @return [Array]
+        def call(env)
+          @files.call(env) || @app.call(env)
+        end
+      end
+      private_constant :Before
+
       private
 
       # Rack's app looks once more, and says what of the file is to be sent.

@@ -27,6 +27,7 @@ module Volador
           @settings = settings
           @url = Url.new(settings[:url]) if settings[:url]
           @handler = settings[:handler] || block
+          @served = nil
           check
         end
 
@@ -37,7 +38,19 @@ module Volador
           options[:threads] = threads if threads.positive?
           options[:keep_alive_timeout] = @settings[:timeout] if positive?(:timeout)
           options[:ping_interval] = options[:heartbeat_interval] = @settings[:ping] if positive?(:ping)
-          Server.new(app, Configuration.new(**options))
+          @served = app
+          Server.new(@served, Configuration.new(**options))
+        end
+
+        # @return [Boolean] whether {#server} has been asked for
+        def served?
+          !@served.nil?
+        end
+
+        # @param app [#call] of a server
+        # @return [Boolean] whether that is the server of this listener
+        def serves?(app)
+          @served.equal?(app)
         end
 
         private
@@ -84,28 +97,12 @@ module Volador
         end
 
         def app
-          return @handler unless @settings[:public]
-
-          files = StaticFiles.new([@settings[:public]])
-          WithFiles.new(@handler, files)
+          @settings[:public] ? StaticFiles.new([@settings[:public]]).before(@handler) : @handler
         end
 
         def positive?(name)
           @settings[name].is_a?(Numeric) && @settings[name].positive?
         end
-
-        # Files first, as Iodine has it.
-        class WithFiles
-          def initialize(app, files)
-            @app = app
-            @files = files
-          end
-
-          def call(env)
-            @files.call(env) || @app.call(env)
-          end
-        end
-        private_constant :WithFiles
       end
     end
   end
