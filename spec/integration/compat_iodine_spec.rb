@@ -382,6 +382,26 @@ RSpec.describe "Applications written for Iodine" do
     expect(answer.body).to eq "by the socket"
   end
 
+  it "takes the older names: listen2http, app:, dettach, and the blocks of forks, which never run" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      $stdout.sync = true
+      %i[before_fork after_fork after_fork_in_worker after_fork_in_master on_shutdown].each do |name|
+        Iodine.public_send(name) { puts "called: #{name}" }
+      end
+      engine = Class.new(Iodine::PubSub::Engine) { def subscribe(to, _match) = puts("subscribed: #{to}") }.new
+      Iodine::PubSub.attach(engine)
+      Iodine.subscribe("one") {}
+      Iodine::PubSub.dettach(engine)
+      Iodine.subscribe("two") {}
+      Iodine.listen2http({ address: "127.0.0.1", port: 0, app: proc { [200, {}, ["old"]] } })
+      Iodine.start
+    RUBY
+    expect(server.wait_until_listening.get("/").body).to eq "old"
+    expect(server.stop).to be_success
+    expect(server.output.scan(/^(?:called|subscribed): .*$/)).to eq ["subscribed: one", "called: on_shutdown"]
+  end
+
   {
     'Iodine.listen(url: "localhost:3000") { }' => 'takes a url: like "http://127.0.0.1:3000"',
     'Iodine.listen(port: "3000") { Object.new }' => "Volador speaks HTTP, WebSocket and SSE only",

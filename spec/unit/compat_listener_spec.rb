@@ -11,6 +11,11 @@ RSpec.describe Volador::Compat::Iodine::Listener do
     expect { described_class.new({ port: "0" }, proc { |_env| }) }.not_to output.to_stderr
   end
 
+  it "knows handler: by its older name app:, too" do
+    app = ->(env) { env }
+    expect { expect(described_class.new({ service: "http", port: "0", app: app }, nil).handler).to equal app }.not_to output.to_stderr
+  end
+
   describe "without a service" do
     # The callbacks of a raw connection.
     let(:protocol) { Class.new { def on_message(client, data) = client.write(data) } }

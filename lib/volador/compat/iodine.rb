@@ -106,20 +106,25 @@ module Volador
           @lifecycle.on(state, &block)
         end
 
-        # The older form of `on_state(:on_finish)`.
-        def on_shutdown(&block)
-          on_state(:on_finish, &block)
+        # Older names of states: `before_fork { }` is `on_state(:before_fork) { }`.
+        { before_fork: :before_fork, after_fork: :after_fork, after_fork_in_worker: :enter_child,
+          after_fork_in_master: :enter_master, on_shutdown: :on_finish }.each do |name, state|
+          define_method(name) { |&block| on_state(state, &block) }
         end
 
         # Says where {start} is to listen, and for what application.
-        # @param settings [Hash] handler (or a block), port, address, url, public, timeout, ping; service: :http
+        # @param settings [Hash] handler (or app, or a block), port, address, url, public, timeout, ping; service: :http
         # @return [#call] the handler
         def listen(settings = {}, **named, &block)
           listener = Listener.new(DEFAULT_SETTINGS.merge(settings.merge(named).compact), block)
           @listeners << listener
           listener.handler
         end
-        alias listen2http listen
+
+        # The older form of `listen(service: :http)`.
+        def listen2http(settings = {}, **named, &block)
+          listen(settings, **named, service: :http, &block)
+        end
 
         # Serves what {listen} was told of until {stop}, INT or TERM.
         # @return [nil]

@@ -11,7 +11,7 @@ module Volador
       # What one `Iodine.listen` says.
       class Listener
         # Those that have their effect. Others Volador has settings of its own for, or none.
-        KNOWN = %i[service tls handler url address port public timeout ping].freeze
+        KNOWN = %i[service tls handler app url address port public timeout ping].freeze
         HTTP = %i[http ws].freeze
         ONLY_HTTP = "Volador speaks HTTP, WebSocket and SSE only"
         private_constant :KNOWN, :HTTP, :ONLY_HTTP
@@ -26,7 +26,8 @@ module Volador
         def initialize(settings, block)
           @settings = settings
           @url = Url.new(settings[:url]) if settings[:url]
-          @handler = settings[:handler] || block
+          # `app` is the older name.
+          @handler = settings[:handler] || settings[:app] || block
           @served = nil
           check
         end

@@ -85,6 +85,8 @@ module Volador
             Volador::PubSub.detach(engine)
             engine
           end
+          # The older name.
+          alias dettach detach
 
           private
 
