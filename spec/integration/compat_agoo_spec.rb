@@ -306,7 +306,28 @@ RSpec.describe "Applications written for Agoo" do
     expect(server.wait.exitstatus).to eq 0
   end
 
+  it "serves an app and handlers by Rack::Handler::Agoo.run" do
+    server = start_program(<<~'RUBY')
+      require "agoo"
+      $stdout.sync = true
+      class Fly
+        def call(env) = [200, {}, ["fly #{env['PATH_INFO']}"]]
+      end
+      Rack::Handler::Agoo.run(->(_env) { [200, {}, ["app"]] }, b: "http://127.0.0.1:0,unix:///#{__dir__}/agoo.sock", root: "root",
+                              "/fly/*" => Fly.new, pedantic: false, log_dir: "", log_console: true,
+                              log_states: { INFO: true, DEBUG: false })
+      puts "run has returned"
+    RUBY
+    expect(%w[/fly/away /fly /].map { |path| server.get(path).body }).to eq ["fly /fly/away", "app", "app"]
+    RawSocket.open(path: File.join(server.directory, "agoo.sock")) do |socket|
+      expect(socket.request("GET", "/", { "Connection" => "close" }).body).to eq "app"
+    end
+    expect(server.stop).to be_success
+    expect(server.output).to include "run has returned"
+  end
+
   {
+    'Rack::Handler::Agoo.run(proc { }, workers: 2)' => "Volador is one process",
     'Agoo::Server.init(0, nil, graphql: "/graphql")' => "Volador has no GraphQL: use the gem graphql",
     'Agoo::GraphQL.schema(Object.new) { }' => "Volador has no GraphQL: use the gem graphql",
     'Agoo::Server.init(0, nil, worker_count: 4)' => "Volador is one process",

@@ -5,6 +5,7 @@ require_relative "agoo/client_forms"
 require_relative "agoo/graph_ql"
 require_relative "agoo/log"
 require_relative "agoo/messages"
+require_relative "agoo/rack_handler"
 require_relative "agoo/server"
 require_relative "agoo/subjects"
 require_relative "call_decides"
@@ -55,5 +56,6 @@ module Volador
     claim(:Agoo, Agoo, "agoo")
     CallDecides.install
     Push::Client.prepend(Agoo::ClientForms)
+    Agoo::RackHandler.install
   end
 end
