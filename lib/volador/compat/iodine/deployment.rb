@@ -19,6 +19,9 @@ module Volador
 
         # Prepended to {Application}: every app is checked before it is served, with workers once for all of them.
         module Check
+          # @param app [Object]
+          # @return [#call]
+          # @raise [ConfigurationError] when it is no Rack application
           def check(app)
             Iodine.deployment.prepare(super)
           end
