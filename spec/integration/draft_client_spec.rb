@@ -71,6 +71,38 @@ RSpec.describe "The rack.upgrade draft" do
       end
     end
 
+    it "calls on_drained when what was written is sent, so that it may write the next" do
+      server = start_volador(<<~'APP')
+        class Pump
+          def on_open(client)
+            @sent = 0
+            client.write("part 0")
+            client.write("of 5")
+          end
+
+          def on_drained(client)
+            return client.close if @sent == 4
+
+            client.write("part #{@sent += 1}")
+          end
+
+          def on_close(_client) = warn("sent #{@sent}")
+        end
+
+        run(lambda do |env|
+          env["rack.upgrade"] = Pump.new
+          [200, {}, []]
+        end)
+      APP
+      WebSocketClient.open(server.port) do |client|
+        expect(Array.new(6) { client.read_message }).to eq(["part 0", "of 5", *(1..4).map { |n| "part #{n}" }])
+      end
+      EventStreamClient.open(server.port) do |stream|
+        expect(Array.new(6) { stream.read_event.data }).to eq(["part 0", "of 5", *(1..4).map { |n| "part #{n}" }])
+      end
+      2.times { server.wait_for_output(/^sent 4$/) }
+    end
+
     it "takes another handler: on_close of the old, on_open of the new" do
       web_socket("/swap") do |client|
         expect(client.read_message).to eq("first opened")

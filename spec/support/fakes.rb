@@ -73,6 +73,13 @@ module Fakes
       true
     end
 
+    # Times that it was asked.
+    def asked_drained = @asked_drained || 0
+
+    def ask_drained
+      @asked_drained = asked_drained + 1
+    end
+
     def write_event(*fields)
       write(fields)
     end

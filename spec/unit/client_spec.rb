@@ -112,6 +112,24 @@ RSpec.describe Volador::Push::Client do
       expect(heard).to eq [[:on_open], [:on_message, "hi"], [:on_drained], [:on_close]]
     end
 
+    it "asks for on_drained once for what is written until it comes, and not without one" do
+      client.write("a")
+      client.write("b", event: "e")
+      expect(connection.asked_drained).to eq 1
+      callbacks.drained
+      client.write("c")
+      expect(connection.asked_drained).to eq 2
+      callbacks.drained
+      client.handler = handler(:on_message) { |_client, _data| nil }
+      client.write("d")
+      client.handler = handler(:on_drained) { |_client| nil }
+      expect { client.write("e") }.to change(connection, :asked_drained).from(2).to(3)
+      client.close
+      callbacks.drained
+      expect(client.write("late")).to be false
+      expect(connection.asked_drained).to eq 3
+    end
+
     it "are each of them optional" do
       callbacks = client_of(Object.new).callbacks
       expect(callbacks.interest).to be_nil

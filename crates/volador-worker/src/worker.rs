@@ -204,6 +204,12 @@ impl Worker {
         }
     }
 
+    /// The handler of this push connection, which has just written, gets an [`Event::Drained`](crate::Event::Drained) as soon as
+    /// nothing waits for the client. Ignored once it is closed.
+    pub fn ask_drained(&self, push: &PushStream) {
+        self.tell(push, |batch| batch.ask_drained(push.id()));
+    }
+
     /// Tells the gateway something about a push connection that is open. Returns whether it is.
     fn tell(&self, push: &PushStream, write: impl FnOnce(&mut Batch)) -> bool {
         let open = push.is_open();

@@ -129,6 +129,15 @@ impl Connection {
         })
     }
 
+    /// The handler wants to be told when nothing waits for the client.
+    fn ask_drained(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            worker.ask_drained(push);
+            Ok(())
+        })
+    }
+
     fn close(ruby: &Ruby, this: &Self, code: u16) -> Result<(), Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
@@ -165,6 +174,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("pending", method!(Connection::pending, 0))?;
     class.define_method("timeout", method!(Connection::timeout, 0))?;
     class.define_method("timeout_millis=", method!(Connection::set_timeout, 1))?;
+    class.define_method("ask_drained", method!(Connection::ask_drained, 0))?;
     class.define_method("close", method!(Connection::close, 1))?;
     class.define_method("hand_over", method!(Connection::hand_over, 1))?;
     class.define_method("open?", method!(Connection::is_open, 0))

@@ -41,6 +41,8 @@ module Volador
         @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log, resumed: resumed)
         @lock = Mutex.new
         @ended = false
+        # Whether the gateway will say when nothing waits for the client.
+        @asked = false
         # By PubSub::Channel.key: a Listener, or :direct. nil until there is one.
         @subscriptions = nil
         # By id: the Listeners of @subscriptions. nil until there is one.
@@ -55,10 +57,12 @@ module Volador
       # @raise [TypeError] for anything but a String or an Event
       # @raise [ArgumentError] for fields that an event can't have
       def write(data, fields = nil)
-        return @connection.write(data) if data.is_a?(String) && !fields
-        return write_event(data, fields) if data.is_a?(Event) || fields
-
-        raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first"
+        written = if data.is_a?(String) && !fields then @connection.write(data)
+                  elsif data.is_a?(Event) || fields then write_event(data, fields)
+                  else raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first"
+                  end
+        ask_drained if written && @callbacks.drains?
+        written
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
@@ -172,6 +176,12 @@ module Volador
         "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
       end
 
+      # Nothing waits any more, and a handler is being told so: what is written from now on is another time.
+      # @api private
+      def drained
+        @asked = false
+      end
+
       # Runs the block of a listener; what is left of one that was unsubscribed is dropped.
       # @api private
       def published(id, channel, message)
@@ -191,6 +201,14 @@ module Volador
       end
 
       private
+
+      # Once for all that is written until the answer comes.
+      def ask_drained
+        return if @asked
+
+        @asked = true
+        @connection.ask_drained
+      end
 
       def write_event(data, fields)
         if fields

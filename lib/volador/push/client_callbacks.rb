@@ -39,6 +39,7 @@ module Volador
         @connection = connection
         @opened = false
         @replacing = false
+        @drains = handles?(:on_drained)
         # The extension lets no events overlap; this holds back a new handler, which any thread may set. Reentrant, since
         # a callback may set it.
         @lock = Monitor.new
@@ -66,9 +67,15 @@ module Volador
         end
       end
 
-      # Everything that waited for the client has been sent.
+      # @return [Boolean] whether the handler wants to know when what it has written is sent
+      def drains? = @drains
+
+      # Nothing waits for the client any more.
       def drained
-        @lock.synchronize { run(:on_drained) }
+        @lock.synchronize do
+          @client.drained
+          run(:on_drained)
+        end
       end
 
       # The server stops: the handler's last word, and the end.
@@ -142,6 +149,7 @@ module Volador
           over = @closed || !@opened
           take_leave unless over
           @handler = @next
+          @drains = handles?(:on_drained)
           run(:on_open) unless over
         end
       end

@@ -52,6 +52,8 @@ pub(crate) struct Early {
     pub(crate) closed: Option<u16>,
     /// Milliseconds of [`ToGateway::Timeout`]; 0: none.
     pub(crate) timeout: u32,
+    /// Whether there was a [`ToGateway::AskDrained`].
+    pub(crate) asks_drained: bool,
 }
 
 impl Early {
@@ -174,6 +176,10 @@ impl Exchange {
             }
             ToGateway::Timeout(millis) => {
                 self.early.timeout = millis;
+                return;
+            }
+            ToGateway::AskDrained => {
+                self.early.asks_drained = true;
                 return;
             }
             // Of a push connection only, and of no stream.

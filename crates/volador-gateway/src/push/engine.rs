@@ -69,6 +69,8 @@ pub(crate) struct Engine {
     pub(super) timeouts_wake: Notify,
     /// Messages that are sent with others of their batch.
     pub(super) writes: RefCell<Vec<(StreamId, Bytes)>>,
+    /// Handlers that wait to be told that nothing waits for their clients, with their workers.
+    pub(super) asks: RefCell<Vec<(WorkerKey, StreamId)>>,
     /// Whom a message reaches; kept for its memory.
     pub(super) targets: RefCell<Vec<Subscriber>>,
 }
@@ -87,6 +89,7 @@ impl Engine {
             closing_wake: Notify::new(),
             moves: RefCell::default(),
             writes: RefCell::default(),
+            asks: RefCell::default(),
             timeouts: RefCell::default(),
             timeouts_wake: Notify::new(),
             targets: RefCell::default(),
@@ -124,6 +127,10 @@ impl Engine {
         }
         for (kind, data) in early.messages {
             self.write(shard, id, kind, &data);
+        }
+        if let (Some(worker), true) = (worker, early.asks_drained) {
+            self.asks.borrow_mut().push((worker, id));
+            self.tell_drained(shard);
         }
         if !read_buf.is_empty() {
             add(&shard.counters.received_bytes, read_buf.len());
@@ -169,8 +176,9 @@ impl Engine {
             Some(connection) if connection.listens_to(from) => (connection.has_aside(), connection.is_closing()),
             _ => return, // it has gone on elsewhere
         };
-        // An acknowledgement that changes nothing about the socket is the usual company of an answer.
-        if has_aside && (is_closing || !matches!(frame, ToGateway::Handled(_))) {
+        // An acknowledgement that changes nothing about the socket is the usual company of an answer, and so is the question
+        // that is answered after all that is written with it.
+        if has_aside && (is_closing || !matches!(frame, ToGateway::Handled(_) | ToGateway::AskDrained)) {
             self.flush_writes(shard);
         }
         // The client may have been found gone over that.
@@ -198,6 +206,7 @@ impl Engine {
             }
             _ if is_gone => {} // for the client
             ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
+            ToGateway::AskDrained => self.asks.borrow_mut().push((from, id)),
             ToGateway::Close(code) => self.with(shard, id, |connection| connection.close_by_worker(code)),
             ToGateway::Timeout(millis) => self.set_timeout(shard, id, millis),
             ToGateway::Subscribe(matching, name) => self.subscribe(shard, id, matching, &name),

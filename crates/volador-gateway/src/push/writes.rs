@@ -48,11 +48,34 @@ impl Engine {
         }
     }
 
-    /// Sends what has been set aside.
+    /// Sends what has been set aside, and answers those who want to know when it is sent.
     pub(crate) fn flush_writes(&self, shard: &Shard) {
-        if self.writes.borrow().is_empty() {
+        if !self.writes.borrow().is_empty() {
+            self.send_aside(shard);
+        }
+        self.tell_drained(shard);
+    }
+
+    /// Handlers that have asked are told, of those connections for which nothing waits. The others will be when it is so: see
+    /// [`Engine::tell_news`].
+    pub(super) fn tell_drained(&self, shard: &Shard) {
+        if self.asks.borrow().is_empty() {
             return;
         }
+        let mut asks = self.asks.take();
+        for (worker, id) in asks.drain(..) {
+            let is_drained = match shard.streams.borrow_mut().push(id) {
+                Some(connection) => connection.is_clear() && connection.worker == Some(worker),
+                None => false,
+            };
+            if is_drained {
+                shard.workers.batch(worker).drained(id);
+            }
+        }
+        self.asks.replace(asks);
+    }
+
+    fn send_aside(&self, shard: &Shard) {
         let mut writes = self.writes.take();
         let mut unsent = Vec::new();
         let is_together = match &mut *shard.selector.ring() {

@@ -35,6 +35,7 @@ const ASK_STATS: u8 = 22;
 const ENDED: u8 = 23;
 const READY: u8 = 24;
 const TUNNEL: u8 = 25;
+const ASK_DRAINED: u8 = 26;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -74,6 +75,9 @@ pub enum ToGateway {
     /// Milliseconds after which a ping or a heartbeat goes to this push connection, instead of the gateway's own interval,
     /// which 0 brings back.
     Timeout(u32),
+    /// The handler has written something: it is to be told [`ToWorker::Drained`](super::ToWorker::Drained) as soon as nothing
+    /// waits for the client.
+    AskDrained,
     /// The push connection gets what is published to these channels.
     Subscribe(Match, Bytes),
     /// It no longer does.
@@ -155,6 +159,7 @@ impl ToGateway {
             CLOSE => Self::Close(Reader::new(kind, payload).u16()?),
             HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),
             TIMEOUT => Self::Timeout(Reader::new(kind, payload).u32()?),
+            ASK_DRAINED => Self::AskDrained,
             BROADCAST => {
                 let mut reader = Reader::new(kind, payload);
                 Self::Broadcast { kind: Kind::read(&mut reader)?, pattern: reader.str()?, data: reader.rest() }
@@ -288,6 +293,11 @@ impl Batch {
     /// Appends [`ToGateway::Timeout`].
     pub fn timeout(&mut self, stream: StreamId, millis: u32) {
         self.frame(TIMEOUT, stream, |out| out.put_u32_le(millis));
+    }
+
+    /// Appends [`ToGateway::AskDrained`].
+    pub fn ask_drained(&mut self, stream: StreamId) {
+        self.frame(ASK_DRAINED, stream, |_| ());
     }
 
     /// Appends [`ToGateway::Subscribe`].

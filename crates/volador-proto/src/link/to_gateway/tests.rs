@@ -46,6 +46,7 @@ fn every_frame_comes_back_in_order() {
     batch.handed_over(ID, Some(b""));
     batch.beat(9);
     batch.ask_stats(8);
+    batch.ask_drained(ID);
     let mut frames = batch.into_frames();
     let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
     let ToGateway::Response(response) = next() else { panic!() };
@@ -86,6 +87,7 @@ fn every_frame_comes_back_in_order() {
     assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
     assert!(matches!(next(), ToGateway::Beat { dropped: 9 }));
     assert!(matches!(next(), ToGateway::AskStats(8)));
+    assert!(matches!(next(), ToGateway::AskDrained));
     assert!(ToGateway::next(&mut frames).is_none());
 }
 
