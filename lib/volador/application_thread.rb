@@ -22,10 +22,9 @@ module Volador
       @log = log
       @name = name
       @responder = Responder.new(seat, log)
-      # What is under way: a request, with its handshake, or an event.
-      @env = nil
+      # What is under way, as the seat gave it, and the handshake of a request.
+      @job = nil
       @handshake = nil
-      @event = nil
       @ended = false
       @halted = false
       @pid = Process.pid
@@ -63,21 +62,18 @@ module Volador
     def run
       seat = @seat
       # An env; the id of a stream that has been sent something; [env, transport] of a request for a push connection; or
-      # another event, an Array as well.
-      while (job = seat.take)
+      # another event, an Array as well. Kept before anything else is done: between two steps of Ruby the thread may be ended.
+      while (job = @job = seat.take)
         if job.is_a?(Hash)
           serve(job)
         elsif job.is_a?(Integer)
-          @event = job
           @connections.message(job, seat.message)
-          @event = nil
         elsif job[0].is_a?(Integer)
-          @event = job
           @connections.dispatch(job)
-          @event = nil
         else
           serve_push(*job)
         end
+        @job = nil
       end
       @ended = true
     rescue Exception => e # rubocop:disable Lint/RescueException
@@ -92,22 +88,18 @@ module Volador
 
     # The way of a plain request: nothing here but what it needs.
     def serve(env)
-      @env = env
       answer = @app.call(env)
       unless !env.key?("rack.response_finished") && @seat.respond_plainly(answer)
         @responder.deliver(env, answer)
       end
-      @env = nil
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
 
       @responder.fail(env, e)
       @responder.finished(env, nil, nil, e)
-      @env = nil
     end
 
     def serve_push(env, transport)
-      @env = env
       resumed = @seat.resumed?
       handshake = @handshake = Push::Handshake.new(transport, @seat.connection, @connections, @log, resumed: resumed)
       env[Push::Handshake::ENV_KEY] = handshake
@@ -123,7 +115,7 @@ module Volador
         @responder.deliver(env, answer, close_connection: handshake.failed?)
         handshake.refused
       end
-      @env = @handshake = nil
+      @handshake = nil
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
 
@@ -131,7 +123,7 @@ module Volador
       @responder.fail(env, e.equal?(handshake&.error) ? nil : e, close_connection: true)
       @responder.finished(env, nil, nil, e)
       handshake&.refused
-      @env = @handshake = nil
+      @handshake = nil
     end
 
     # May make the handler, whose constructor is the application's.
@@ -143,10 +135,11 @@ module Volador
       @responder.discard(env, answer) if accepted.nil?
     end
 
-    # A request that was taken may not have got as far as @env: it is answered all the same, else no other can be taken.
+    # A request that was taken may not have got as far as @job: it is answered all the same, else no other can be taken.
     def abandon(error)
-      env, handshake, event = @env, @handshake, @event
-      @env = @handshake = @event = nil
+      env, event = under_way
+      handshake = @handshake
+      @job = @handshake = nil
       return @connections.interrupted(event, error) if event
 
       @log.error("an exception outside of any request", error) unless env
@@ -157,12 +150,20 @@ module Volador
       @seat.abort if pending?
     end
 
+    # @return [Array(Hash, Object)] the env of the request, or the event; one of them is nil at least
+    def under_way
+      job = @job
+      return [job, nil] if job.is_a?(Hash)
+
+      job.is_a?(Array) && job[0].is_a?(Hash) ? [job[0], nil] : [nil, job]
+    end
+
     # Runs while the thread dies.
     def replace
       return if @halted || forked?
 
       begin
-        if @env || @event || pending?
+        if @job || pending?
           abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
                                   "it has been replaced"))
         end

@@ -69,7 +69,7 @@ impl Pairs<'_> {
 
     /// The env with all pairs so far, and the Hijack in it.
     fn insert(&mut self, ruby: &Ruby) -> Result<(RHash, Value), Error> {
-        let (usual, pairs) = (self.usual.raw(ruby), &self.values[..self.len]);
+        let (usual, pairs) = (self.usual.hash(ruby).as_raw(), &self.values[..self.len]);
         let [path, path_info, uri] = self.own.map(|value| value.as_raw());
         let mut hijack = self.begun.map_or(ruby.qnil().as_value(), |(_, hijack)| hijack);
         let begun = self.begun.map(|(env, _)| env.as_raw());

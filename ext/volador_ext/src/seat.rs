@@ -87,6 +87,7 @@ impl DataTypeFunctions for Seat {
 impl Seat {
     pub(crate) fn wrap(ruby: &Ruby, worker: typed_data::Obj<Worker>) -> Result<typed_data::Obj<Self>, Error> {
         let usual = env::Usual::new(ruby, ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input))?;
+        let usual_hash = usual.hash(ruby);
         let seat = worker.get(ruby)?.seat();
         let waiter = seat.waiter();
         let desk = Desk {
@@ -98,7 +99,7 @@ impl Seat {
             head: Head::default(),
             body: StreamedBody::default(),
         };
-        Ok(ruby.obj_wrap(Self {
+        let seat = ruby.obj_wrap(Self {
             worker: worker.into(),
             desk: Forked::new(RefCell::new(desk)),
             waiter: Forked::new(waiter),
@@ -109,7 +110,11 @@ impl Seat {
             connection: Cell::new(None),
             usual,
             arrays_close: Cell::new(response::arrays_close(ruby)),
-        }))
+        });
+        // Until here, where the seat marks it: the object was being allocated while its contents were on Rust's heap, which
+        // is not looked at.
+        std::hint::black_box(usual_hash);
+        Ok(seat)
     }
 
     fn desk(&self, ruby: &Ruby) -> Result<RefMut<'_, Desk>, Error> {

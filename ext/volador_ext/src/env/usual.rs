@@ -74,8 +74,8 @@ impl Usual {
     }
 
     /// The Hash of which an env begins as a copy.
-    pub(super) fn raw(&self, ruby: &Ruby) -> VALUE {
-        ruby.get_inner(self.hash).as_raw()
+    pub(crate) fn hash(&self, ruby: &Ruby) -> RHash {
+        ruby.get_inner(self.hash)
     }
 
     /// What is to stand under `key`, one of `kept`, in this env, if that is not what the copy has. The next ones will have it.
@@ -104,7 +104,7 @@ impl Usual {
 /// An env with the values of a request for [`OWN`], and all usual pairs.
 ///
 /// # Safety
-/// `usual` is that of [`Usual::raw`], and `own` are values, all of them kept alive by the caller. It may raise (lack of
+/// `usual` is that of [`Usual::hash`], and `own` are values, all of them kept alive by the caller. It may raise (lack of
 /// memory): to be called protected, with nothing of Rust's to drop on the way.
 pub(super) unsafe fn begin(usual: VALUE, own: [VALUE; 4]) -> VALUE {
     // SAFETY: by the caller's promise.
