@@ -83,7 +83,11 @@ module Volador
         end
 
         engine = @default if engine.nil?
-        (engine || Local).publish(Channel.name(channel), message) ? true : false
+        engine ||= Local
+        name = Channel.name(channel)
+        # Whoever subscribes and publishes gets the message: the engine knows of the subscription first.
+        @engines.settle unless engine.equal?(Local)
+        engine.publish(name, message) ? true : false
       end
 
       # See {Volador.subscribe}.

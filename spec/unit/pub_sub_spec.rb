@@ -120,6 +120,8 @@ RSpec.describe Volador::PubSub do
       one.unsubscribe
       client.unsubscribe("one")
       client.callbacks.close
+      # What clients do is told by another thread.
+      Deadline.until("the engine to be told of the end") { engine.told.size == 4 }
       expect(engine.told).to eq [[:subscribe, "one", nil], [:subscribe, "t*", :glob], [:unsubscribe, "one", nil],
                                  [:unsubscribe, "t*", :glob]]
     end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-require "monitor"
 require_relative "../log"
+require_relative "announcements"
 
 module Volador
   module PubSub
@@ -10,9 +10,10 @@ module Volador
     class Engines
       # @param log [Log]
       def initialize(log = Log.new)
-        @log = log
-        # Reentrant, since an engine may subscribe; held while engines are told, so that they are told in order.
-        @lock = Monitor.new
+        # Held while something is counted and announced, so that the announcements are in the order of the counts; never
+        # while an engine is told.
+        @lock = Mutex.new
+        @announcements = Announcements.new(log)
         # By Channel.key: how many subscriptions.
         @counts = Hash.new(0)
         @engines = [].freeze
@@ -20,39 +21,57 @@ module Volador
 
       # @param engine [#subscribe, #unsubscribe, #publish] told of all subscriptions that there are, and of those to
       #   come; attached once more, it is told of all of them again
+      # @return [void]
       def attach(engine)
-        @lock.synchronize do
-          @engines = [*@engines, engine].freeze unless attached?(engine)
-          @counts.each_key.to_a.each { |key| tell(engine, :subscribe, key) }
+        telling do
+          @lock.synchronize do
+            @engines = [*@engines, engine].freeze unless attached?(engine)
+            @counts.each_key { |key| @announcements.add(engine, :subscribe, key) }
+          end
         end
       end
 
       # @return [Boolean] whether it was attached
       def detach(engine)
-        @lock.synchronize do
-          attached = attached?(engine)
-          @engines = @engines.reject { |one| one.equal?(engine) }.freeze
-          attached
+        attached = @lock.synchronize do
+          attached?(engine).tap { @engines = @engines.reject { |one| one.equal?(engine) }.freeze }
         end
+        # Not under the lock: an engine that is told something just now may want it.
+        @announcements.take_back(engine)
+        attached
       end
 
+      # Never calls an engine, and never waits for one: the caller may hold any lock. The engines are told by another
+      # thread, or by this one at the end of {#telling}.
       # @param key [Array] see {Channel.key}
+      # @return [void]
       def subscribed(key)
-        @lock.synchronize do
-          count = @counts[key] += 1
-          @engines.each { |engine| tell(engine, :subscribe, key) } if count == 1
-        end
+        @lock.synchronize { announce(:subscribe, key) if (@counts[key] += 1) == 1 }
       end
 
+      # As {#subscribed}.
       # @param key [Array] see {Channel.key}
+      # @return [void]
       def unsubscribed(key)
         @lock.synchronize do
-          count = @counts[key] -= 1
-          next if count.positive?
+          next if (@counts[key] -= 1).positive?
 
           @counts.delete(key)
-          @engines.each { |engine| tell(engine, :unsubscribe, key) }
+          announce(:unsubscribe, key)
         end
+      end
+
+      # Calls the block, and waits until the engines know what this thread has subscribed to and unsubscribed from, inside
+      # of it or earlier. See {Announcements#telling}.
+      # @return [Object] what the block returns
+      def telling(&block)
+        @announcements.telling(&block)
+      end
+
+      # As {#telling}, for what this thread has done earlier.
+      # @return [void]
+      def settle
+        @announcements.settle
       end
 
       # These are all subscriptions that there are; the engines know.
@@ -73,10 +92,8 @@ module Volador
         @engines.any? { |one| one.equal?(engine) }
       end
 
-      def tell(engine, what, key)
-        engine.public_send(what, *key)
-      rescue StandardError => e
-        @log.error("#{what} of the pub/sub engine #{engine.class} raised", e)
+      def announce(what, key)
+        @engines.each { |engine| @announcements.add(engine, what, key) }
       end
     end
   end

@@ -25,29 +25,15 @@ module Volador
       # @return [Subscription]
       def subscribe(channel, match:, block:)
         key = Channel.key(channel, match)
-        @lock.synchronize do
-          if (entry = @entries[key])
-            entry.block = block
-          else
-            @entries[key] = entry = Entry.new(block)
-            entry.id = @home&.add(key, entry)
-            @engines.subscribed(key)
-          end
-        end
+        # The engines are told when the lock is free again, since they may subscribe in there.
+        @engines.telling { @lock.synchronize { set(key, block) } }
         Subscription.new(self, key)
       end
 
       # @return [Boolean] whether there was one
       def unsubscribe(channel, match: nil)
         key = Channel.key(channel, match)
-        @lock.synchronize do
-          entry = @entries.delete(key)
-          return false unless entry
-
-          @home&.remove(entry.id)
-          @engines.unsubscribed(key)
-        end
-        true
+        @engines.telling { @lock.synchronize { delete(key) } }
       end
 
       # @return [Array<Array>] see {Channel.key}
@@ -69,6 +55,26 @@ module Volador
       end
 
       private
+
+      def set(key, block)
+        if (entry = @entries[key])
+          entry.block = block
+        else
+          @entries[key] = entry = Entry.new(block)
+          entry.id = @home&.add(key, entry)
+          @engines.subscribed(key)
+        end
+      end
+
+      # @return [Boolean] whether there was one
+      def delete(key)
+        entry = @entries.delete(key)
+        return false unless entry
+
+        @home&.remove(entry.id)
+        @engines.unsubscribed(key)
+        true
+      end
 
       def settle(home)
         @home = home
