@@ -8,7 +8,7 @@ module Volador
   class Hijack
     # From here on the connection is the application's, and what it answers to the request is ignored. The socket is one of
     # a pair: the gateway has the other one, and carries the bytes to the client and back. The application closes it.
-    # @return [UNIXSocket] the same one with each call; also in `env["rack.hijack_io"]`
+    # @return [UNIXSocket] the same one with each call; also in `env["rack.hijack_io"]`, unless the env is frozen
     # @raise [Error] when the request has been answered, or is over
     def call
       @socket ||= take
@@ -35,8 +35,10 @@ module Volador
     def take
       # First: behind the call the request's thread may go on to another one.
       env = seat.env
-      socket = UNIXSocket.for_fd(seat.hijack(self))
-      env["rack.hijack_io"] = socket
+      @socket = UNIXSocket.for_fd(seat.hijack(self))
+      # Rack 2 wants it there, Rack 3 only the return value. A frozen env is no reason to lose a connection that is taken.
+      env["rack.hijack_io"] = @socket unless env.frozen?
+      @socket
     end
   end
 end

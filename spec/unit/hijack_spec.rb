@@ -16,6 +16,24 @@ RSpec.describe Volador::Hijack do
     socket.close
   end
 
+  it "gives the socket also when the env is frozen, which then has no key for it" do
+    env.freeze
+    socket = hijack.call
+    expect(hijack.call).to equal(socket)
+    expect(env).not_to have_key("rack.hijack_io")
+    socket.write("x")
+    expect(seat.client.readpartial(9)).to eq "x"
+    socket.close
+  end
+
+  it "keeps the socket when the env does not take it" do
+    env.define_singleton_method(:[]=) { |*| raise "no" }
+    expect { hijack.call }.to raise_error(RuntimeError, "no")
+    hijack.call.write("x")
+    expect(seat.client.readpartial(9)).to eq "x"
+    hijack.call.close
+  end
+
   it "says what the seat raises, and can be tried again" do
     seat.failure = Errno::EMFILE.new
     expect { hijack.call }.to raise_error(Errno::EMFILE)
