@@ -8,8 +8,18 @@ module Volador
   #     volador ERROR: GET /boom: undefined method `x' for nil:NilClass (NoMethodError)
   #     	config.ru:3:in `call'
   #
-  # Thread-safe. Not to be used inside of a signal handler, where Ruby allows no Mutex.
+  # Thread-safe, and raises nothing, whatever an application's exception does when it is asked for its message. Not to be
+  # used inside of a signal handler, where Ruby allows no Mutex.
   class Log
+    # Causes of an exception that are shown.
+    CAUSES_MAX = 20
+    # Encodings whose bytes are taken for UTF-8.
+    BYTES = [Encoding::UTF_8, Encoding::BINARY, Encoding::US_ASCII].freeze
+    # By these, since exceptions and their classes may have methods of the same names.
+    CLASS_OF = Kernel.instance_method(:class)
+    NAME_OF = Module.instance_method(:to_s)
+    private_constant :CAUSES_MAX, :BYTES, :CLASS_OF, :NAME_OF
+
     # @param io [#write, nil] where to; nil: whatever $stderr is at that moment
     # @param quiet [Boolean] leave out what is merely informative
     def initialize(io = nil, quiet: false)
@@ -29,33 +39,69 @@ module Volador
     end
 
     # @param message [String]
-    # @param error [Exception, nil] its class, message, backtrace and causes follow
+    # @param error [Exception, nil] its class, message, backtrace and causes follow, the first 20 at most
     def error(message, error = nil)
-      write("ERROR", error ? "#{message}: #{describe(error)}" : message)
+      write("ERROR", error ? "#{text { message }}: #{describe(error)}" : message)
     end
 
     private
 
     def write(level, message)
-      entry = "volador #{level}: #{message}\n"
+      entry = "volador #{level}: #{text { message }}\n"
       @lock.synchronize { (@io || $stderr).write(entry) }
-    rescue IOError, SystemCallError
+    rescue IOError, SystemCallError, EncodingError
       nil # A log that cannot be written must not end the server.
     end
 
     def describe(error)
-      lines = [summary(error), *error.backtrace&.map { |line| "\t#{line}" }]
-      while (error = error.cause)
-        lines << "caused by: #{summary(error)}" << "\t#{error.backtrace&.first}"
-      end
+      lines = [summary(error), *backtrace(error).map { |line| "\t#{line}" }]
+      causes(error).each { |cause| lines << "caused by: #{summary(cause)}" << "\t#{backtrace(cause).first}" }
       lines.join("\n")
     end
 
-    # An application may override `message` and may raise there as well.
+    # An application may override `cause`, so that it comes back to where it was; and where a thread was killed and raises
+    # on its way out, Ruby gives a number.
+    def causes(error)
+      shown = {}.compare_by_identity
+      until shown.size > CAUSES_MAX || shown.key?(error)
+        shown[error] = true
+        error = attempt { error.cause }
+        break unless Exception === error # rubocop:disable Style/CaseEquality
+      end
+      shown.keys.drop(1)
+    end
+
     def summary(error)
-      "#{error.message.to_s.scrub('?')} (#{error.class})"
-    rescue StandardError
-      "(#{error.class})"
+      message = text { error.message }
+      name = "(#{text { NAME_OF.bind_call(CLASS_OF.bind_call(error)) }})"
+      message.empty? ? name : "#{message} #{name}"
+    end
+
+    # @return [Array<String>]
+    def backtrace(error)
+      attempt { [].replace(error.backtrace) }.to_a.map { |line| text { line } }
+    end
+
+    # @return [String] UTF-8, of what the block returns; empty when it raises
+    def text
+      # A String of its own: a subclass may have other methods.
+      utf8(attempt { String.new.replace("#{yield}") } || "") # rubocop:disable Style/RedundantInterpolation
+    end
+
+    # What the block calls is the application's, and may raise anything.
+    def attempt
+      yield
+    rescue Exception # rubocop:disable Lint/RescueException
+      nil
+    end
+
+    def utf8(text)
+      return text.dup.force_encoding(Encoding::UTF_8).scrub("?") if BYTES.include?(text.encoding)
+
+      text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace, replace: "?")
+    rescue EncodingError
+      # There is no way from some encodings to UTF-8.
+      text.b.force_encoding(Encoding::UTF_8).scrub("?")
     end
   end
 end

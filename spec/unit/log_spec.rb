@@ -29,10 +29,73 @@ RSpec.describe Volador::Log do
     expect(io.string).to match(%r{\Avolador ERROR: GET /: second \(ArgumentError\)\n\t\S*log_spec.rb:.*caused by: first}m)
   end
 
-  it "survives exceptions whose message raises, and those without a backtrace" do
-    error = Class.new(StandardError) { def message = raise("again") }.new
-    log.error("GET /", error)
-    expect(io.string).to start_with "volador ERROR: GET /: ("
+  # Methods of an exception, and how its entry begins; # stands for the name of its class.
+  {
+    "a message that raises" => [{ message: -> { raise "again" } }, "(#)\n"],
+    "a message that raises more than a StandardError" => [{ message: -> { raise NotImplementedError } }, "(#)\n"],
+    "a message that ends the process" => [{ message: -> { exit } }, "(#)\n"],
+    "a message that throws" => [{ message: -> { throw :away } }, "(#)\n"],
+    "a message without end" => [{ message: -> { message } }, "(#)\n"],
+    "a message that is nil" => [{ message: -> {} }, "(#)\n"],
+    "a message that is a number" => [{ message: -> { 42 } }, "42 (#)\n"],
+    "a message whose to_s raises" => [{ message: -> { Object.new.tap { |o| def o.to_s = raise("no") } } }, "(#)\n"],
+    "a message that is a BasicObject" => [{ message: -> { BasicObject.new } }, "(#)\n"],
+    "a message whose methods raise" =>
+      [{ message: -> { Class.new(String) { def encoding = raise("no") }.new("m") } }, "m (#)\n"],
+    "a message of invalid bytes" => [{ message: -> { "\xff\u00e9" } }, "?\u00e9 (#)\n"],
+    "a binary message" => [{ message: -> { "\xff\u00e9".b } }, "?\u00e9 (#)\n"],
+    "a message in UTF-16" => [{ message: -> { "\u00e9".encode("UTF-16LE") } }, "\u00e9 (#)\n"],
+    "a message in an encoding without a way to UTF-8" => [{ message: -> { (+"m\xff").force_encoding("UTF-7") } }, "m? (#)\n"],
+    "a frozen message" => [{ message: -> { "m" } }, "m (#)\n"],
+    "a full_message that raises" => [{ full_message: -> { raise "no" } }, "m (#)\n"],
+    "a class that raises" => [{ class: -> { raise "no" } }, "m (#)\n"],
+    "a class that is another" => [{ class: -> { Integer } }, "m (#)\n"],
+    "a backtrace that raises" => [{ backtrace: -> { raise "no" } }, "m (#)\n"],
+    "a backtrace that is nil" => [{ backtrace: -> {} }, "m (#)\n"],
+    "a backtrace that is a String" => [{ backtrace: -> { "x" } }, "m (#)\n"],
+    "a backtrace that is a number" => [{ backtrace: -> { 5 } }, "m (#)\n"],
+    "a backtrace of anything" => [{ backtrace: -> { [nil, 1, "\xff".b, BasicObject.new] } }, "m (#)\n\t\n\t1\n\t?\n\t\n"],
+    "a cause that raises" => [{ cause: -> { raise Exception, "no" } }, "m (#)\n"],
+    "a cause that is a number" => [{ cause: -> { 8 } }, "m (#)\n"],
+    "a cause that is a BasicObject" => [{ cause: -> { BasicObject.new } }, "m (#)\n"],
+    "a cause that is itself" => [{ cause: -> { self } }, "m (#)\n"],
+    "a cause, and identity that raises" => [{ cause: -> { self }, equal?: ->(_) { raise }, hash: -> { raise } }, "m (#)\n"]
+  }.each do |what, (methods, beginning)|
+    it "writes an exception with #{what}" do
+      error = Class.new(StandardError) { methods.each { |name, body| define_method(name, &body) } }.new("m")
+      name = Module.instance_method(:to_s).bind_call(Kernel.instance_method(:class).bind_call(error))
+      expect { log.error("GET /\u00e9", error) }.not_to raise_error
+      expect(io.string).to eq "volador ERROR: GET /\u00e9: #{beginning.sub('#', name)}"
+    end
+  end
+
+  it "writes an exception whose class has a name that raises" do
+    nameless = Class.new(StandardError) { %i[name to_s inspect].each { |one| define_singleton_method(one) { raise } } }
+    stub_const("Nameless", nameless)
+    log.error("GET /", Nameless.new("m"))
+    expect(io.string).to eq "volador ERROR: GET /: m (Nameless)\n"
+  end
+
+  it "writes what is no exception" do
+    log.error("GET /", 8)
+    log.error("GET \xff".b, BasicObject.new)
+    log.warn(nil)
+    expect(io.string).to eq "volador ERROR: GET /: (Integer)\nvolador ERROR: GET ?: (BasicObject)\nvolador WARN: \n"
+  end
+
+  it "writes causes that go round in a circle once" do
+    errors = %w[a b c].map { |name| RuntimeError.new(name) }
+    errors.each_with_index { |error, n| error.define_singleton_method(:cause) { errors[(n + 1) % 3] } }
+    log.error("GET /", errors.first)
+    expect(io.string.scan(/(\w) \(/).flatten).to eq %w[a b c]
+  end
+
+  it "writes 20 causes of many" do
+    last = (1..10_000).inject(RuntimeError.new("0")) do |cause, n|
+      RuntimeError.new(n.to_s).tap { |error| error.define_singleton_method(:cause) { cause } }
+    end
+    log.error("GET /", last)
+    expect(io.string.scan(/(\d+) \(/).flatten.map(&:to_i)).to eq(Array.new(21) { |n| 10_000 - n })
   end
 
   it "survives a closed log" do
