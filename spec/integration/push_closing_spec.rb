@@ -95,3 +95,34 @@ RSpec.describe "A push connection that the gateway closes while messages wait" d
     end
   end
 end
+
+RSpec.describe "A push connection that is closed while its handler is behind" do
+  it "ends at once when the client's close frame lies behind messages that were not read" do
+    server = start_configured(<<~'RUBY', threads: 2)
+      GATE = Queue.new
+
+      module Leaver
+        def self.on_message(client, _data) = GATE.pop || client.close
+      end
+
+      lambda do |env|
+        if env["rack.upgrade?"]
+          env["rack.upgrade"] = Leaver
+          next [200, {}, []]
+        end
+        GATE.close if env["PATH_INFO"] == "/go"
+        [200, {}, [Volador.stats[:messages].to_s]]
+      end
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      64.times { client.send_text("early") } # as many as a handler may have before it
+      Deadline.until("it to be read no more") { server.get("/").body == "64" }
+      client.send_text("late").send_frame(:close, [1000].pack("n"))
+      server.get("/go")
+      expect(client.read_close).to eq(1000)
+      asked = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      expect(client.socket.read_to_end).to eq("")
+      expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - asked).to be < 2 # a silent one has 3 s
+    end
+  end
+end

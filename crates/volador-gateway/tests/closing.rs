@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Client, DEADLINE, Server, config};
+use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::Config;
-use volador_proto::link::{Interest, Payload, ToWorker};
+use volador_proto::link::{Batch, Interest, Payload, ToWorker};
 
 const CLOSE: u8 = 0x88;
 
@@ -80,6 +80,39 @@ fn a_closing_client_that_takes_nothing_is_cut_off() {
     client.open_websocket("/");
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
     assert!((0..10_000).any(|_| read(&mut client).is_none_or(|n| n == 0)), "it does not end");
+}
+
+#[test]
+fn a_close_while_the_worker_is_behind_finds_the_peers_close_frame_behind_what_was_not_read() {
+    let (opened, streams) = std::sync::mpsc::channel();
+    let (codes, ended) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(request) if request.transport.is_some() => {
+            answers.upgrade(id, Interest::MESSAGES, []);
+            opened.send(id).unwrap();
+        }
+        ToWorker::Request(_) => answers.complete_response(id, 200, [], []),
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {} // no message is handled
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    // As many messages as the worker may have in hand.
+    for _ in 0..64 {
+        client.send_frame(1, b"early");
+    }
+    eventually("it is not read any more", || server.gateway.stats().messages == 64);
+    client.send_frame(1, b"late").send_frame(8, &1000u16.to_be_bytes());
+    // The shard looks at its sockets in turn: it has seen what came before this.
+    assert_eq!(server.connect().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status, 200);
+    let mut close = Batch::new();
+    close.close(streams.recv_timeout(DEADLINE).unwrap(), 1000);
+    let start = Instant::now();
+    server.send(close);
+    assert_eq!(client.frame(), (CLOSE, 1000u16.to_be_bytes().to_vec()));
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+    assert!(start.elapsed() < Duration::from_secs(2), "only its deadline has ended it");
+    assert_eq!((client.rest(), server.gateway.stats().messages), (String::new(), 64));
 }
 
 /// One more read, of which only the length is of interest; None for a reset.

@@ -48,6 +48,16 @@ pub(crate) struct Takeover {
     pub(crate) path: Box<[u8]>,
 }
 
+/// What was done with a connection has changed this about it.
+#[must_use]
+pub(super) struct Effect {
+    now: Now,
+    /// It has begun to close.
+    closes: bool,
+    /// It was not read before, and is now.
+    resumes: bool,
+}
+
 /// The push connections of a shard. The connections themselves are in the shard's table of streams.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -192,18 +202,7 @@ impl Engine {
             ToGateway::Response(_) | ToGateway::Tunnel(..) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Ended => self.end_told(shard, from, id),
-            ToGateway::Handled(messages) => {
-                let mut resumes = false;
-                self.with(shard, id, |connection| {
-                    let paused = connection.is_paused();
-                    let now = connection.handled(messages);
-                    resumes = paused && !connection.is_paused();
-                    now
-                });
-                if resumes {
-                    self.read_later(id);
-                }
-            }
+            ToGateway::Handled(messages) => self.with(shard, id, |connection| connection.handled(messages)),
             _ if is_gone => {} // for the client
             ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
             ToGateway::AskDrained => self.asks.borrow_mut().push((from, id)),
@@ -271,16 +270,25 @@ impl Engine {
 
     /// Does something with a connection and what follows from it.
     pub(super) fn with(&self, shard: &Shard, id: StreamId, f: impl FnOnce(&mut PushConnection) -> Now) {
-        let (now, stays) = match shard.streams.borrow_mut().push(id) {
-            Some(connection) => {
-                let was_closing = connection.is_closing();
-                let now = f(connection);
-                self.tell_news(shard, id, connection, now);
-                (now, was_closing || !connection.is_closing())
-            }
+        let effect = match shard.streams.borrow_mut().push(id) {
+            Some(connection) => self.act(shard, id, connection, f),
             None => return,
         };
-        self.after(shard, id, now, stays);
+        self.after(shard, id, effect);
+    }
+
+    /// Does something with a connection. What follows from it has to wait until the table of streams is free.
+    pub(super) fn act(
+        &self,
+        shard: &Shard,
+        id: StreamId,
+        connection: &mut PushConnection,
+        f: impl FnOnce(&mut PushConnection) -> Now,
+    ) -> Effect {
+        let (was_closing, was_paused) = (connection.is_closing(), connection.is_paused());
+        let now = f(connection);
+        self.tell_news(shard, id, connection, now);
+        Effect { now, closes: !was_closing && connection.is_closing(), resumes: was_paused && !connection.is_paused() }
     }
 
     /// Tells the worker about a queue that has changed, or that nothing more is taken. After the end there is no news.
@@ -298,12 +306,17 @@ impl Engine {
         }
     }
 
-    /// `stays`: the connection has not begun to close by what was just done.
-    pub(super) fn after(&self, shard: &Shard, id: StreamId, now: Now, stays: bool) {
-        match now {
-            Now::Ended(code) => self.end(shard, id, code),
-            Now::Alive if !stays => self.expire_later(id),
-            Now::Alive => {}
+    pub(super) fn after(&self, shard: &Shard, id: StreamId, effect: Effect) {
+        if let Now::Ended(code) = effect.now {
+            return self.end(shard, id, code);
+        }
+        if effect.closes {
+            self.expire_later(id);
+        }
+        // What has arrived meanwhile was reported when nobody read, and is not reported again (epoll(7), on edges). The
+        // peer's close frame may be in it: also a connection that closes is to be read.
+        if effect.resumes {
+            self.read_later(id);
         }
     }
 

@@ -10,7 +10,7 @@ use volador_hub::path::PathPattern;
 use volador_proto::link::{Kind, ToGateway};
 use volador_ring::{Ring, Send};
 
-use super::{engine::Engine, hub::Subscriber, message::Message, queue::Tag};
+use super::{connection::PushConnection, engine::Engine, hub::Subscriber, message::Message, queue::Tag};
 use crate::{
     log,
     selector::RING_MIN,
@@ -146,12 +146,10 @@ impl Engine {
                 return shard.workers.batch(worker).published(id, channel, payload, data);
             }
         };
-        let (id, now, stays) = match shard.streams.borrow_mut().in_slot(slot) {
+        let (id, effect) = match shard.streams.borrow_mut().in_slot(slot) {
             Some((id, Stream::Push(connection))) if connection.is_open() => {
-                let was_closing = connection.is_closing();
-                let now = connection.send_message(message, config, &shard.counters);
-                self.tell_news(shard, id, connection, now);
-                (id, now, was_closing || !connection.is_closing())
+                let send = |connection: &mut PushConnection| connection.send_message(message, config, &shard.counters);
+                (id, self.act(shard, id, connection, send))
             }
             // Subscribed already, and not taken over from HTTP yet: it gets the message then.
             Some((_, Stream::Exchange(exchange))) => {
@@ -159,6 +157,6 @@ impl Engine {
             }
             _ => return,
         };
-        self.after(shard, id, now, stays);
+        self.after(shard, id, effect);
     }
 }
