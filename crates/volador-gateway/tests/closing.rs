@@ -115,6 +115,55 @@ fn a_close_while_the_worker_is_behind_finds_the_peers_close_frame_behind_what_wa
     assert_eq!((client.rest(), server.gateway.stats().messages), (String::new(), 64));
 }
 
+/// What the client does after our close frame may take so long: less than the 3 s that it has, and more than is left of them
+/// when the worker has used up [`SLOW_WORKER`].
+const SLOW_CLIENT: Duration = Duration::from_millis(1700);
+const SLOW_WORKER: Duration = Duration::from_millis(2000);
+
+#[test]
+fn a_handler_that_is_long_over_its_last_words_leaves_the_client_its_time_to_answer() {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest { shutdown: true, ..Interest::NONE }, []),
+        ToWorker::Shutdown => {
+            thread::sleep(SLOW_WORKER);
+            answers.close(id, 1001);
+        }
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    eventually("it is taken over", || server.gateway.stats().websocket_connections == 1);
+    server.gateway.drain();
+    assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+    assert!(ended.recv_timeout(SLOW_CLIENT).is_err(), "it is cut off");
+    client.send_frame(8, &1001u16.to_be_bytes());
+    assert_eq!((client.rest(), ended.recv_timeout(DEADLINE)), (String::new(), Ok(1001)));
+}
+
+#[test]
+fn a_worker_that_is_long_over_what_came_before_a_fault_leaves_the_client_its_time_to_end() {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
+        ToWorker::Message(..) => {
+            thread::sleep(SLOW_WORKER);
+            answers.handled(id, 1);
+        }
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let (opcode, payload) = client.send_frame(1, b"before").send_frame(3, b"no such opcode").frame();
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+    assert!(ended.recv_timeout(SLOW_CLIENT).is_err(), "it is cut off");
+    assert_eq!(client.rest(), "");
+    drop(client);
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1002));
+}
+
 /// One more read, of which only the length is of interest; None for a reset.
 fn read(client: &mut Client) -> Option<usize> {
     client.socket.read(&mut [0; 1 << 16]).ok()

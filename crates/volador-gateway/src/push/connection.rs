@@ -104,6 +104,9 @@ pub(crate) struct PushConnection {
     pub(super) has_timeout: bool,
     /// Whether the socket has taken bytes of the queue since nothing may be written any more, or since that was asked last.
     progress: bool,
+    /// The number of the deadline that counts for its end: of those that it has been given, the last one. There are never so
+    /// many under way that they meet again.
+    deadline: u8,
     decoder: ws::Decoder,
     /// None while the socket takes everything at once, which is nearly always.
     queue: Option<Box<SendQueue>>,
@@ -151,6 +154,7 @@ impl PushConnection {
             fresh: true,
             has_timeout: false,
             progress: false,
+            deadline: 0,
             decoder: ws::Decoder::new(),
             queue: None,
             unhandled: 0,

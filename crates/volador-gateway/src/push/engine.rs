@@ -52,7 +52,7 @@ pub(crate) struct Takeover {
 #[must_use]
 pub(super) struct Effect {
     now: Now,
-    /// It has begun to close.
+    /// It has come a step nearer to its end.
     closes: bool,
     /// It was not read before, and is now.
     resumes: bool,
@@ -70,8 +70,9 @@ pub(crate) struct Engine {
     /// Connections that have more to read, but had their turn.
     pub(super) unread: RefCell<Vec<StreamId>>,
     pub(super) unread_wake: Notify,
-    /// Connections that are closing, with their deadline, which only grows.
-    pub(super) closing: RefCell<VecDeque<(Instant, StreamId)>>,
+    /// Connections that are closing, with the deadline, which only grows from entry to entry, and its number: a connection
+    /// that has been given another one since then has nothing to do with it.
+    pub(super) closing: RefCell<VecDeque<(Instant, StreamId, u8)>>,
     pub(super) closing_wake: Notify,
     /// Handlers on their way to another worker.
     pub(super) moves: RefCell<Moves>,
@@ -251,7 +252,7 @@ impl Engine {
         };
         let Some(worker) = asked else { return self.close(shard, id, 1001) };
         shard.workers.batch(worker).shutdown(id);
-        self.expire_later(id);
+        self.expire_later(shard, id);
     }
 
     pub(super) fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
@@ -285,10 +286,10 @@ impl Engine {
         connection: &mut PushConnection,
         f: impl FnOnce(&mut PushConnection) -> Now,
     ) -> Effect {
-        let (was_closing, was_paused) = (connection.is_closing(), connection.is_paused());
+        let (former, was_paused) = (connection.step(), connection.is_paused());
         let now = f(connection);
         self.tell_news(shard, id, connection, now);
-        Effect { now, closes: !was_closing && connection.is_closing(), resumes: was_paused && !connection.is_paused() }
+        Effect { now, closes: connection.step() > former, resumes: was_paused && !connection.is_paused() }
     }
 
     /// Tells the worker about a queue that has changed, or that nothing more is taken. After the end there is no news.
@@ -311,7 +312,7 @@ impl Engine {
             return self.end(shard, id, code);
         }
         if effect.closes {
-            self.expire_later(id);
+            self.expire_later(shard, id);
         }
         // What has arrived meanwhile was reported when nobody read, and is not reported again (epoll(7), on edges). The
         // peer's close frame may be in it: also a connection that closes is to be read.
@@ -320,9 +321,10 @@ impl Engine {
         }
     }
 
-    /// From now on the connection has its time to come to its end.
-    pub(super) fn expire_later(&self, id: StreamId) {
-        self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id));
+    /// From now on the connection has its time for the next step to its end, whatever was left of the time for the last one.
+    pub(super) fn expire_later(&self, shard: &Shard, id: StreamId) {
+        let Some(number) = shard.streams.borrow_mut().push(id).map(PushConnection::begin_deadline) else { return };
+        self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id, number));
         self.closing_wake.notify_one();
     }
 

@@ -29,7 +29,7 @@ impl Engine {
             tokio::select! {
                 _ = pings.tick() => self.beat(shard, Transport::WebSocket, &mut ping_step, &ping),
                 _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
-                id = self.next_overdue() => self.overdue(shard, id),
+                (id, deadline) = self.next_overdue() => self.overdue(shard, id, deadline),
                 id = self.next_timeout() => {
                     let max = config.send_queue_max_bytes;
                     self.with(shard, id, |connection| {
@@ -41,16 +41,16 @@ impl Engine {
         }
     }
 
-    /// Waits for the next connection whose time to close is over.
-    async fn next_overdue(&self) -> StreamId {
+    /// Waits for the next deadline of a connection that closes, and returns its number as well.
+    async fn next_overdue(&self) -> (StreamId, u8) {
         loop {
             let first = self.closing.borrow().front().copied();
             match first {
                 None => self.closing_wake.notified().await,
-                Some((deadline, id)) => {
+                Some((deadline, id, number)) => {
                     sleep_until(deadline).await;
                     self.closing.borrow_mut().pop_front();
-                    return id;
+                    return (id, number);
                 }
             }
         }
@@ -90,10 +90,14 @@ impl Engine {
         }
     }
 
-    /// A connection had its time to close.
-    fn overdue(&self, shard: &Shard, id: StreamId) {
-        if shard.streams.borrow_mut().push(id).is_some_and(PushConnection::takes_more) {
-            return self.expire_later(id);
+    /// A connection had its time to close, unless it has been given more since.
+    fn overdue(&self, shard: &Shard, id: StreamId, deadline: u8) {
+        let takes_more = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.has_deadline(deadline) => connection.takes_more(),
+            _ => return,
+        };
+        if takes_more {
+            return self.expire_later(shard, id);
         }
         self.with(shard, id, PushConnection::overdue);
     }

@@ -47,18 +47,35 @@ impl PushConnection {
         std::mem::take(&mut self.progress)
     }
 
-    /// The time to close is over.
+    /// How near the end is. Each step has time of its own: a peer that is waited for does not pay for a handler that was.
+    pub(in crate::push) fn step(&self) -> u8 {
+        match self.phase {
+            Phase::Open => 0,
+            Phase::Failing(_) => 1,
+            Phase::Failed(_) | Phase::Closing(_) | Phase::Ending(_) | Phase::Gone(_) => 2,
+        }
+    }
+
+    /// A new deadline counts from now on, and no former one. Returns its number.
+    pub(in crate::push) fn begin_deadline(&mut self) -> u8 {
+        self.deadline = self.deadline.wrapping_add(1);
+        self.deadline
+    }
+
+    /// Whether the deadline of this number counts.
+    pub(in crate::push) fn has_deadline(&self, number: u8) -> bool {
+        self.deadline == number
+    }
+
+    /// The time for a step is over.
     pub(in crate::push) fn overdue(&mut self) -> Now {
-        if self.phase == Phase::Open {
+        match self.phase {
             // The handler has had its time for last words.
-            return self.close(1001, "");
+            Phase::Open => self.close(1001, ""),
+            // The worker has had its time for what came before the fault.
+            Phase::Failing(error) => self.fail(error),
+            _ => Now::Ended(self.lost()),
         }
-        if let Phase::Failing(error) = self.phase
-            && let Now::Ended(code) = self.fail(error)
-        {
-            return Now::Ended(code);
-        }
-        Now::Ended(self.lost())
     }
 
     /// The socket has ended, or failed: the code that the worker is told.
