@@ -61,6 +61,38 @@ RSpec.describe "The limits of push connections" do
     end
   end
 
+  it "a WebSocket is not taken for dead while it is not read, as its handler is behind" do
+    server = start_configured(<<~'RUBY', ping_interval: 0.3, threads: 2)
+      GATE = Queue.new
+
+      class Slow
+        def on_message(client, data) = GATE.pop || (client.write("all") if data == "last")
+      end
+
+      lambda do |env|
+        if env["rack.upgrade?"]
+          env["rack.upgrade"] = Slow.new
+          next [200, {}, []]
+        end
+        GATE.close if env["PATH_INFO"] == "/go"
+        [200, {}, [Volador.stats.values_at(:messages, :closed_dead).join(" ")]]
+      end
+    RUBY
+    WebSocketClient.open(server.port, "/") do |client|
+      64.times { client.send_text("early") } # as many as a handler may have before it
+      Deadline.until("it to be read no more") { server.get("/").body == "64 0" }
+      client.send_text("last")
+      6.times do
+        ping = client.read_frame
+        expect(ping.opcode).to eq(:ping)
+        client.send_frame(:pong, ping.payload)
+      end
+      server.get("/go")
+      expect(client.read_message).to eq("all")
+      expect(server.get("/").body).to eq("65 0")
+    end
+  end
+
   it "an SSE stream gets a comment every heartbeat interval" do
     server = start_configured(application, heartbeat_interval: 0.1)
     EventStreamClient.open(server.port, "/") do |client|

@@ -18,21 +18,23 @@ const CLOSE: u8 = 0x88;
 const MESSAGES: usize = 40;
 const MESSAGE_BYTES: usize = 1 << 20;
 
-/// Writes much to each push connection and closes it at once. Tells the code of each end.
+/// Writes much to each push connection and closes it at once. Tells the code of each end. Pings and heartbeats of those
+/// that are open are so frequent that they would be over long before the time to close is.
 fn farewell() -> (Server, std::sync::mpsc::Receiver<u16>) {
     let (codes, ended) = std::sync::mpsc::channel();
-    let server =
-        Server::start(Config { send_queue_max_bytes: 1 << 30, ..config() }, move |id, frame, answers| match frame {
-            ToWorker::Request(_) => {
-                answers.upgrade(id, Interest::MESSAGES, []);
-                for _ in 0..MESSAGES {
-                    answers.write(id, Payload::Text, &[b'x'; MESSAGE_BYTES]);
-                }
-                answers.close(id, 1000);
+    let often = Duration::from_millis(100);
+    let config = Config { send_queue_max_bytes: 1 << 30, ping_interval: often, heartbeat_interval: often, ..config() };
+    let server = Server::start(config, move |id, frame, answers| match frame {
+        ToWorker::Request(_) => {
+            answers.upgrade(id, Interest::MESSAGES, []);
+            for _ in 0..MESSAGES {
+                answers.write(id, Payload::Text, &[b'x'; MESSAGE_BYTES]);
             }
-            ToWorker::Closed { code } => codes.send(code).unwrap(),
-            _ => {}
-        });
+            answers.close(id, 1000);
+        }
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
     (server, ended)
 }
 
@@ -66,7 +68,9 @@ fn an_event_stream_ends_once_everything_is_sent_likewise() {
     for pause in 1..=8 {
         thread::sleep(Duration::from_millis(700));
         while got < len * pause / 8 {
-            got += read(&mut client).unwrap();
+            let read = read(&mut client).unwrap();
+            assert!(read > 0, "it ends before everything is sent");
+            got += read;
         }
     }
     assert_eq!((got, read(&mut client).unwrap()), (len, 0));
@@ -79,6 +83,7 @@ fn a_closing_client_that_takes_nothing_is_cut_off() {
     let mut client = server.connect();
     client.open_websocket("/");
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+    assert_eq!(server.gateway.stats().closed_dead, 0, "its deadline has ended it");
     assert!((0..10_000).any(|_| read(&mut client).is_none_or(|n| n == 0)), "it does not end");
 }
 

@@ -4,12 +4,13 @@ mod support;
 
 use std::{
     sync::mpsc::{Receiver, channel},
+    thread,
     time::{Duration, Instant},
 };
 
 use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Interest, StreamId, ToWorker};
+use volador_proto::link::{Batch, Interest, Payload, StreamId, ToWorker};
 
 const PING: u8 = 0x89;
 const PONG: u8 = 10;
@@ -76,6 +77,64 @@ fn a_websocket_is_pinged_by_its_own_timeout_and_taken_for_dead_after_two_unanswe
     assert_eq!(heard.recv_timeout(DEADLINE), Ok((id, Some(1006))));
     assert_eq!(server.gateway.stats().closed_dead, 1);
     assert!(other.is_quiet(), "the others have no part in it");
+}
+
+#[test]
+fn a_websocket_that_is_not_read_as_its_worker_is_behind_is_not_taken_for_dead() {
+    let (server, heard) = server(NEVER, NEVER);
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let id = opened(&heard);
+    // As many messages as the worker may have in hand; it handles none.
+    for _ in 0..64 {
+        client.send_frame(1, b"hi");
+    }
+    eventually("it is not read any more", || server.gateway.stats().messages == 64);
+    set_timeout(&server, id, 200);
+    for _ in 0..6 {
+        assert_eq!(client.frame(), (PING, Vec::new()));
+    }
+    // From now on it can show that it is there.
+    let mut handled = Batch::new();
+    handled.handled(id, 64);
+    server.send(handled);
+    for _ in 0..4 {
+        assert_eq!(client.frame(), (PING, Vec::new()));
+        client.send_frame(PONG, b"");
+    }
+    assert_eq!(server.gateway.stats().closed_dead, 0);
+    // Silent again, and now that counts.
+    assert_eq!([client.frame().0, client.frame().0], [PING, PING]);
+    assert_eq!(heard.recv_timeout(DEADLINE), Ok((id, Some(1006))));
+}
+
+#[test]
+fn a_websocket_that_takes_slowly_what_waits_for_it_is_not_taken_for_dead() {
+    const MESSAGES: usize = 48;
+    let server = Server::start(Config { send_queue_max_bytes: 1 << 30, ..config() }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.upgrade(id, Interest::NONE, []);
+            answers.timeout(id, 500);
+            for _ in 0..MESSAGES {
+                answers.write(id, Payload::Binary, &[0; 1 << 20]);
+            }
+        }
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let start = Instant::now();
+    // It answers no ping before it has read everything. Without a sign of life it has 1.5 s.
+    let mut messages = 0;
+    while messages < MESSAGES {
+        messages += usize::from(client.frame().0 != PING);
+        if messages % 3 == 0 {
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+    assert!(start.elapsed() > Duration::from_millis(3000));
+    client.send_frame(PONG, b"");
+    assert_eq!(client.frame(), (PING, Vec::new()));
+    assert_eq!(server.gateway.stats().closed_dead, 0);
 }
 
 #[test]

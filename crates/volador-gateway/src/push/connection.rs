@@ -301,10 +301,17 @@ impl PushConnection {
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
     /// when it gets its first.
     pub(super) fn beat(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
-        if std::mem::take(&mut self.fresh) || self.gone().is_some() {
+        // An end has a deadline of its own, and no pings.
+        if std::mem::take(&mut self.fresh) || self.is_closing() {
             return Now::Alive;
         }
-        let waits = self.transport == Transport::WebSocket || self.queue.is_some();
+        let waits = match self.transport {
+            // RFC 6455 §5.5.2: a ping "may serve either as a keepalive or as a means to verify that the remote endpoint is
+            // still responsive". It verifies nothing while pongs lie unread because our worker is behind. Whoever is paused
+            // has just been read, so it comes out of that with no miss, and has two rounds for its pongs again.
+            Transport::WebSocket => !self.is_paused(),
+            Transport::Sse => self.queue.is_some(),
+        };
         if waits {
             if self.missed >= MISSED_MAX {
                 count(&counters.closed_dead);
@@ -312,12 +319,22 @@ impl PushConnection {
             }
             self.missed += 1;
         }
-        if self.is_open() { self.send(bytes, max, counters) } else { Now::Alive }
+        self.send(bytes, max, counters)
     }
 
     /// Leaves the rounds of pings or heartbeats for a time of its own, or comes back to them.
     pub(super) fn set_has_timeout(&mut self, has_timeout: bool) {
         self.has_timeout = has_timeout;
         self.fresh = !has_timeout;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<PushConnection>() <= 128);
     }
 }

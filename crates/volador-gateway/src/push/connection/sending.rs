@@ -3,7 +3,6 @@
 use std::io;
 
 use bytes::Bytes;
-use volador_proto::link::Transport;
 
 use super::{
     super::{
@@ -135,6 +134,12 @@ impl PushConnection {
     }
 
     /// The socket takes bytes again.
+    ///
+    /// What it takes of the queue is a sign of life, of both transports: there is room only since the peer's system has
+    /// acknowledged what lay before. It is the only one of an event stream; and a WebSocket's ping can't be answered before
+    /// everything in front of it is taken, so that on a slow line the send queue's limit has to judge, not the time. A peer
+    /// whose network is gone takes nothing, and one that hangs no more than its system has room for: they are found two
+    /// rounds after that. What a socket takes at once, without a queue, is no sign: it may lie in our own system.
     pub(in crate::push) fn writable(&mut self) -> Now {
         let progress = !self.is_open(); // else the worker can add to it without end
         while let Some(queue) = &mut self.queue {
@@ -147,9 +152,7 @@ impl PushConnection {
                 Ok(written) => {
                     queue.advance(written);
                     self.progress = progress;
-                    if self.transport == Transport::Sse {
-                        self.missed = 0; // an SSE peer has no other sign of life
-                    }
+                    self.missed = 0;
                 }
                 Err(_) => return Now::Ended(self.lost()),
             }
