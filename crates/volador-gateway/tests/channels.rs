@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::mpsc::channel;
+use std::{iter, sync::mpsc::channel};
 
 use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::{Config, SlowClient};
@@ -186,6 +186,24 @@ fn a_slow_client_loses_the_oldest_messages_where_that_is_the_policy() {
 }
 
 #[test]
+fn a_client_that_pings_and_does_not_read_gets_the_last_pong_and_is_not_closed_for_the_others() {
+    const PONG: u8 = 0x8a;
+    let server = subscribing(Config { slow_client: SlowClient::DropOldest, send_queue_max_bytes: 200_000, ..config() });
+    let mut client = open(&server, "/?news");
+    eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
+    stall(&server, "news", || server.gateway.stats().dropped_oldest > 0);
+    let read = server.gateway.stats().received_bytes;
+    // Together more than there is room for.
+    for n in 0..2000u32 {
+        client.send_frame(9, &[&n.to_be_bytes()[..], &[0; 121]].concat());
+    }
+    eventually("they are read", || server.gateway.stats().received_bytes == read + 2000 * (2 + 4 + 125));
+    let pong = iter::repeat_with(|| client.frame()).find(|(opcode, _)| *opcode == PONG);
+    assert_eq!(pong.map(|(_, data)| u32::from_be_bytes(*data.first_chunk().unwrap())), Some(1999));
+    assert_eq!(server.gateway.stats().closed_slow, 0);
+}
+
+#[test]
 fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
     let server = subscribing(Config { conflate: vec!["price.*".into()], send_queue_max_bytes: 200_000, ..config() });
     let mut client = open(&server, "/?price.*");
@@ -194,7 +212,7 @@ fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
     publish(&server, "price.b", Payload::Text, b"b");
     publish(&server, "price.a", Payload::Text, b"newest a");
     // In the place of the one that waited: before b.
-    let mut frames = std::iter::repeat_with(|| client.frame()).skip_while(|(opcode, _)| *opcode == BINARY);
+    let mut frames = iter::repeat_with(|| client.frame()).skip_while(|(opcode, _)| *opcode == BINARY);
     assert_eq!(frames.next(), Some((TEXT, b"newest a".to_vec())));
     assert_eq!(frames.next(), Some((TEXT, b"b".to_vec())));
 }

@@ -127,7 +127,6 @@ pub(super) struct Reading<'a> {
     pub(super) counters: &'a Counters,
     pub(super) inflater: &'a mut Inflater,
     pub(super) message_max_bytes: usize,
-    pub(super) send_queue_max_bytes: usize,
 }
 
 impl PushConnection {
@@ -267,7 +266,7 @@ impl PushConnection {
             true
         });
         for reply in replies {
-            if let Now::Ended(code) = self.send(&reply, reading.send_queue_max_bytes, reading.counters) {
+            if let Now::Ended(code) = self.pong(&reply) {
                 return Now::Ended(code);
             }
         }
@@ -300,7 +299,7 @@ impl PushConnection {
 
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
     /// when it gets its first.
-    pub(super) fn beat(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
+    pub(super) fn beat(&mut self, bytes: &Bytes, counters: &Counters) -> Now {
         // An end has a deadline of its own, and no pings.
         if std::mem::take(&mut self.fresh) || self.is_closing() {
             return Now::Alive;
@@ -319,7 +318,8 @@ impl PushConnection {
             }
             self.missed += 1;
         }
-        self.send(bytes, max, counters)
+        // Behind what waits it would say nothing that the peer does not say by taking that, and only fill the queue.
+        if self.queue.is_none() { self.write(bytes) } else { Now::Alive }
     }
 
     /// Leaves the rounds of pings or heartbeats for a time of its own, or comes back to them.

@@ -132,7 +132,7 @@ impl Engine {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
         });
-        self.with(shard, id, |connection| connection.send(&head, usize::MAX, &shard.counters));
+        self.with(shard, id, |connection| connection.write(&head));
         if early.timeout > 0 {
             self.set_timeout(shard, id, early.timeout);
         }

@@ -48,7 +48,7 @@ impl Engine {
         self.conflate.iter().any(|filter| filter.matches(channel)).then(|| {
             let mut hasher = DefaultHasher::new();
             channel.hash(&mut hasher);
-            Tag(hasher.finish())
+            Tag::Channel(hasher.finish())
         })
     }
 

@@ -4,9 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
-/// Names the channel of which only the newest message is wanted.
+/// Names that of which only the newest is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag(pub(super) u64);
+pub(super) enum Tag {
+    /// Messages of a channel, by its hash.
+    Channel(u64),
+    /// Answers to pings.
+    Pong,
+}
 
 /// One frame or event, or what is left of it.
 #[derive(Debug)]
@@ -52,9 +57,11 @@ impl SendQueue {
         true
     }
 
-    /// Drops the oldest piece that has not begun.
+    /// Drops the oldest message that has not begun.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        match self.pieces.remove(usize::from(self.begun)) {
+        let unsent = self.pieces.iter().enumerate().skip(self.begun.into());
+        let oldest = unsent.into_iter().find(|(_, piece)| piece.tag != Some(Tag::Pong));
+        match oldest.map(|(index, _)| index).and_then(|index| self.pieces.remove(index)) {
             Some(piece) => {
                 self.len -= piece.bytes.len();
                 true
@@ -118,11 +125,11 @@ mod tests {
     #[test]
     fn only_what_has_not_begun_is_replaced_or_dropped() {
         let mut queue = SendQueue::default();
-        let (a, b) = (Some(Tag(1)), Some(Tag(2)));
+        let (a, b) = (Some(Tag::Channel(1)), Some(Tag::Channel(2)));
         queue.push("a1".into(), a, false);
         queue.push("b1".into(), b, false);
         queue.advance(1);
-        assert!(!queue.replace(Tag(1), &"a2".into()) && queue.replace(Tag(2), &"b2 long".into()));
+        assert!(!queue.replace(Tag::Channel(1), &"a2".into()) && queue.replace(Tag::Channel(2), &"b2 long".into()));
         assert_eq!(queue.len(), 8);
         assert!(queue.drop_oldest() && !queue.drop_oldest());
         assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (1, &b"1"[..]));

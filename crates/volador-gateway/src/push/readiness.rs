@@ -153,7 +153,6 @@ impl Engine {
                         counters: &shard.counters,
                         inflater: &mut self.inflater.borrow_mut(),
                         message_max_bytes: config.message_max_bytes,
-                        send_queue_max_bytes: config.send_queue_max_bytes,
                     },
                 )
             });

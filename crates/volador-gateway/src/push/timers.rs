@@ -31,10 +31,9 @@ impl Engine {
                 _ = heartbeats.tick() => self.beat(shard, Transport::Sse, &mut heartbeat_step, &heartbeat),
                 (id, deadline) = self.next_overdue() => self.overdue(shard, id, deadline),
                 id = self.next_timeout() => {
-                    let max = config.send_queue_max_bytes;
                     self.with(shard, id, |connection| {
                         let bytes = if connection.transport == Transport::Sse { &heartbeat } else { &ping };
-                        connection.beat(bytes, max, &shard.counters)
+                        connection.beat(bytes, &shard.counters)
                     });
                 }
             }
@@ -105,13 +104,12 @@ impl Engine {
     /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
     fn beat(&self, shard: &Shard, transport: Transport, step: &mut u32, bytes: &Bytes) {
         let slots = shard.streams.borrow().slots();
-        let max = shard.shared.config.send_queue_max_bytes;
         for slot in (*step..slots).step_by(STEPS as usize) {
             let id = match shard.streams.borrow_mut().push_in_slot(slot) {
                 Some((id, connection)) if connection.transport == transport && !connection.has_timeout => id,
                 _ => continue,
             };
-            self.with(shard, id, |connection| connection.beat(bytes, max, &shard.counters));
+            self.with(shard, id, |connection| connection.beat(bytes, &shard.counters));
         }
         *step = (*step + 1) % STEPS;
     }

@@ -111,9 +111,8 @@ impl Engine {
             }
         }
         if !is_together {
-            let max = shard.shared.config.send_queue_max_bytes;
             for (id, bytes) in &writes {
-                self.with(shard, *id, |connection| connection.send(bytes, max, &shard.counters));
+                self.with(shard, *id, |connection| connection.write(bytes));
             }
         }
         for (index, sent) in unsent {

@@ -77,15 +77,6 @@ impl PushConnection {
                 }
             }
         }
-        self.send_tagged(bytes, message.tag(), max, counters)
-    }
-
-    /// Writes, or queues up to `max` bytes. A peer that lets more pile up is disconnected (1013).
-    pub(in crate::push) fn send(&mut self, bytes: &Bytes, max: usize, counters: &Counters) -> Now {
-        self.send_tagged(bytes, None, max, counters)
-    }
-
-    fn send_tagged(&mut self, bytes: &Bytes, tag: Option<Tag>, max: usize, counters: &Counters) -> Now {
         if let Some(queue) = &mut self.queue
             && queue.len() + bytes.len() > max
         {
@@ -93,10 +84,23 @@ impl PushConnection {
             count(&counters.closed_slow);
             return self.close(1013, "too slow");
         }
-        self.write_tagged(bytes, tag)
+        self.write_tagged(bytes, message.tag())
     }
 
-    pub(super) fn write(&mut self, bytes: &Bytes) -> Now {
+    /// Answers a ping. RFC 6455 §5.5.3: who "has not yet sent Pong frame(s) in response to previous Ping frame(s)" may
+    /// "send a Pong frame for only the most recently processed Ping frame". So at most one waits whole, and needs no room
+    /// in the queue: it never is what makes a client too slow.
+    pub(super) fn pong(&mut self, pong: &Bytes) -> Now {
+        if let Some(queue) = &mut self.queue
+            && queue.replace(Tag::Pong, pong)
+        {
+            return Now::Alive;
+        }
+        self.write_tagged(pong, Some(Tag::Pong))
+    }
+
+    /// Writes, or queues, however much waits.
+    pub(in crate::push) fn write(&mut self, bytes: &Bytes) -> Now {
         self.write_tagged(bytes, None)
     }
 
