@@ -107,7 +107,7 @@ pub struct Config {
     pub deflate_level: u8,
     /// Bytes from which on a message is compressed. Below, there is little to gain.
     pub deflate_min_bytes: usize,
-    /// Bytes that may wait to be sent on a push connection. What happens to more says `slow_client`.
+    /// Bytes that may wait to be sent on a push connection, with what each message takes in memory beside its own. What happens to more says `slow_client`.
     pub send_queue_max_bytes: usize,
     /// What happens to a push connection whose client does not keep up.
     pub slow_client: SlowClient,

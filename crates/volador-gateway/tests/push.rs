@@ -210,7 +210,8 @@ fn an_event_stream_gets_its_head_and_events_in_order_from_before_the_upgrade_on(
 
 #[test]
 fn writing_more_than_the_queue_holds_before_the_handshake_is_answered_closes_with_1013() {
-    let server = Server::start(Config { send_queue_max_bytes: 1000, ..config() }, |id, frame, answers| {
+    // Each message counts 128 bytes more than it has.
+    let server = Server::start(Config { send_queue_max_bytes: 1100, ..config() }, |id, frame, answers| {
         if let ToWorker::Request(_) = frame {
             for _ in 0..3 {
                 answers.write(id, Payload::Text, &[b'x'; 400]);
@@ -282,6 +283,39 @@ fn a_peer_that_does_not_read_is_disconnected_and_delays_nobody() {
     }
     stalled.send_frame(8, &1013u16.to_be_bytes());
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1013));
+}
+
+#[test]
+fn many_short_messages_fill_a_queue_by_what_they_take_in_memory() {
+    let (events, happened) = std::sync::mpsc::channel();
+    let server =
+        Server::start(Config { send_queue_max_bytes: 600_000, ..config() }, move |id, frame, answers| match frame {
+            ToWorker::Request(_) => {
+                answers.upgrade(id, Interest::ALL, []);
+                events.send(id).unwrap();
+            }
+            ToWorker::Backlog(1) => events.send(id).unwrap(),
+            _ => {}
+        });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let id = happened.recv_timeout(DEADLINE).unwrap();
+    // Until the system takes no more.
+    for sent in 1.. {
+        let mut batch = Batch::new();
+        batch.write(id, Payload::Binary, &[0; 50_000]);
+        server.send(batch);
+        eventually("it is written", || server.gateway.stats().delivered == sent);
+        if happened.try_recv().is_ok() {
+            break;
+        }
+    }
+    assert_eq!(server.gateway.stats().closed_slow, 0);
+    // These frames have 15 kB together, and take more than 600.
+    let mut batch = Batch::new();
+    (0..5000).for_each(|_| batch.write(id, Payload::Binary, b"x"));
+    server.send(batch);
+    eventually("it is too slow", || server.gateway.stats().closed_slow == 1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use volador_proto::link::{Batch, Fields, Interest, Kind, Response, SealedRequest, StreamId, ToGateway};
 
 use super::tunnel::Tunnel;
-use crate::{dispatch, link::WorkerKey};
+use crate::{dispatch, link::WorkerKey, push::MESSAGE_BYTES};
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) enum Part {
 pub(crate) struct Early {
     /// Messages, in order.
     pub(crate) messages: Vec<(Kind, Bytes)>,
-    /// Sum of the messages' lengths.
+    /// Sum of the messages' lengths, and of what each of them takes beside, as in a send queue.
     bytes: usize,
     /// Whether more was written than a send queue may hold. What came after that is not kept.
     pub(crate) overflowed: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Early {
 
 impl Early {
     fn write(&mut self, kind: Kind, data: Bytes, max: usize) {
-        self.bytes += data.len();
+        self.bytes += MESSAGE_BYTES + data.len();
         self.overflowed |= self.bytes > max;
         if !self.overflowed {
             self.messages.push((kind, data));
@@ -230,5 +230,22 @@ impl Exchange {
     /// The request has become a push connection: who works on it, the request itself, and what to send first.
     pub(crate) fn into_parts(self) -> (Option<WorkerKey>, Option<Rc<SealedRequest>>, Early) {
         (self.worker, self.kept, self.early)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volador_proto::link::Payload;
+
+    use super::*;
+
+    #[test]
+    fn short_early_messages_weigh_what_they_take() {
+        let mut early = Early::default();
+        let write = |early: &mut Early| early.write(Payload::Text.into(), "x".into(), 10 * (128 + 1));
+        (0..10).for_each(|_| write(&mut early));
+        assert!(!early.overflowed);
+        write(&mut early);
+        assert!(early.overflowed && early.messages.len() == 10);
     }
 }

@@ -42,3 +42,4 @@ mod writes;
 
 pub(crate) use connection::PushConnection;
 pub(crate) use engine::{Engine, Takeover};
+pub(crate) use queue::MESSAGE_BYTES;

@@ -13,6 +13,10 @@ pub(super) enum Tag {
     Pong,
 }
 
+/// About what a message that waits takes in memory beside its own bytes: its piece, with the room to spare that the deque
+/// has, and the allocation that the bytes are in. A million frames of three bytes are not three megabytes.
+pub(crate) const MESSAGE_BYTES: usize = 128;
+
 /// One frame or event, or what is left of it.
 #[derive(Debug)]
 struct Piece {
@@ -24,16 +28,16 @@ struct Piece {
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     pieces: VecDeque<Piece>,
-    /// Sum of the pieces' lengths.
-    len: usize,
+    /// Sum of what the pieces weigh; see [`weight`].
+    weight: usize,
     /// Whether the socket has taken a part of the first piece.
     begun: bool,
 }
 
 impl SendQueue {
-    /// Bytes that wait.
-    pub(super) fn len(&self) -> usize {
-        self.len
+    /// Whether there is room for these bytes as well, when what waits may weigh so much.
+    pub(super) fn has_room(&self, bytes: &Bytes, max: usize) -> bool {
+        self.weight + weight(bytes) <= max
     }
 
     /// Frames or events that wait, the first one maybe in part.
@@ -44,7 +48,7 @@ impl SendQueue {
     /// `begun` says that the socket has taken the bytes before `piece` of the same frame or event.
     pub(super) fn push(&mut self, bytes: Bytes, tag: Option<Tag>, begun: bool) {
         self.begun |= begun && self.pieces.is_empty();
-        self.len += bytes.len();
+        self.weight += weight(&bytes);
         self.pieces.push_back(Piece { bytes, tag });
     }
 
@@ -52,7 +56,7 @@ impl SendQueue {
     pub(super) fn replace(&mut self, tag: Tag, bytes: &Bytes) -> bool {
         let unsent = self.pieces.range_mut(usize::from(self.begun)..);
         let Some(piece) = unsent.into_iter().find(|piece| piece.tag == Some(tag)) else { return false };
-        self.len = self.len - piece.bytes.len() + bytes.len();
+        self.weight = self.weight - weight(&piece.bytes) + weight(bytes);
         piece.bytes = bytes.clone();
         true
     }
@@ -63,7 +67,7 @@ impl SendQueue {
         let oldest = unsent.into_iter().find(|(_, piece)| piece.tag != Some(Tag::Pong));
         match oldest.map(|(index, _)| index).and_then(|index| self.pieces.remove(index)) {
             Some(piece) => {
-                self.len -= piece.bytes.len();
+                self.weight -= weight(&piece.bytes);
                 true
             }
             None => false,
@@ -79,9 +83,10 @@ impl SendQueue {
     pub(super) fn advance(&mut self, taken: usize) {
         if let Some(first) = self.pieces.front_mut() {
             first.bytes.advance(taken);
-            self.len -= taken;
+            self.weight -= taken;
             self.begun = !first.bytes.is_empty();
             if first.bytes.is_empty() {
+                self.weight -= MESSAGE_BYTES;
                 self.pieces.pop_front();
             }
         }
@@ -90,13 +95,43 @@ impl SendQueue {
     /// Drops everything that the socket has taken no byte of, so that what is pushed next is the next whole frame.
     pub(super) fn drop_unsent(&mut self) {
         self.pieces.truncate(usize::from(self.begun));
-        self.len = self.pieces.iter().map(|piece| piece.bytes.len()).sum();
+        self.weight = self.pieces.iter().map(|piece| weight(&piece.bytes)).sum();
     }
+}
+
+/// What a message takes in memory while it waits.
+fn weight(bytes: &Bytes) -> usize {
+    MESSAGE_BYTES + bytes.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes that wait, when their weight is right.
+    fn len(queue: &SendQueue) -> usize {
+        let len = queue.pieces.iter().map(|piece| piece.bytes.len()).sum();
+        assert_eq!(queue.weight, len + queue.pieces.len() * MESSAGE_BYTES);
+        len
+    }
+
+    #[test]
+    fn short_messages_weigh_what_they_take() {
+        let (mut queue, frame) = (SendQueue::default(), Bytes::from("abc"));
+        let mut messages = 0;
+        while queue.has_room(&frame, 1 << 20) {
+            queue.push(frame.clone(), None, false);
+            messages += 1;
+        }
+        assert_eq!(messages, (1 << 20) / (MESSAGE_BYTES + 3));
+        assert!(messages * (size_of::<Piece>() + 64) < 1 << 20, "the piece, and two small allocations for its bytes");
+        while queue.first().is_some() {
+            queue.advance(2);
+            queue.advance(1);
+        }
+        assert_eq!(len(&queue), 0);
+        assert!(queue.has_room(&frame, MESSAGE_BYTES + 3) && !queue.has_room(&frame, MESSAGE_BYTES + 2));
+    }
 
     #[test]
     fn a_frame_that_has_begun_is_kept_when_the_rest_is_dropped() {
@@ -104,22 +139,22 @@ mod tests {
         queue.push("abc".into(), None, false);
         queue.push("def".into(), None, false);
         queue.advance(1);
-        assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (5, &b"bc"[..]));
+        assert_eq!((len(&queue), queue.first().unwrap().as_ref()), (5, &b"bc"[..]));
         queue.drop_unsent();
-        assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (2, &b"bc"[..]));
+        assert_eq!((len(&queue), queue.first().unwrap().as_ref()), (2, &b"bc"[..]));
         queue.advance(2);
-        assert!(queue.first().is_none() && queue.len() == 0);
+        assert!(queue.first().is_none() && len(&queue) == 0);
 
         let mut queue = SendQueue::default();
         queue.push("rest".into(), None, true);
         queue.push("next".into(), None, false);
         queue.drop_unsent();
-        assert_eq!(queue.len(), 4);
+        assert_eq!(len(&queue), 4);
 
         let mut queue = SendQueue::default();
         queue.push("whole".into(), None, false);
         queue.drop_unsent();
-        assert_eq!(queue.len(), 0);
+        assert_eq!(len(&queue), 0);
     }
 
     #[test]
@@ -130,8 +165,8 @@ mod tests {
         queue.push("b1".into(), b, false);
         queue.advance(1);
         assert!(!queue.replace(Tag::Channel(1), &"a2".into()) && queue.replace(Tag::Channel(2), &"b2 long".into()));
-        assert_eq!(queue.len(), 8);
+        assert_eq!(len(&queue), 8);
         assert!(queue.drop_oldest() && !queue.drop_oldest());
-        assert_eq!((queue.len(), queue.first().unwrap().as_ref()), (1, &b"1"[..]));
+        assert_eq!((len(&queue), queue.first().unwrap().as_ref()), (1, &b"1"[..]));
     }
 }

@@ -67,10 +67,10 @@ impl PushConnection {
                 return Now::Alive;
             }
             if config.slow_client == SlowClient::DropOldest {
-                while queue.len() + bytes.len() > max && queue.drop_oldest() {
+                while !queue.has_room(bytes, max) && queue.drop_oldest() {
                     count(&counters.dropped_oldest);
                 }
-                if queue.len() + bytes.len() > max {
+                if !queue.has_room(bytes, max) {
                     // Alone larger than the queue: it is the oldest and the newest in one.
                     count(&counters.dropped_oldest);
                     return Now::Alive;
@@ -78,7 +78,7 @@ impl PushConnection {
             }
         }
         if let Some(queue) = &mut self.queue
-            && queue.len() + bytes.len() > max
+            && !queue.has_room(bytes, max)
         {
             queue.drop_unsent();
             count(&counters.closed_slow);
