@@ -55,7 +55,10 @@ impl Incoming {
         let received = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?;
         if received.flags.contains(ReturnFlags::CTRUNC) {
             // A frame would be given the file of another one, and a client the file of another client.
-            return Err(io::Error::other("descriptors were lost on the way: this process has too many files open"));
+            return Err(io::Error::other(
+                "descriptors were lost on the way, as this process has too many files open: raise its limit (ulimit -n, or \
+                 LimitNOFILE= for systemd)",
+            ));
         }
         let read = received.bytes;
         let mut fds: Vec<OwnedFd> = Vec::new();
@@ -94,7 +97,7 @@ mod tests {
     use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway};
 
     use super::*;
-    use crate::Outgoing;
+    use crate::{Outgoing, Sent, is_peers_end};
 
     fn file(n: usize) -> OwnedFd {
         let path = std::env::temp_dir().join(format!("volador-link-{}-{n}", std::process::id()));
@@ -118,7 +121,7 @@ mod tests {
             outgoing.push(batch);
         }
         let sender = std::thread::spawn(move || {
-            while !outgoing.send(&here).unwrap() {
+            while outgoing.send(&here).unwrap() != Sent::All {
                 std::thread::yield_now();
             }
             assert_eq!((outgoing.len(), outgoing.is_empty()), (0, true));
@@ -153,6 +156,6 @@ mod tests {
         let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
         batch.beat(0);
         outgoing.push(batch);
-        assert_eq!(outgoing.send(&here).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(is_peers_end(&outgoing.send(&here).unwrap_err()));
     }
 }

@@ -7,13 +7,16 @@
 //! |--------------|---------------------------------------------|
 //! | [`outgoing`] | batches that the socket has not taken yet   |
 //! | [`incoming`] | frames out of what the socket brings        |
+//! | [`fault`]    | what the system's errors say of a link      |
 #![forbid(unsafe_code)]
 
+mod fault;
 mod incoming;
 mod outgoing;
 
+pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, Sent};
 
 /// Descriptors that go with one call: the kernel's limit (`SCM_MAX_FD`, unix(7)).
 const FDS_MAX: usize = 253;

@@ -11,10 +11,22 @@ use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use volador_proto::link::Batch;
 
-use crate::FDS_MAX;
+use crate::{FDS_MAX, fault};
 
 /// Batches that are sent at once.
 const SLICES_MAX: usize = 16;
+
+/// How far [`Outgoing::send`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Nothing waits any more.
+    All,
+    /// The socket is full: the rest can go when it is writable.
+    Full,
+    /// The system is short of something. It does not say when that is over, and the socket may be writable all the while:
+    /// the rest is to be tried again after [`RETRY`](crate::RETRY).
+    Later,
+}
 
 /// What has been handed over for a socket, in order, until the socket has it.
 #[derive(Debug, Default)]
@@ -52,21 +64,28 @@ impl Outgoing {
         self.fds.extend(fds);
     }
 
-    /// Sends as much as the socket takes without waiting. Returns whether that was all.
+    /// Sends as much as the socket takes without waiting. What it does not take stays, in order.
     ///
     /// # Errors
-    /// The system's: the peer is gone, as a rule. Not that the socket is full.
-    pub fn send(&mut self, socket: impl AsFd) -> io::Result<bool> {
+    /// The system's: the peer is gone, as a rule. The link is then of no more use, and its other direction does not always
+    /// say so: it is to be shut down.
+    pub fn send(&mut self, socket: impl AsFd) -> io::Result<Sent> {
+        self.send_by(|outgoing| outgoing.send_once(socket.as_fd()))
+    }
+
+    /// The same by any call that sends, and says how many bytes it has sent.
+    fn send_by(&mut self, mut send_once: impl FnMut(&mut Self) -> io::Result<usize>) -> io::Result<Sent> {
         while !self.pieces.is_empty() {
-            let sent = match self.send_once(socket.as_fd()) {
+            let sent = match send_once(self) {
                 Ok(sent) => sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Full),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if fault::passes(&error) => return Ok(Sent::Later),
                 Err(error) => return Err(error),
             };
             self.advance(sent);
         }
-        Ok(true)
+        Ok(Sent::All)
     }
 
     fn send_once(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
@@ -105,5 +124,67 @@ impl Outgoing {
             sent -= first.len();
             self.pieces.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use rustix::io::Errno;
+    use volador_proto::link::{Frames, StreamId, ToWorker};
+
+    use super::*;
+    use crate::{Incoming, Received};
+
+    /// A welcome, which has a descriptor, and two frames behind it.
+    fn outgoing() -> Outgoing {
+        let mut outgoing = Outgoing::new();
+        let mut batch = Batch::new();
+        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
+        outgoing.push(batch);
+        for credit in 1..=2 {
+            let mut batch = Batch::new();
+            batch.credit(StreamId::NONE, credit);
+            outgoing.push(batch);
+        }
+        outgoing
+    }
+
+    #[test]
+    fn what_the_system_was_too_short_to_send_is_kept_whole_and_in_order() {
+        for errno in [Errno::TOOMANYREFS, Errno::NOBUFS, Errno::NOMEM] {
+            let (here, there) = UnixStream::pair().unwrap();
+            let (mut outgoing, mut calls) = (outgoing(), 0);
+            let mut send = || {
+                outgoing.send_by(|outgoing| {
+                    calls += 1;
+                    // Once before the descriptor has gone, once behind it.
+                    if calls % 2 == 1 { Err(errno.into()) } else { outgoing.send_once(here.as_fd()) }
+                })
+            };
+            assert_eq!([send().unwrap(), send().unwrap(), send().unwrap()], [Sent::Later, Sent::Later, Sent::All]);
+            let (mut incoming, mut seen) = (Incoming::new(), Vec::new());
+            while seen.len() < 3 {
+                assert_eq!(incoming.receive(&there, true).unwrap(), Received::Some);
+                let each = |frames: &mut Frames| {
+                    while let Some(frame) = ToWorker::next(frames) {
+                        seen.push(format!("{:?}", frame?.1));
+                    }
+                    Ok(())
+                };
+                incoming.take(each).unwrap();
+            }
+            assert!(seen[0].starts_with("Welcome"), "{seen:?}");
+            assert_eq!(seen[1..], ["Credit(1)", "Credit(2)"]);
+        }
+    }
+
+    #[test]
+    fn a_full_socket_is_no_error_and_a_fault_is_one() {
+        let mut outgoing = outgoing();
+        assert_eq!(outgoing.send_by(|_| Err(Errno::AGAIN.into())).unwrap(), Sent::Full);
+        let error = outgoing.send_by(|_| Err(Errno::BADF.into())).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
     }
 }

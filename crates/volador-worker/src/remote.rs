@@ -25,7 +25,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Signal, getpid, kill_process},
 };
-use volador_link::{Incoming, Outgoing, Received};
+use volador_link::{Incoming, Outgoing, RETRY, Received, Sent, is_peers_end};
 use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker};
 
 use crate::{
@@ -227,7 +227,13 @@ impl Shared {
             match incoming.receive(&link.socket, false) {
                 Ok(Received::Some) => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                Ok(Received::End) | Err(_) => break,
+                Ok(Received::End) => break,
+                Err(error) => {
+                    if !is_peers_end(&error) {
+                        log::warn(format_args!("this worker can't read what the gateway sends, and ends: {error}"));
+                    }
+                    break;
+                }
             }
         }
         self.lost(worker);
@@ -297,14 +303,31 @@ impl Shared {
             // Interrupted, or the socket has failed: sending says what there is to say.
             let _ = poll(&mut ready, None);
             let mut outgoing = link.outgoing.lock();
-            if outgoing.send(&link.socket).is_err() {
-                // The reader sees the end.
-                *outgoing = Outgoing::new();
-            }
+            let sent = link.send(&mut outgoing);
             if outgoing.is_empty() {
                 link.waits.notify_all();
             }
+            drop(outgoing);
+            if sent == Sent::Later {
+                thread::sleep(RETRY);
+            }
         }
+    }
+}
+
+impl Link {
+    /// Sends what the socket takes. A socket that fails has nothing left to send; its reader sees the end, as the gateway
+    /// does.
+    fn send(&self, outgoing: &mut Outgoing) -> Sent {
+        outgoing.send(&self.socket).unwrap_or_else(|error| {
+            if !is_peers_end(&error) {
+                log::warn(format_args!("this worker can't send to the gateway, and ends: {error}"));
+            }
+            *outgoing = Outgoing::new();
+            // The socket may be as good as ever for reading, so that nobody would know. It fails only when all is over.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
+            Sent::All
+        })
     }
 }
 
@@ -317,13 +340,8 @@ impl Outlet for Shared {
         if waits {
             return; // the writer is at it
         }
-        match outgoing.send(&link.socket) {
-            Ok(true) => {}
-            Ok(false) => {
-                link.waits.notify_all();
-            }
-            // The reader sees the end.
-            Err(_) => *outgoing = Outgoing::new(),
+        if link.send(&mut outgoing) != Sent::All {
+            link.waits.notify_all();
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{io::Interest, net::UnixStream, sync::Notify};
-use volador_link::{Incoming, Outgoing, Received};
+use volador_link::{Incoming, Outgoing, RETRY, Received, Sent, is_peers_end};
 use volador_proto::link::{Batch, ToGateway};
 
 use super::{Journal, WorkerKey};
@@ -54,18 +54,15 @@ impl LinkSocket {
         outgoing.push(batch);
         if outgoing.len() > self.outgoing_max {
             log::warn(format_args!("a guest takes nothing of what it has subscribed to: its link is closed"));
-            // Its reader ends, and with it all that is kept for it.
-            let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
             return self.close(&mut outgoing);
         }
         if waits {
             return; // the writer is at it
         }
         match outgoing.send(&self.stream) {
-            Ok(true) => {}
-            Ok(false) => self.waits.notify_one(),
-            // The reader sees the end.
-            Err(_) => self.close(&mut outgoing),
+            Ok(Sent::All) => {}
+            Ok(Sent::Full | Sent::Later) => self.waits.notify_one(),
+            Err(error) => self.fail(&mut outgoing, &error),
         }
     }
 
@@ -73,13 +70,23 @@ impl LinkSocket {
     pub(crate) fn end(&self) {
         self.close(&mut self.outgoing.borrow_mut());
         self.waits.notify_one();
-        // The task may be waiting for the socket instead. It fails only when the socket is of no use any more.
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
     }
 
+    /// What was to be sent is lost, and with it the worker, which must not go on as if it were not.
+    fn fail(&self, outgoing: &mut Outgoing, error: &io::Error) {
+        if !is_peers_end(error) {
+            log::warn(format_args!("can't send to a worker, its link is closed: {error}"));
+        }
+        self.close(outgoing);
+    }
+
+    /// The worker sees the end, and so does whatever waits for the socket here: the reader, and with it all that is kept
+    /// for the worker ends by [`Shard::welcome`].
     fn close(&self, outgoing: &mut Outgoing) {
         self.closed.set(true);
         *outgoing = Outgoing::new();
+        // It fails only when the socket is of no use any more.
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
     }
 
     /// Sends what the socket did not take at once, until the link ends.
@@ -92,13 +99,15 @@ impl LinkSocket {
                 }
                 let sent =
                     self.stream.try_io(Interest::WRITABLE, || match self.outgoing.borrow_mut().send(&self.stream) {
-                        Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
-                        other => other.map(drop),
+                        Ok(Sent::Full) => Err(io::ErrorKind::WouldBlock.into()),
+                        other => other,
                     });
                 match sent {
-                    Ok(()) => break,
+                    // No readiness comes of it.
+                    Ok(Sent::Later) => tokio::time::sleep(RETRY).await,
+                    Ok(_) => break,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return self.close(&mut self.outgoing.borrow_mut()),
+                    Err(error) => return self.fail(&mut self.outgoing.borrow_mut(), &error),
                 }
             }
         }
@@ -117,7 +126,12 @@ impl LinkSocket {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     continue;
                 }
-                Err(_) => return,
+                Err(error) => {
+                    if !is_peers_end(&error) {
+                        log::warn(format_args!("can't read what a worker sends, its link is closed: {error}"));
+                    }
+                    return;
+                }
             }
             shard.read_at.set(shard.shared.roster.now());
             let taken = incoming.take(|frames| {
@@ -143,3 +157,6 @@ impl Drop for LinkSocket {
         let _ = self.outgoing.borrow_mut().send(&self.stream);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use volador_gateway::{Config, Gateway};
-use volador_link::{Incoming, Outgoing, Received};
+use volador_link::{Incoming, Outgoing, Received, Sent};
 use volador_proto::link::{Batch, Hello, Request, StreamId, ToWorker};
 
 use super::{Client, DEADLINE, connect, eventually};
@@ -95,7 +95,7 @@ impl Worker {
         let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
         write(&mut batch);
         outgoing.push(batch);
-        while !outgoing.send(&self.socket).unwrap() {}
+        while outgoing.send(&self.socket).unwrap() != Sent::All {}
     }
 
     /// Notes that so many jobs of the stream have begun.

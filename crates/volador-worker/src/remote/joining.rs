@@ -4,10 +4,11 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
+    thread,
     time::Duration,
 };
 
-use volador_link::{Incoming, Outgoing, Received};
+use volador_link::{Incoming, Outgoing, RETRY, Received, Sent};
 use volador_proto::link::{Batch, Hello, LinkError, ToWorker};
 
 /// How long the gateway may take to welcome a worker.
@@ -27,7 +28,9 @@ impl Joining {
         let (mut outgoing, mut batch) = (Outgoing::new(), Batch::new());
         batch.hello(&hello);
         outgoing.push(batch);
-        outgoing.send(&socket)?;
+        while outgoing.send(&socket)? != Sent::All {
+            thread::sleep(RETRY);
+        }
         socket.set_read_timeout(Some(WELCOME_TIMEOUT))?;
         let mut incoming = Incoming::new();
         let welcome = loop {

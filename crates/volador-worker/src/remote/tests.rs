@@ -21,7 +21,7 @@ fn joined(batch: Batch) -> (Arc<Worker>, Remote, UnixStream) {
         Incoming::new().receive(&socket, true).unwrap();
         let mut outgoing = Outgoing::new();
         outgoing.push(batch);
-        assert!(outgoing.send(&socket).unwrap());
+        assert_eq!(outgoing.send(&socket).unwrap(), Sent::All);
         socket
     });
     let worker = Arc::new(Worker::new(options()));
@@ -87,4 +87,30 @@ fn the_worker_says_what_it_listens_to_before_it_is_ready() {
     let said = said(&gateway, 2);
     assert!(matches!(said[..], [(_, ToGateway::Listen(..)), (_, ToGateway::Ready)]), "{said:?}");
     remote.leave(Duration::ZERO);
+}
+
+#[test]
+fn a_link_that_can_not_be_sent_over_ends_for_both_sides() {
+    for waits in [false, true] {
+        let (worker, remote, gateway) = joined(welcome_and_request());
+        gateway.set_nonblocking(true).unwrap();
+        let link = &remote.shared.links[0];
+        if waits {
+            // The thread that hands frames over leaves them to the writer.
+            while link.outgoing.lock().is_empty() {
+                remote.beat();
+            }
+        }
+        // The socket fails, and neither side is told.
+        link.socket.shutdown(std::net::Shutdown::Write).unwrap();
+        worker.report(0, |batch| batch.beat(0));
+        worker.flush();
+        let (mut incoming, deadline) = (Incoming::new(), Instant::now() + Duration::from_secs(20));
+        while !matches!(incoming.receive(&gateway, false), Ok(Received::End)) {
+            assert!(Instant::now() < deadline, "the gateway is not told");
+            thread::yield_now();
+        }
+        assert_eq!(remote.wait_end(Duration::from_secs(20)), Some(End::Lost));
+        remote.leave(Duration::ZERO);
+    }
 }
