@@ -55,7 +55,8 @@ class ServerProcess
   # @param env [Hash] environment variables
   # @param gc [String, nil] "stress" or "compact": put the server under this pressure once it listens
   # @param descriptors [Hash{Integer => IO}] that it is started with, beside the usual three
-  def initialize(command, directory:, env: {}, gc: nil, descriptors: {})
+  # @param limits [Hash{Symbol => Integer, Array<Integer>}] of the system, as Process.spawn takes them
+  def initialize(command, directory:, env: {}, gc: nil, descriptors: {}, limits: {})
     @directory = directory
     @output = +""
     @lock = Mutex.new
@@ -64,7 +65,7 @@ class ServerProcess
     @gc = gc
     command = [command.first, "-r#{File.join(__dir__, 'gc_pressure.rb')}", *command.drop(1)] if gc
     spawn_process(command, { "RUBYOPT" => nil, "PORT" => nil, "RACK_ENV" => nil, "RAILS_ENV" => nil,
-                             "VOLADOR_DEBUG" => nil, "VOLADOR_GC" => gc }.merge(env), descriptors)
+                             "VOLADOR_DEBUG" => nil, "VOLADOR_GC" => gc }.merge(env), descriptors.merge(limits))
   end
 
   # Waits for the line that says where it listens.
@@ -152,9 +153,9 @@ class ServerProcess
 
   private
 
-  def spawn_process(command, env, descriptors)
+  def spawn_process(command, env, options)
     reader, writer = IO.pipe
-    @pid = Process.spawn(env, *command, in: File::NULL, out: writer, err: writer, chdir: directory, pgroup: true, **descriptors)
+    @pid = Process.spawn(env, *command, in: File::NULL, out: writer, err: writer, chdir: directory, pgroup: true, **options)
     writer.close
     @waiter = Process.detach(@pid)
     @reader = Thread.new { read(reader) }

@@ -19,6 +19,7 @@ use volador_proto::link::Batch;
 
 use crate::{
     Config, GatewayError, Stats, WorkerReport,
+    descriptors::{self, Descriptors},
     inbox::{Command, Inbox, Order},
     link::{Door, Roster},
     listener::Listener,
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     /// Of each shard.
     counters: Vec<Arc<Counters>>,
+    pub(crate) descriptors: Descriptors,
     /// Requests of a cluster that no worker has, over all shards.
     pub(crate) waiting: AtomicUsize,
     /// Requests that are not answered, over all shards.
@@ -199,6 +201,7 @@ impl Gateway {
                 roster: Roster::new().map_err(GatewayError::Start)?,
                 inboxes: (0..shards).map(|_| Arc::default()).collect(),
                 counters: (0..shards).map(|_| Arc::default()).collect(),
+                descriptors: Descriptors::default(),
                 waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),
                 undrained: Mutex::new(shards),
@@ -239,6 +242,7 @@ impl Gateway {
         if !self.threads.is_empty() {
             return Ok(());
         }
+        descriptors::raise_limit();
         let listeners = Arc::new(std::mem::take(&mut self.listeners));
         for number in 0..self.shared.inboxes.len() {
             let (shared, inbox) = (self.shared.clone(), self.shared.inboxes[number].clone());

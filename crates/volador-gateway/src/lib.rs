@@ -20,6 +20,7 @@
 //! | [`gateway`]  | starts, drains and stops the shards                                |
 //! | [`shard`]    | one thread's state and main loop                                   |
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
+//! |              | [`descriptors`]: how many files may be open; those kept from clients |
 //! | [`selector`] | what the system reports about sockets                              |
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
 //! | [`link`]     | the workers, and frames on their way to them                      |
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod descriptors;
 mod dispatch;
 mod error;
 mod gateway;

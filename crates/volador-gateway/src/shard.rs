@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use volador_proto::link::{StreamId, ToGateway};
 
 use crate::{
-    WorkerLink,
+    WorkerLink, descriptors,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
     http::{self, Corks, Exchange, HttpSocket, Tunnels},
@@ -29,7 +29,8 @@ use crate::{
     streams::{Stream, Streams},
 };
 
-/// How long a listener rests after the system refused a connection for want of descriptors or memory.
+/// How long a listener rests when there is no descriptor for a client, or the system has refused a connection. Clients wait
+/// meanwhile, in the system's backlog.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// The state of one gateway thread. All of its tasks share it; none of them leaves the thread, so nothing is locked.
@@ -200,15 +201,31 @@ impl Shard {
     async fn accept(self: Rc<Self>, acceptor: Acceptor) {
         loop {
             match acceptor.accept().await {
-                Ok((socket, peer)) => self.serve(socket, peer),
+                Ok((socket, peer)) => {
+                    let socket = self.settle(socket).await;
+                    self.serve(socket, peer);
+                }
                 // The client left while it waited in the backlog.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    log::warn(format_args!("can't accept a connection, trying again in 0.1 s: {error}"));
+                    self.shared.descriptors.failed(&error);
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
         }
+    }
+
+    /// Waits until there is a descriptor for this client that is not kept from clients, as those do that come after it.
+    async fn settle(&self, mut socket: Socket) -> Socket {
+        while !descriptors::is_for_clients(&socket) {
+            self.shared.descriptors.refused();
+            tokio::time::sleep(ACCEPT_REST).await;
+            // A lower one, if one has become free. There may be none at all.
+            if let Ok(again) = socket.again() {
+                socket = again;
+            }
+        }
+        socket
     }
 
     fn serve(self: &Rc<Self>, socket: Socket, peer: String) {

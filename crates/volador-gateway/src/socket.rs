@@ -12,6 +12,8 @@ use mio::{Interest, Registry, Token, event::Source};
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::descriptors;
+
 /// A connection that speaks HTTP, or a push connection. It never waits.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -20,6 +22,15 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// The same connection by the lowest descriptor that is free now. Not of one that is registered.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        let descriptor = descriptors::again(self)?;
+        Ok(match self {
+            Self::Tcp(_) => Self::Tcp(mio::net::TcpStream::from_std(descriptor.into())),
+            Self::Unix(_) => Self::Unix(mio::net::UnixStream::from_std(descriptor.into())),
+        })
+    }
+
     /// Our own address as (host, port), for requests that do not say whom they are for.
     pub(crate) fn local_name(&self) -> (String, String) {
         match self {

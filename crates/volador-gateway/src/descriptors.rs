@@ -1,0 +1,125 @@
+//! [`Descriptors`]: how many files this process may have open, and how many of these are not for clients.
+//!
+//! Every client costs a descriptor, and so does every link of a worker, every file that a worker answers with, and every
+//! large body. Clients come and stay as they please; were they to take all there are, a file could not cross a link any
+//! more, and a link that has lost a descriptor has to be given up, with its worker. So some are kept from them. In one
+//! process with the application these are also what the application opens.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rustix::{
+    io::{Errno, fcntl_dupfd_cloexec},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+
+use crate::log;
+
+/// What is kept from clients, at most, and as a part of all.
+const RESERVE_MAX: u64 = 256;
+const RESERVE_SHARE: u64 = 8;
+
+/// The limit is not raised above this by itself: there are programs that close all numbers up to it as they start, and
+/// where the system's own limit is a thousand millions, as in some containers, that takes minutes.
+const RAISED_MAX: u64 = 1 << 20;
+
+/// What follows a refusal within this time belongs to it. A server that is full takes a client for each one that leaves.
+const SPELL: Duration = Duration::from_secs(60);
+
+/// What the shards know in common of a want of descriptors.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    /// When there last was none for a client.
+    refused_at: Mutex<Option<Instant>>,
+}
+
+/// Raises the limit of this process to what the system allows it. The usual 1024 is the number that programs with select(2)
+/// can cope with; this one is none of them.
+pub(crate) fn raise_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(u64::MAX).min(RAISED_MAX);
+    if current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        log::warn(format_args!("can't raise the limit of open files to {wanted}: {error}"));
+    }
+}
+
+/// Whether a client may have the descriptor. The system gives the lowest number that is free: where it gives one of the
+/// highest, the others are taken.
+pub(crate) fn is_for_clients(descriptor: impl AsFd) -> bool {
+    limit().is_none_or(|limit| u64::from(descriptor.as_fd().as_raw_fd().unsigned_abs()) < clients_max(limit))
+}
+
+/// The same file by the lowest number that is free now.
+pub(crate) fn again(descriptor: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(fcntl_dupfd_cloexec(descriptor, 0)?)
+}
+
+/// How many may be open now: it can be changed from outside at any time.
+fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Numbers below this are for everybody, those from it on not for clients.
+fn clients_max(limit: u64) -> u64 {
+    limit - (limit / RESERVE_SHARE).min(RESERVE_MAX)
+}
+
+impl Descriptors {
+    /// Accepting rests, since there is no descriptor for a client.
+    pub(crate) fn refused(&self) {
+        if !self.is_new(Instant::now()) {
+            return;
+        }
+        let limit = limit().unwrap_or(u64::MAX);
+        let kept = limit - clients_max(limit);
+        log::warn(format_args!(
+            "new clients wait until others leave: this process may have {limit} files open, of which {kept} are kept for \
+             workers and files. Raise that limit (ulimit -n, or LimitNOFILE= for systemd)"
+        ));
+    }
+
+    /// Accepting rests, since the system has refused a connection.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        if Errno::from_io_error(error) == Some(Errno::MFILE) {
+            self.refused();
+        } else if self.is_new(Instant::now()) {
+            log::warn(format_args!("new clients wait: the system can't accept their connections: {error}"));
+        }
+    }
+
+    /// Whether it is no part of what has been told before.
+    fn is_new(&self, now: Instant) -> bool {
+        let before = self.refused_at.lock().replace(now);
+        before.is_none_or(|before| now.saturating_duration_since(before) > SPELL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eighth_of_the_descriptors_and_256_at_most_are_kept_from_clients() {
+        let table =
+            [(0, 0), (7, 7), (8, 7), (64, 56), (1024, 896), (2048, 1792), (20_000, 19_744), (u64::MAX, u64::MAX - 256)];
+        for (limit, clients) in table {
+            assert_eq!(clients_max(limit), clients, "of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_spell_lasts_as_long_as_less_than_a_minute_is_between_two_refusals() {
+        let (descriptors, start) = (Descriptors::default(), Instant::now());
+        let told: Vec<_> = [0, 1, 50, 100, 159, 220, 221]
+            .into_iter()
+            .filter(|&seconds| descriptors.is_new(start + Duration::from_secs(seconds)))
+            .collect();
+        assert_eq!(told, [0, 220]);
+    }
+}

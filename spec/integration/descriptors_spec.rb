@@ -1,0 +1,75 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+RSpec.describe "A server that may have few files open" do
+  page = "A page of a file.\n" * 1000
+  # Answers with a file, which crosses the link as a descriptor.
+  application = <<~RUBY
+    class Page
+      def initialize(path) = @path = path
+      def to_path = @path
+      def each = yield(File.read(@path))
+    end
+    File.write("page", "A page of a file.\\n" * 1000)
+    run ->(_env) { [200, { "content-type" => "text/plain" }, Page.new(File.expand_path("page"))] }
+  RUBY
+  # Idle clients are not to leave before the example is over.
+  patient = "head_timeout 120\nkeep_alive_timeout 120\n"
+  advice = /new clients wait until others leave: this process may have 128 files open, .*ulimit -n, or LimitNOFILE=/
+
+  # More clients than the server may have files open, who say nothing.
+  def crowd(server)
+    Array.new(160) { server.connect }
+  end
+
+  def expect_late_client_to_be_served_when(server)
+    server.connect do |late|
+      late.send_request("GET", "/")
+      expect(late).to be_silent(0.5)
+      yield
+      expect(late.read_response.status).to eq(200)
+    end
+  end
+
+  it "with workers serves files to those who are there, loses no worker, and lets new workers and then new clients in" do
+    cluster = start_cluster(application, configuration: patient, limits: { rlimit_nofile: 128 })
+    workers = cluster.workers
+    cluster.connect do |socket|
+      crowd = crowd(cluster)
+      cluster.wait_for_output(advice)
+      bodies = Array.new(50) { socket.request("GET", "/").body }
+
+      expect(bodies).to all(eq(page))
+      expect(cluster.workers).to eq(workers)
+
+      Process.kill(:KILL, workers.first)
+      cluster.wait_for_workers(2, without: workers.take(1))
+
+      expect(Array.new(10) { socket.request("GET", "/").body }).to all(eq(page))
+      expect_late_client_to_be_served_when(cluster) { crowd.each(&:close) }
+    end
+    expect(cluster.output.scan("new clients wait").size).to eq(1)
+    expect(cluster.output.scan(/worker \d \(pid \d+\) has ended/).size).to eq(1)
+  end
+
+  it "in one process leaves some to the application" do
+    server = start_cluster(application, workers: nil, configuration: patient, limits: { rlimit_nofile: 128 })
+    server.connect do |socket|
+      crowd = crowd(server)
+      server.wait_for_output(advice)
+
+      expect(Array.new(50) { socket.request("GET", "/").body }).to all(eq(page))
+      expect_late_client_to_be_served_when(server) { crowd.each(&:close) }
+    end
+  end
+
+  it "raises the limit as far as the system allows it, and says nothing about that" do
+    [nil, 2].each do |workers|
+      server = start_cluster(application, workers: workers, limits: { rlimit_nofile: [64, 300] })
+
+      expect(File.read("/proc/#{server.pid}/limits")).to match(/^Max open files +300 +300 /)
+      expect(server.output).not_to include("WARN")
+    end
+  end
+end
