@@ -12,7 +12,13 @@ RSpec.describe "A server that may have few files open" do
       def each = yield(File.read(@path))
     end
     File.write("page", "A page of a file.\\n" * 1000)
-    run ->(_env) { [200, { "content-type" => "text/plain" }, Page.new(File.expand_path("page"))] }
+    File.open("endless", "w") { |file| file.truncate(64 << 20) }
+    run(lambda do |env|
+      name = env["PATH_INFO"].delete_prefix("/")
+      next [200, {}, ["no file"]] if name == "none"
+
+      [200, { "content-type" => "text/plain" }, Page.new(File.expand_path(name.empty? ? "page" : name))]
+    end)
   RUBY
   # Idle clients are not to leave before the example is over.
   patient = "head_timeout 120\nkeep_alive_timeout 120\n"
@@ -51,6 +57,50 @@ RSpec.describe "A server that may have few files open" do
     end
     expect(cluster.output.scan("new clients wait").size).to eq(1)
     expect(cluster.output.scan(/worker \d \(pid \d+\) has ended/).size).to eq(1)
+  end
+
+  describe "gives up, with workers and without losing one," do
+    attr_reader :cluster, :workers
+
+    before do
+      @cluster = start_cluster(application, configuration: patient, limits: { rlimit_nofile: 512 })
+      @workers = cluster.workers
+    end
+
+    def expect_to_have_lost_nothing
+      expect(cluster.workers).to eq(workers)
+      Deadline.until("files to be served again") { cluster.get("/").status == 200 }
+      expect(cluster.output.scan("are given up until").size).to eq(1)
+      expect(cluster.output).not_to include("has ended")
+    end
+
+    it "answers from files that clients do not read" do
+      crowd = Array.new(350) { cluster.connect }
+      statuses = crowd.map { |client| client.send_request("GET", "/endless").read_head.status }
+
+      expect(statuses.tally).to match(200 => be > 50, 502 => be > 50)
+      expect(crowd.first).not_to be_silent
+      expect(cluster.get("/none").status).to eq(200)
+
+      crowd.each(&:close)
+      expect_to_have_lost_nothing
+    end
+
+    it "bodies that clients do not complete" do
+      crowd = Array.new(350) { cluster.connect.send_bytes("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n") }
+      crowd.each { |client| client.send_bytes("x" * 80_000) }
+      refused = Deadline.until("50 refusals") do
+        readable, = IO.select(crowd.map(&:io), nil, nil, 0)
+        readable if readable && readable.size > 50
+      end
+
+      expect(refused.map { |io| RawSocket.new(io).read_head.status }).to all(eq(503))
+      expect(refused.size).to be < 300
+      expect(cluster.get("/none").status).to eq(200)
+
+      crowd.each(&:close)
+      expect_to_have_lost_nothing
+    end
   end
 
   it "in one process leaves some to the application" do

@@ -4,6 +4,15 @@
 //! large body. Clients come and stay as they please; were they to take all there are, a file could not cross a link any
 //! more, and a link that has lost a descriptor has to be given up, with its worker. So some are kept from them. In one
 //! process with the application these are also what the application opens.
+//!
+//! ```text
+//!   0                                                          7/8              15/16           limit
+//!   ├─────────────────── everything, and clients ───────────────┼──── files ──────┼── to spare ───┤
+//! ```
+//!
+//! What clients have done for them needs descriptors for as long as they please, too: who does not read has an answer's
+//! file kept open. So half of the reserve is to spare: what arrives there is let go of at once, and something arrives only
+//! where there is room.
 
 use std::{
     io,
@@ -27,15 +36,24 @@ const RESERVE_SHARE: u64 = 8;
 /// where the system's own limit is a thousand millions, as in some containers, that takes minutes.
 const RAISED_MAX: u64 = 1 << 20;
 
+/// What of that is to spare.
+const SPARE_SHARE: u64 = 2;
+
 /// What follows a refusal within this time belongs to it. A server that is full takes a client for each one that leaves.
 const SPELL: Duration = Duration::from_secs(60);
 
 /// What the shards know in common of a want of descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
-    /// When there last was none for a client.
-    refused_at: Mutex<Option<Instant>>,
+    /// There is none for a client.
+    clients: Spell,
+    /// There is none for what is done for a client.
+    files: Spell,
 }
+
+/// Refusals that follow each other, and when the last one was. The log has a line for the first.
+#[derive(Debug, Default)]
+struct Spell(Mutex<Option<Instant>>);
 
 /// Raises the limit of this process to what the system allows it. The usual 1024 is the number that programs with select(2)
 /// can cope with; this one is none of them.
@@ -52,7 +70,27 @@ pub(crate) fn raise_limit() {
 /// Whether a client may have the descriptor. The system gives the lowest number that is free: where it gives one of the
 /// highest, the others are taken.
 pub(crate) fn is_for_clients(descriptor: impl AsFd) -> bool {
-    limit().is_none_or(|limit| u64::from(descriptor.as_fd().as_raw_fd().unsigned_abs()) < clients_max(limit))
+    is_below(descriptor, clients_max)
+}
+
+/// Whether what is done for a client may keep the descriptor of a file, or of another socket, for long. If not it is to be
+/// closed at once.
+pub(crate) fn may_be_kept(descriptor: impl AsFd) -> bool {
+    is_below(descriptor, files_max)
+}
+
+/// Whether it says that there are no more.
+pub(crate) fn is_want(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::MFILE)
+}
+
+/// The same as the system says it.
+pub(crate) fn want() -> io::Error {
+    Errno::MFILE.into()
+}
+
+fn is_below(descriptor: impl AsFd, max: fn(u64) -> u64) -> bool {
+    limit().is_none_or(|limit| u64::from(descriptor.as_fd().as_raw_fd().unsigned_abs()) < max(limit))
 }
 
 /// The same file by the lowest number that is free now.
@@ -70,10 +108,26 @@ fn clients_max(limit: u64) -> u64 {
     limit - (limit / RESERVE_SHARE).min(RESERVE_MAX)
 }
 
+/// Numbers from this on are to spare.
+fn files_max(limit: u64) -> u64 {
+    limit - (limit - clients_max(limit)) / SPARE_SHARE
+}
+
 impl Descriptors {
+    /// What is done for a client is given up, since it may not keep its descriptor, or there was none.
+    pub(crate) fn gave_up(&self) {
+        if self.files.is_new(Instant::now()) {
+            log::warn(format_args!(
+                "answers and bodies that live in files are given up until others have gone: this process may have {} files \
+                 open. Raise that limit (ulimit -n, or LimitNOFILE= for systemd)",
+                limit().unwrap_or(u64::MAX)
+            ));
+        }
+    }
+
     /// Accepting rests, since there is no descriptor for a client.
     pub(crate) fn refused(&self) {
-        if !self.is_new(Instant::now()) {
+        if !self.clients.is_new(Instant::now()) {
             return;
         }
         let limit = limit().unwrap_or(u64::MAX);
@@ -86,16 +140,18 @@ impl Descriptors {
 
     /// Accepting rests, since the system has refused a connection.
     pub(crate) fn failed(&self, error: &io::Error) {
-        if Errno::from_io_error(error) == Some(Errno::MFILE) {
+        if is_want(error) {
             self.refused();
-        } else if self.is_new(Instant::now()) {
+        } else if self.clients.is_new(Instant::now()) {
             log::warn(format_args!("new clients wait: the system can't accept their connections: {error}"));
         }
     }
+}
 
-    /// Whether it is no part of what has been told before.
+impl Spell {
+    /// There is a refusal. Whether it is the first one.
     fn is_new(&self, now: Instant) -> bool {
-        let before = self.refused_at.lock().replace(now);
+        let before = self.0.lock().replace(now);
         before.is_none_or(|before| now.saturating_duration_since(before) > SPELL)
     }
 }
@@ -105,20 +161,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_eighth_of_the_descriptors_and_256_at_most_are_kept_from_clients() {
-        let table =
-            [(0, 0), (7, 7), (8, 7), (64, 56), (1024, 896), (2048, 1792), (20_000, 19_744), (u64::MAX, u64::MAX - 256)];
-        for (limit, clients) in table {
-            assert_eq!(clients_max(limit), clients, "of {limit}");
+    fn an_eighth_of_the_descriptors_and_256_at_most_are_kept_from_clients_and_half_of_them_to_spare() {
+        let table = [
+            (0, 0, 0),
+            (7, 7, 7),
+            (16, 14, 15),
+            (64, 56, 60),
+            (1024, 896, 960),
+            (2048, 1792, 1920),
+            (20_000, 19_744, 19_872),
+            (u64::MAX, u64::MAX - 256, u64::MAX - 128),
+        ];
+        for (limit, clients, files) in table {
+            assert_eq!((clients_max(limit), files_max(limit)), (clients, files), "of {limit}");
         }
     }
 
     #[test]
     fn a_spell_lasts_as_long_as_less_than_a_minute_is_between_two_refusals() {
-        let (descriptors, start) = (Descriptors::default(), Instant::now());
+        let (spell, start) = (Spell::default(), Instant::now());
         let told: Vec<_> = [0, 1, 50, 100, 159, 220, 221]
             .into_iter()
-            .filter(|&seconds| descriptors.is_new(start + Duration::from_secs(seconds)))
+            .filter(|&seconds| spell.is_new(start + Duration::from_secs(seconds)))
             .collect();
         assert_eq!(told, [0, 220]);
     }

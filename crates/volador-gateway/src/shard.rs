@@ -11,7 +11,7 @@ use std::{
 
 use slab::Slab;
 use tokio::task::LocalSet;
-use volador_proto::link::{StreamId, ToGateway};
+use volador_proto::link::{Response, ResponseBody, StreamId, ToGateway};
 
 use crate::{
     WorkerLink, descriptors,
@@ -258,11 +258,33 @@ impl Shard {
                 let figures = self.shared.figures();
                 self.workers.batch(from).stats(token, figures.as_bytes());
             }
-            frame => self.dispatch_contained(from, id, frame),
+            frame => {
+                let frame = self.kept(from, id, frame);
+                self.dispatch_contained(from, id, frame);
+            }
         }
         if completes {
             self.completed(&member, is_answer);
         }
+    }
+
+    /// The frame, unless it has come with a descriptor that can't be kept: then its answer comes to an end. Looked at here and
+    /// not where the descriptor is used, since it may wait there for a slow client.
+    fn kept(&self, from: WorkerKey, id: StreamId, frame: ToGateway) -> ToGateway {
+        let descriptor = match &frame {
+            ToGateway::Response(Response { body: ResponseBody::File { fd, .. }, .. }) => fd,
+            ToGateway::Spill(fd) | ToGateway::Tunnel(fd, _) => fd,
+            _ => return frame,
+        };
+        if descriptors::may_be_kept(descriptor) {
+            return frame;
+        }
+        self.shared.descriptors.gave_up();
+        if matches!(frame, ToGateway::Spill(_)) {
+            // The application is writing still. The other frames are the last ones of theirs.
+            self.workers.batch(from).cancel(id);
+        }
+        ToGateway::Abort
     }
 
     fn dispatch_contained(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {

@@ -74,7 +74,7 @@ async fn dispatch(
     // Boxed: few have a body, and hyper moves this future for each request.
     let body = match body.size_hint().exact() {
         Some(0) => RequestBody::None,
-        _ => Box::pin(upload::collect(body, &shard.shared.config)).await?,
+        _ => Box::pin(upload::collect(body, &shard.shared)).await?,
     };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };

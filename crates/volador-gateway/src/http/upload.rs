@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use volador_proto::link::RequestBody;
 
 use super::refusal::Refusal;
-use crate::{Config, log};
+use crate::{Config, descriptors, gateway::Shared, log};
 
 const TOO_LARGE: Refusal =
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than the server accepts.");
@@ -30,8 +30,10 @@ const NOT_STORED: Refusal =
 /// Reads the whole body: into memory up to `body_memory_bytes`, above that into a file.
 ///
 /// # Errors
-/// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written.
-pub(crate) async fn collect(mut body: Incoming, config: &Config) -> Result<RequestBody, Refusal> {
+/// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written, and 503 when
+/// too many files are open.
+pub(crate) async fn collect(mut body: Incoming, shared: &Shared) -> Result<RequestBody, Refusal> {
+    let config = &shared.config;
     let hint = body.size_hint();
     // Refused before a byte of it is read: a client that asked with `Expect: 100-continue` need not send it.
     if hint.lower() > config.body_max_bytes {
@@ -45,15 +47,19 @@ pub(crate) async fn collect(mut body: Incoming, config: &Config) -> Result<Reque
         if received > config.body_max_bytes {
             return Err(TOO_LARGE);
         }
-        store = store.append(bytes, config).await.map_err(|error| not_stored(&error, &config.tmpdir))?;
+        store = store.append(bytes, config).await.map_err(|error| not_stored(&error, shared))?;
     }
-    store.finish(received).map_err(|error| not_stored(&error, &config.tmpdir))
+    store.finish(received).map_err(|error| not_stored(&error, shared))
 }
 
-fn not_stored(error: &io::Error, tmpdir: &Path) -> Refusal {
+fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
+    if descriptors::is_want(error) {
+        shared.descriptors.gave_up();
+        return Refusal::busy();
+    }
     log::warn(format_args!(
         "answered 500: can't store a request body in {}: {error}. Free some space, or choose another tmpdir",
-        tmpdir.display()
+        shared.config.tmpdir.display()
     ));
     NOT_STORED
 }
@@ -141,7 +147,7 @@ impl Store {
         tokio::task::spawn_blocking(move || {
             let mut file = match self {
                 Self::File(file) => file,
-                Self::Empty => tempfile::tempfile_in(tmpdir)?,
+                Self::Empty => started(&tmpdir, &[])?,
                 Self::One(start) => started(&tmpdir, &start)?,
                 Self::Memory(start) => started(&tmpdir, &start)?,
             };
@@ -167,6 +173,10 @@ impl Store {
 
 fn started(tmpdir: &Path, start: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile_in(tmpdir)?;
+    // Here and not later: hundreds may be started at once.
+    if !descriptors::may_be_kept(&file) {
+        return Err(descriptors::want());
+    }
     file.write_all(start)?;
     Ok(file)
 }
