@@ -123,6 +123,8 @@ RSpec.shared_context "with a desk for channels" do
 
       def engine_default(query) = Volador::PubSub.default = (query.empty? ? nil : Counter)
 
+      def engine_told(_query) = Counter.told
+
       def engine_over(_query) = [Volador::PubSub.detach(Counter), Counter.told]
 
       def engine_publish(query) = query.map { |channel, message| Volador.publish(channel, message, engine: Counter) }
