@@ -130,6 +130,15 @@ RSpec.describe Volador::Push::Client do
       expect(connection.asked_drained).to eq 3
     end
 
+    it "are not told that all is sent while more waits by then, or when the client is closed" do
+      allow(connection).to receive(:pending).and_return(3, 0)
+      callbacks.opened
+      2.times { callbacks.drained }
+      client.close
+      callbacks.drained
+      expect(heard).to eq [[:on_open], [:on_drained]]
+    end
+
     it "are each of them optional" do
       callbacks = client_of(Object.new).callbacks
       expect(callbacks.interest).to be_nil

@@ -122,6 +122,16 @@ RSpec.describe Volador::Push::Interceptor do
     expect(described_class.install(middleware.new(app)).app.call(Fakes.env)[2]).to eq ["plain"]
   end
 
+  it "asks a frozen app that is its own handler by call, wherever it stands" do
+    klass = Class.new(app_class) do
+      def on_message(_client, _data) = nil
+    end
+    [klass.new.freeze, middleware.new(klass.new.freeze), Rack::URLMap.new("/" => klass.new.freeze)].each do |stack|
+      expect(described_class.install(stack).app.call(Fakes.env("/"))[2]).to eq ["plain"]
+      expect(push(stack)[2]).to eq ["plain"]
+    end
+  end
+
   it "opens a frozen app in a wholly frozen stack, which stays frozen" do
     klass = Class.new(app_class) { def on_open(_env) = nil }
     map = Rack::URLMap.new("/two" => middleware.new(klass.new.freeze).freeze).freeze

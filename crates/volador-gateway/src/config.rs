@@ -117,6 +117,9 @@ pub struct Config {
     pub ping_interval: Duration,
     /// Time between SSE heartbeats, likewise, so that dead peers are noticed and proxies keep the connection.
     pub heartbeat_interval: Duration,
+    /// How long a drain may take, by those who order it. Handlers have their last words within that, less the time of the
+    /// closing handshake.
+    pub drain_timeout: Duration,
     /// Origins (`https://example.com`, or `*` for all) whose pages may open WebSockets; None: the origin's host must be
     /// the host that the request is for. A request without Origin does not come from a page and is let through.
     pub allowed_origins: Option<Vec<String>>,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{iter, sync::mpsc::channel};
+use std::{iter, sync::mpsc::channel, time::Duration};
 
 use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::{Config, SlowClient};
@@ -134,7 +134,9 @@ fn a_queue_is_told_while_it_grows_and_when_it_is_empty_again() {
 
 #[test]
 fn a_handler_that_wants_to_has_last_words_before_a_drain_closes_its_connection() {
-    let server = Server::start(config(), |id, frame, answers| match frame {
+    // Of these the closing handshake may need three.
+    let config = Config { drain_timeout: Duration::from_secs(4), ..config() };
+    let server = Server::start(config, |id, frame, answers| match frame {
         ToWorker::Request(request) if request.path() == b"/speaks" => answers.upgrade(id, Interest::ALL, []),
         // It does not answer to the shutdown.
         ToWorker::Request(_) => {

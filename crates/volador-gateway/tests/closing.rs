@@ -148,6 +148,26 @@ fn a_handler_that_is_long_over_its_last_words_leaves_the_client_its_time_to_answ
 }
 
 #[test]
+fn last_words_may_take_longer_than_a_closing_handshake() {
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest { shutdown: true, ..Interest::NONE }, []),
+        ToWorker::Shutdown => {
+            // The time for a closing handshake, and more.
+            thread::sleep(Duration::from_millis(3300));
+            answers.write(id, Payload::Text, b"bye");
+            answers.close(id, 1001);
+        }
+        _ => {}
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    eventually("it is taken over", || server.gateway.stats().websocket_connections == 1);
+    server.gateway.drain();
+    assert_eq!(client.frame(), (0x81, b"bye".to_vec()));
+    assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+}
+
+#[test]
 fn a_worker_that_is_long_over_what_came_before_a_fault_leaves_the_client_its_time_to_end() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {

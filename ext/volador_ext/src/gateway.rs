@@ -268,6 +268,7 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         conflate: options.get("conflate")?,
         ping_interval: options.duration("ping_interval")?,
         heartbeat_interval: options.duration("heartbeat_interval")?,
+        drain_timeout: options.duration("drain_timeout")?,
         allowed_origins: Option::<Vec<String>>::try_convert(allowed_origins)?,
     })
 }

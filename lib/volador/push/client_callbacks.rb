@@ -70,11 +70,12 @@ module Volador
       # @return [Boolean] whether the handler wants to know when what it has written is sent
       def drains? = @drains
 
-      # Nothing waits for the client any more.
+      # Nothing has waited for the client. Since then more may have been written than the sockets took, in the same callback
+      # say: then the gateway will say so again. Or it was closed.
       def drained
         @lock.synchronize do
           @client.drained
-          run(:on_drained)
+          run(:on_drained) if @client.pending.zero?
         end
       end
 

@@ -26,9 +26,11 @@ module Volador
 
       # Stands where a frozen app stood, and does for it what {OnOpen} and {Upgrade} do.
       class Frozen
-        def initialize(app)
+        # @param app [#call]
+        # @param on_open [Boolean] as {OnOpen} does, else as {Upgrade}
+        def initialize(app, on_open:)
           @app = app
-          @on_open = app.respond_to?(:on_open)
+          @on_open = on_open
           freeze
         end
 

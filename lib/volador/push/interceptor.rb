@@ -67,6 +67,8 @@ module Volador
       # @return [Object] what is to stand in the app's place: mostly itself
       def visit(app, depth, named, root = false)
         return @seen[app] if @seen.key?(app)
+        # A stand-in from another time, for a server before this one.
+        return app if Endpoint::Frozen === app
 
         @seen[app] = app
         return app if depth > DEPTH_MAX || @seen.size > OBJECTS_MAX
@@ -148,7 +150,7 @@ module Volador
       end
 
       def intercept(app, endpoint)
-        return Endpoint::Frozen.new(app) if FROZEN.bind_call(app)
+        return Endpoint::Frozen.new(app, on_open: endpoint.equal?(Endpoint::OnOpen)) if FROZEN.bind_call(app)
 
         singleton = SINGLETON_CLASS.bind_call(app)
         singleton.prepend(endpoint) unless singleton.include?(endpoint)
@@ -165,7 +167,7 @@ module Volador
       end
 
       def push?(app)
-        callable?(app) && app.respond_to?(:on_open) && !draft_handler?(app)
+        callable?(app) && !(Endpoint::Frozen === app) && app.respond_to?(:on_open) && !draft_handler?(app)
       rescue StandardError
         false
       end

@@ -73,6 +73,9 @@ pub(crate) struct Engine {
     /// Connections that are closing, with the deadline, which only grows from entry to entry, and its number: a connection
     /// that has been given another one since then has nothing to do with it.
     pub(super) closing: RefCell<VecDeque<(Instant, StreamId, u8)>>,
+    /// Connections whose handlers have their last words, with the deadline for those and its number, likewise.
+    pub(super) last_words: RefCell<VecDeque<(Instant, StreamId, u8)>>,
+    /// One of these two queues has grown.
     pub(super) closing_wake: Notify,
     /// Handlers on their way to another worker.
     pub(super) moves: RefCell<Moves>,
@@ -97,6 +100,7 @@ impl Engine {
             unread: RefCell::default(),
             unread_wake: Notify::new(),
             closing: RefCell::default(),
+            last_words: RefCell::default(),
             closing_wake: Notify::new(),
             moves: RefCell::default(),
             writes: RefCell::default(),
@@ -252,7 +256,9 @@ impl Engine {
         };
         let Some(worker) = asked else { return self.close(shard, id, 1001) };
         shard.workers.batch(worker).shutdown(id);
-        self.expire_later(shard, id);
+        // All handlers together have the worker's threads, and the drain its time, of which the closing handshake needs some.
+        let time = shard.shared.config.drain_timeout.saturating_sub(CLOSE_TIMEOUT).max(CLOSE_TIMEOUT);
+        self.set_deadline(shard, id, time, &self.last_words);
     }
 
     pub(super) fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
@@ -323,8 +329,19 @@ impl Engine {
 
     /// From now on the connection has its time for the next step to its end, whatever was left of the time for the last one.
     pub(super) fn expire_later(&self, shard: &Shard, id: StreamId) {
+        self.set_deadline(shard, id, CLOSE_TIMEOUT, &self.closing);
+    }
+
+    /// `queue` has all deadlines that are so far away, so that they grow.
+    fn set_deadline(
+        &self,
+        shard: &Shard,
+        id: StreamId,
+        time: Duration,
+        queue: &RefCell<VecDeque<(Instant, StreamId, u8)>>,
+    ) {
         let Some(number) = shard.streams.borrow_mut().push(id).map(PushConnection::begin_deadline) else { return };
-        self.closing.borrow_mut().push_back((Instant::now() + CLOSE_TIMEOUT, id, number));
+        queue.borrow_mut().push_back((Instant::now() + time, id, number));
         self.closing_wake.notify_one();
     }
 

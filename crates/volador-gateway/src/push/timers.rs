@@ -43,14 +43,20 @@ impl Engine {
     /// Waits for the next deadline of a connection that closes, and returns its number as well.
     async fn next_overdue(&self) -> (StreamId, u8) {
         loop {
-            let first = self.closing.borrow().front().copied();
-            match first {
+            let firsts = [&self.closing, &self.last_words].into_iter().filter_map(|queue| {
+                let first = queue.borrow().front().copied();
+                first.map(|(deadline, id, number)| (deadline, id, number, queue))
+            });
+            match firsts.min_by_key(|first| first.0) {
                 None => self.closing_wake.notified().await,
-                Some((deadline, id, number)) => {
-                    sleep_until(deadline).await;
-                    self.closing.borrow_mut().pop_front();
-                    return (id, number);
-                }
+                Some((deadline, id, number, queue)) => tokio::select! {
+                    () = sleep_until(deadline) => {
+                        queue.borrow_mut().pop_front();
+                        return (id, number);
+                    }
+                    // Another one may be the first now.
+                    () = self.closing_wake.notified() => {}
+                },
             }
         }
     }

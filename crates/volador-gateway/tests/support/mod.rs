@@ -48,6 +48,7 @@ pub fn config() -> Config {
         conflate: Vec::new(),
         ping_interval: Duration::from_secs(30),
         heartbeat_interval: Duration::from_secs(15),
+        drain_timeout: Duration::from_secs(25),
         allowed_origins: None,
     }
 }
