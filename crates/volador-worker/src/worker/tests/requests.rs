@@ -70,13 +70,19 @@ fn connection_is_taken_once_and_at_once() {
     assert!(matches!(seat.take(), Taken::Empty));
 }
 
+/// A seat in the midst of a streamed response to the first of so many requests.
+fn streaming(s: &Setup, requests: u32) -> crate::Seat {
+    let mut seat = s.worker.seat();
+    s.deliver(|batch| (1..=requests).for_each(|n| request(batch, id(n), None)));
+    seat.take();
+    seat.start(200, []);
+    seat
+}
+
 #[test]
 fn stream_of_a_client_that_left_takes_no_more() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| request(batch, id(1), None));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 1);
     assert_eq!(seat.write(id(1), b"12345").unwrap(), 5);
     s.deliver(|batch| batch.cancel(id(1)));
     assert!(matches!(seat.write(id(1), b"6"), Err(WriteError::Gone)));
@@ -86,22 +92,13 @@ fn stream_of_a_client_that_left_takes_no_more() {
     assert_eq!(seat.write(id(2), b"6").unwrap(), 1, "the next request is not concerned");
 }
 
-/// The seat is in the midst of its second streamed response, and the first is over.
-fn second_response(s: &Setup) -> crate::Seat {
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
-    seat.take();
-    seat.start(200, []);
-    seat.finish();
-    seat.take();
-    seat.start(200, []);
-    seat
-}
-
 #[test]
 fn write_to_a_response_that_is_over_does_not_get_into_the_next_one() {
     let s = Setup::new();
-    let mut seat = second_response(&s);
+    let mut seat = streaming(&s, 2);
+    seat.finish();
+    seat.take();
+    seat.start(200, []);
     assert!(matches!(seat.write(id(1), b"1"), Err(WriteError::NotStreaming)));
     assert!(matches!(seat.lend(id(1)), Err(WriteError::NotStreaming)));
     assert_eq!(seat.write(id(2), b"2").unwrap(), 1);
@@ -110,10 +107,7 @@ fn write_to_a_response_that_is_over_does_not_get_into_the_next_one() {
 #[test]
 fn response_that_ends_while_it_is_lent_takes_nothing_more() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| (1..=2).for_each(|n| request(batch, id(n), None)));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 2);
     let mut lent = seat.lend(id(1)).unwrap();
     assert_eq!(lent.write(b"1").unwrap(), 1);
     assert!(matches!(seat.write(id(1), b"2"), Err(WriteError::Busy)));
@@ -128,10 +122,7 @@ fn response_that_ends_while_it_is_lent_takes_nothing_more() {
 #[test]
 fn response_that_was_given_back_goes_on() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| request(batch, id(1), None));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 1);
     let lent = seat.lend(id(1)).unwrap();
     seat.give_back(lent);
     assert_eq!(seat.write(id(1), b"1").unwrap(), 1);
@@ -140,10 +131,7 @@ fn response_that_was_given_back_goes_on() {
 #[test]
 fn wait_of_a_writer_does_not_take_the_wake_up_of_the_seat() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| request(batch, id(1), None));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 1);
     seat.write(id(1), &[b'x'; 40]).unwrap();
     let (credit, waiter) = (seat.credit_wait(id(1)), seat.waiter());
     std::thread::scope(|scope| {
@@ -152,8 +140,8 @@ fn wait_of_a_writer_does_not_take_the_wake_up_of_the_seat() {
         seat.finish();
         writer.join().unwrap();
         assert!(matches!(seat.take(), Taken::Empty));
-        let credit = seat.credit_wait(id(1));
-        credit.wait();
+        // For a response that is over there is nothing to wait for.
+        seat.credit_wait(id(1)).wait();
         let seat = scope.spawn(move || {
             while let Taken::Empty = seat.take() {
                 waiter.park();
@@ -168,10 +156,7 @@ fn wait_of_a_writer_does_not_take_the_wake_up_of_the_seat() {
 #[test]
 fn writer_waits_for_credit_when_the_spool_is_full() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| request(batch, id(1), None));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 1);
     assert_eq!(seat.write(id(1), &[b'x'; 40]).unwrap(), 30);
     let credit = seat.credit_wait(id(1));
     std::thread::scope(|scope| {
@@ -189,10 +174,7 @@ fn writer_waits_for_credit_when_the_spool_is_full() {
 #[test]
 fn wait_for_credit_ends_by_cancel_and_by_interrupt() {
     let s = Setup::new();
-    let mut seat = s.worker.seat();
-    s.deliver(|batch| request(batch, id(1), None));
-    seat.take();
-    seat.start(200, []);
+    let mut seat = streaming(&s, 1);
     seat.write(id(1), &[b'x'; 40]).unwrap();
     let interrupted = seat.credit_wait(id(1));
     interrupted.interrupt();
