@@ -207,12 +207,14 @@ fn a_client_that_pings_and_does_not_read_gets_the_last_pong_and_is_not_closed_fo
 
 #[test]
 fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
-    let server = subscribing(Config { conflate: vec!["price.*".into()], send_queue_max_bytes: 200_000, ..config() });
+    let server = subscribing(Config { conflate: vec!["price.*".into()], send_queue_max_bytes: 64 << 20, ..config() });
     let mut client = open(&server, "/?price.*");
     eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
     stall(&server, "price.a", || server.gateway.stats().conflated > 100);
-    // In one batch, between whose frames the client's system can make no room: so one of price.a waits that has not begun.
+    // In one batch, between whose frames nothing is sent of what waits; and if the client's system has made room for all that
+    // waited before, it has none for the first of these. So one of price.a waits that has not begun.
     let mut batch = Batch::new();
+    batch.publish(b"price.a", Payload::Binary, &vec![0; 32 << 20]);
     batch.publish(b"price.a", Payload::Binary, b"older a");
     batch.publish(b"price.b", Payload::Text, b"b");
     batch.publish(b"price.a", Payload::Text, b"newest a");
