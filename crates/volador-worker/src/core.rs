@@ -17,7 +17,7 @@ use crate::{
     journal::Journal,
     listeners::{Listeners, Recipient},
     log,
-    mailbox::Event,
+    mailbox::{Event, Posted},
     outbox::Outboxes,
     push::PushStream,
     queue::{JobQueue, SeatState},
@@ -128,7 +128,7 @@ impl Core {
                 let recipient = self.listeners.lock().get(listener).cloned();
                 // None: it has ended while the message was on its way.
                 if let Some(recipient) = recipient {
-                    Self::post_to(&recipient, Event::Published { listener, channel, payload, data }, jobs);
+                    Self::post_to(recipient.clone(), Event::Published { listener, channel, payload, data }, jobs);
                     self.dropped(&recipient.mailbox().make_room(self.options.block_queue_max_bytes));
                 }
             }
@@ -169,13 +169,15 @@ impl Core {
         let push = self.streams.lock().get(&stream).cloned();
         // None: the stream was given up on this side while the message was on its way.
         if let Some(push) = push.filter(|push| push.wants(&event)) {
-            Self::post_to(&Recipient::Stream(push), event, jobs);
+            Self::post_to(Recipient::Stream(push), event, jobs);
         }
     }
 
-    pub(crate) fn post_to(recipient: &Recipient, event: Event, jobs: &mut Vec<Job>) {
-        if recipient.mailbox().post(event) {
-            jobs.push(Job::Event(recipient.clone()));
+    pub(crate) fn post_to(recipient: Recipient, event: Event, jobs: &mut Vec<Job>) {
+        match recipient.mailbox().post(event) {
+            Posted::Waits => {}
+            Posted::Queue => jobs.push(Job::Event(recipient)),
+            Posted::Carry(payload, data) => jobs.push(Job::Message { recipient, payload, data }),
         }
     }
 
@@ -203,7 +205,7 @@ impl Core {
         let push = self.streams.lock().remove(&stream);
         let is_told = match push {
             Some(push) if push.end() => {
-                Self::post_to(&Recipient::Stream(push), Event::Close(code), jobs);
+                Self::post_to(Recipient::Stream(push), Event::Close(code), jobs);
                 true
             }
             Some(push) => push.is_unanswered(),
@@ -218,7 +220,7 @@ impl Core {
     pub(crate) fn release(&self, stream: StreamId, jobs: &mut Vec<Job>) {
         let push = self.streams.lock().remove(&stream);
         if let Some(push) = push.filter(|push| push.end()) {
-            Self::post_to(&Recipient::Stream(push), Event::Released, jobs);
+            Self::post_to(Recipient::Stream(push), Event::Released, jobs);
         }
         self.unlisten_all(stream);
     }

@@ -7,7 +7,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use volador_proto::link::{Request, StreamId};
+use bytes::Bytes;
+use volador_proto::link::{Payload, Request, StreamId};
 
 use crate::{listeners::Recipient, push::PushStream};
 
@@ -23,14 +24,16 @@ pub(crate) enum Job {
     },
     /// Somebody has an event; the mailbox is held by this job.
     Event(Recipient),
+    /// A client has sent a message. The mailbox is held by this job, and has what comes after it.
+    Message { recipient: Recipient, payload: Payload, data: Bytes },
 }
 
 impl Job {
-    /// The request's stream; None for an event.
+    /// The request's stream; None for an event or a message.
     pub(crate) fn request(&self) -> Option<StreamId> {
         match self {
             Self::Request { stream, .. } => Some(*stream),
-            Self::Event(_) => None,
+            Self::Event(_) | Self::Message { .. } => None,
         }
     }
 

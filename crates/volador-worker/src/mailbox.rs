@@ -35,6 +35,17 @@ pub enum Event {
     Close(u16),
 }
 
+/// What is to be done with a mailbox that an event was for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// Nothing: the event waits behind others, or was dropped.
+    Waits,
+    /// It must be queued, and the caller has it for that.
+    Queue,
+    /// The same, and this message of the client's, of which the mailbox keeps nothing, goes along: it is the next event.
+    Carry(Payload, Bytes),
+}
+
 /// Events are handled one after the other, in order. For that the mailbox is *held* by at most one seat, or by the place
 /// in the queue that will bring it to a seat.
 #[derive(Debug)]
@@ -60,19 +71,28 @@ impl Mailbox {
         Self { state: Mutex::new(State { events: Events::default(), published_bytes: 0, held, over: false }) }
     }
 
-    /// Adds an event, which is dropped when there has been the last one. Returns whether the mailbox must be queued: the
-    /// caller then has it for that.
-    pub(crate) fn post(&self, event: Event) -> bool {
+    /// Adds an event, which is dropped when there has been the last one.
+    pub(crate) fn post(&self, event: Event) -> Posted {
         let mut state = self.state.lock();
         // A handler that has not been told yet is told once, however often the queue became empty meanwhile.
         if state.over || (event == Event::Drained && state.events.back() == Some(&Event::Drained)) {
-            return false;
+            return Posted::Waits;
         }
         state.over = matches!(event, Event::Close(_) | Event::Released);
         state.published_bytes += weight(&event);
-        let event = if state.held { detached(event) } else { event };
-        state.events.push_back(event);
-        !std::mem::replace(&mut state.held, true)
+        if std::mem::replace(&mut state.held, true) {
+            state.events.push_back(detached(event));
+            return Posted::Waits;
+        }
+        // The mailbox is empty. A message, which nobody can take back, needs no memory in there: most often it is all
+        // that comes before the handler's turn.
+        match event {
+            Event::Message(payload, data) => Posted::Carry(payload, data),
+            event => {
+                state.events.push_back(event);
+                Posted::Queue
+            }
+        }
     }
 
     /// The next event, for whoever holds the mailbox. None when what it was queued for has been taken back.
@@ -165,7 +185,7 @@ mod tests {
     #[test]
     fn events_wait_while_the_mailbox_is_held() {
         let mailbox = Mailbox::new(true);
-        assert!(!mailbox.post(text("early")));
+        assert_eq!(mailbox.post(text("early")), Posted::Waits);
         assert!(mailbox.let_go(), "to be queued now");
         assert_eq!(mailbox.next(), Some(text("early")));
         assert!(!mailbox.let_go());
@@ -174,22 +194,31 @@ mod tests {
     #[test]
     fn only_the_first_event_of_a_quiet_mailbox_queues_it() {
         let mailbox = Mailbox::new(false);
-        assert!(mailbox.post(text("one")));
-        assert!(!mailbox.post(text("two")));
-        assert_eq!(mailbox.next(), Some(text("one")));
-        assert!(!mailbox.post(Event::Close(1000)));
+        assert_eq!(mailbox.post(Event::Drained), Posted::Queue);
+        assert_eq!(mailbox.post(text("two")), Posted::Waits);
+        assert_eq!(mailbox.next(), Some(Event::Drained));
+        assert_eq!(mailbox.post(Event::Close(1000)), Posted::Waits);
         assert!(mailbox.let_go());
         assert_eq!((mailbox.next(), mailbox.next()), (Some(text("two")), Some(Event::Close(1000))));
         assert!(!mailbox.let_go());
     }
 
     #[test]
+    fn a_message_goes_along_with_its_quiet_mailbox_and_before_all_that_follow() {
+        let mailbox = Mailbox::new(false);
+        assert_eq!(mailbox.post(text("one")), Posted::Carry(Payload::Text, "one".into()));
+        assert_eq!((mailbox.post(text("two")), mailbox.post(published(1))), (Posted::Waits, Posted::Waits));
+        assert!(mailbox.let_go(), "to be queued again, for those");
+        assert_eq!((mailbox.next(), mailbox.next(), mailbox.next()), (Some(text("two")), Some(published(1)), None));
+    }
+
+    #[test]
     fn nothing_follows_the_close_event() {
         let mailbox = Mailbox::new(false);
-        assert!(mailbox.post(Event::Close(1000)));
+        assert_eq!(mailbox.post(Event::Close(1000)), Posted::Queue);
         assert_eq!(mailbox.next(), Some(Event::Close(1000)));
         assert!(!mailbox.let_go());
-        assert!(!mailbox.post(published(1)));
+        assert_eq!(mailbox.post(published(1)), Posted::Waits);
         assert_eq!(mailbox.next(), None);
     }
 
@@ -288,7 +317,7 @@ mod tests {
         let mailbox = Mailbox::new(true);
         mailbox.post(published(1));
         mailbox.shut();
-        assert!(!mailbox.post(published(1)));
+        assert_eq!(mailbox.post(published(1)), Posted::Waits);
         assert!(!mailbox.let_go());
         assert_eq!(mailbox.next(), None);
     }

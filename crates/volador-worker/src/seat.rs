@@ -106,46 +106,63 @@ impl Seat {
                 self.core.watcher.call();
             }
             flush::set_in_job(matches!(popped, Popped::Job(_)));
-            return match popped {
-                Popped::Job(Job::Request { stream, request, push }) => {
-                    if !self.core.begins(stream, push.as_ref()) {
-                        if let Some(push) = push {
-                            push.refuse();
-                        }
-                        continue;
-                    }
-                    self.current = Current::Request { stream, push, answer: Answer::Missing };
-                    Taken::Request(request)
+            let taken = match popped {
+                Popped::Job(Job::Request { stream, request, push }) => self.begin_request(stream, request, push),
+                Popped::Job(Job::Message { recipient, payload, data }) => {
+                    self.begin_event(recipient, Event::Message(payload, data))
                 }
                 Popped::Job(Job::Event(recipient)) => match recipient.mailbox().next() {
-                    Some(event) => {
-                        let id = recipient.id();
-                        let told = match (&event, &recipient) {
-                            (Event::Message(..), _) => Told::Message,
-                            (Event::HandOver, _) => Told::HandOver,
-                            // Only then the note is about the stream that has the slot now.
-                            (Event::Close(_), Recipient::Stream(push)) if push.is_end_awaited() => Told::End,
-                            _ => Told::Other,
-                        };
-                        if let (Recipient::Stream(push), Told::Message | Told::End) = (&recipient, &told)
-                            && !self.core.begins(id, Some(push))
-                        {
-                            self.let_go(recipient);
-                            continue;
-                        }
-                        self.current = Current::Event(recipient, told);
-                        Taken::Event(id, event)
-                    }
+                    Some(event) => self.begin_event(recipient, event),
                     // Its listener has ended meanwhile.
                     None => {
                         self.let_go(recipient);
-                        continue;
+                        None
                     }
                 },
-                Popped::Empty => Taken::Empty,
-                Popped::Stopped => Taken::Stopped,
+                Popped::Empty => Some(Taken::Empty),
+                Popped::Stopped => Some(Taken::Stopped),
             };
+            if let Some(taken) = taken {
+                return taken;
+            }
         }
+    }
+
+    /// Makes a request the current job, unless it is another worker's by now.
+    fn begin_request(
+        &mut self,
+        stream: StreamId,
+        request: Box<Request>,
+        push: Option<Arc<PushStream>>,
+    ) -> Option<Taken> {
+        if !self.core.begins(stream, push.as_ref()) {
+            if let Some(push) = push {
+                push.refuse();
+            }
+            return None;
+        }
+        self.current = Current::Request { stream, push, answer: Answer::Missing };
+        Some(Taken::Request(request))
+    }
+
+    /// Makes an event the current job, likewise.
+    fn begin_event(&mut self, recipient: Recipient, event: Event) -> Option<Taken> {
+        let id = recipient.id();
+        let told = match (&event, &recipient) {
+            (Event::Message(..), _) => Told::Message,
+            (Event::HandOver, _) => Told::HandOver,
+            // Only then the note is about the stream that has the slot now.
+            (Event::Close(_), Recipient::Stream(push)) if push.is_end_awaited() => Told::End,
+            _ => Told::Other,
+        };
+        if let (Recipient::Stream(push), Told::Message | Told::End) = (&recipient, &told)
+            && !self.core.begins(id, Some(push))
+        {
+            self.let_go(recipient);
+            return None;
+        }
+        self.current = Current::Event(recipient, told);
+        Some(Taken::Event(id, event))
     }
 
     fn complete(&mut self, now: Instant) {
