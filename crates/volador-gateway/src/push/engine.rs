@@ -18,6 +18,7 @@ use super::{
     socket::PushSocket,
     tenant::{Stage, Tenant},
     timeouts::Timeouts,
+    writes::Writes,
 };
 use crate::{
     Config,
@@ -82,7 +83,7 @@ pub(crate) struct Engine {
     pub(super) timeouts: RefCell<Timeouts>,
     pub(super) timeouts_wake: Notify,
     /// Messages that are sent with others of their batch.
-    pub(super) writes: RefCell<Vec<(StreamId, Bytes)>>,
+    pub(super) writes: RefCell<Writes>,
     /// Handlers that wait to be told that nothing waits for their clients, with their workers.
     pub(super) asks: RefCell<Vec<(WorkerKey, StreamId)>>,
     /// Whom a message reaches; kept for its memory.

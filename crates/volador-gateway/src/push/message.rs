@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use volador_proto::{
     link::{Kind, LinkError, Payload, Transport, unpack_event},
     sse,
@@ -102,15 +102,18 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The same for the only connection that gets it: there is nothing to share.
-    pub(super) fn into_bytes(self, transport: Transport, deflate: Option<WindowBits>) -> Bytes {
-        let plain = || ws::message(self.payload, self.data);
-        match (transport, deflate) {
-            (Transport::Sse, _) => self.event(),
+    /// The same for the only connection that gets it, behind what is in `out`: there is nothing to share.
+    pub(super) fn put(&self, transport: Transport, deflate: Option<WindowBits>, out: &mut BytesMut) {
+        let other = match (transport, deflate) {
+            (Transport::Sse, _) => Some(self.event()),
             (Transport::WebSocket, Some(bits)) if self.data.len() >= self.deflaters.min_bytes => {
-                self.deflaters.deflate(bits, self.payload, self.data).unwrap_or_else(plain)
+                self.deflaters.deflate(bits, self.payload, self.data)
             }
-            (Transport::WebSocket, _) => plain(),
+            (Transport::WebSocket, _) => None,
+        };
+        match other {
+            Some(bytes) => out.extend_from_slice(&bytes),
+            None => ws::put_message(self.payload, self.data, out),
         }
     }
 
@@ -151,8 +154,9 @@ mod tests {
         ] {
             let (one, other) = (message.bytes(transport, deflate), message.bytes(transport, deflate));
             assert_eq!((one[0], one.as_ptr()), (first, other.as_ptr()), "{transport:?} {deflate:?}");
-            let alone = Message::new(Payload::Text.into(), &data, &deflaters).unwrap();
-            assert_eq!(alone.into_bytes(transport, deflate), one, "{transport:?} {deflate:?}");
+            let mut out = BytesMut::from("before");
+            message.put(transport, deflate, &mut out);
+            assert_eq!((&out[..6], &out[6..]), (&b"before"[..], &one[..]), "{transport:?} {deflate:?}");
         }
     }
 

@@ -4,9 +4,9 @@
 //! A message is set aside only while the frames of one batch are read, and only if its connection has nothing else to
 //! send. Whatever else concerns the connection finds it sent: see [`Engine::flush_writes`].
 
-use std::os::fd::AsFd;
+use std::{ops::Range, os::fd::AsFd};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use volador_proto::link::{Kind, StreamId};
 use volador_ring::Send;
 
@@ -17,6 +17,28 @@ use crate::{
     shard::Shard,
     stats::{add, count},
 };
+
+/// Bytes of a message from which on it is sent by itself: a system call more is nothing beside it.
+const LARGE_BYTES: usize = 4 << 10;
+
+/// Bytes that wait together, after which they are sent before anything is added to them.
+const TOGETHER_BYTES: usize = 64 << 10;
+
+/// The messages that have been set aside. What a client gets stands in one piece of memory for all of them, which is kept:
+/// memory of its own for each would be more work than the frame.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    /// Each message's connection, and where in `bytes` it is.
+    messages: Vec<(StreamId, Range<usize>)>,
+    bytes: BytesMut,
+}
+
+impl Writes {
+    fn clear(&mut self) {
+        self.messages.clear();
+        self.bytes.clear();
+    }
+}
 
 impl Engine {
     /// Sends a message to a client, now or with those that follow it in the batch.
@@ -29,7 +51,7 @@ impl Engine {
             Err(error) => return log::warn(format_args!("dropped a message: {error}")),
         };
         let set_aside = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.is_clear() => {
+            Some(connection) if connection.is_clear() && data.len() < LARGE_BYTES => {
                 connection.set_aside(true);
                 Some((connection.transport, connection.deflate))
             }
@@ -38,7 +60,10 @@ impl Engine {
         match set_aside {
             Some((transport, deflate)) => {
                 count(&shard.counters.delivered);
-                self.writes.borrow_mut().push((id, message.into_bytes(transport, deflate)));
+                let Writes { messages, bytes } = &mut *self.writes.borrow_mut();
+                let start = bytes.len();
+                message.put(transport, deflate, bytes);
+                messages.push((id, start..bytes.len()));
             }
             None => {
                 self.flush_writes(shard);
@@ -46,11 +71,14 @@ impl Engine {
                 self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
             }
         }
+        if self.writes.borrow().bytes.len() >= TOGETHER_BYTES {
+            self.flush_writes(shard);
+        }
     }
 
     /// Sends what has been set aside, and answers those who want to know when it is sent.
     pub(crate) fn flush_writes(&self, shard: &Shard) {
-        if !self.writes.borrow().is_empty() {
+        if !self.writes.borrow().messages.is_empty() {
             self.send_aside(shard);
         }
         self.tell_drained(shard);
@@ -77,18 +105,19 @@ impl Engine {
 
     fn send_aside(&self, shard: &Shard) {
         let mut writes = self.writes.take();
+        let Writes { messages, bytes } = &writes;
         let mut unsent = Vec::new();
         let is_together = match &mut *shard.selector.ring() {
-            Some(ring) if writes.len() >= RING_MIN => {
+            Some(ring) if messages.len() >= RING_MIN => {
                 let streams = shard.streams.borrow();
-                let (mut indices, mut sends) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
-                for (index, (id, bytes)) in writes.iter().enumerate() {
+                let (mut indices, mut sends) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+                for (index, (id, range)) in messages.iter().enumerate() {
                     if let Some((current, connection)) = streams.look_at_push(id.slot())
                         && current == *id
                         && let Some(socket) = &connection.socket
                     {
                         indices.push(index);
-                        sends.push(Send { socket: socket.as_fd(), bytes });
+                        sends.push(Send { socket: socket.as_fd(), bytes: &bytes[range.clone()] });
                     }
                 }
                 let mut bytes_sent = 0;
@@ -105,19 +134,21 @@ impl Engine {
             }
             _ => false,
         };
-        for (id, _) in &writes {
+        for (id, _) in messages {
             if let Some(connection) = shard.streams.borrow_mut().push(*id) {
                 connection.set_aside(false);
             }
         }
+        // What has to wait gets memory of its own: else a client that reads slowly would keep that of the others.
+        let own = |range: &Range<usize>| Bytes::copy_from_slice(&bytes[range.clone()]);
         if !is_together {
-            for (id, bytes) in &writes {
-                self.with(shard, *id, |connection| connection.write(bytes));
+            for (id, range) in messages {
+                self.with(shard, *id, |connection| connection.write(&own(range)));
             }
         }
         for (index, sent) in unsent {
-            let (id, bytes): &(StreamId, Bytes) = &writes[index];
-            self.with(shard, *id, |connection| connection.bytes_sent(bytes, None, sent));
+            let (id, range) = &messages[index];
+            self.with(shard, *id, |connection| connection.bytes_sent(&own(range), None, sent));
         }
         writes.clear();
         self.writes.replace(writes);

@@ -13,6 +13,13 @@ pub fn message(payload: Payload, data: &[u8]) -> Bytes {
     frame(Opcode::of(payload), data)
 }
 
+/// The same, behind what is in `out`.
+pub fn put_message(payload: Payload, data: &[u8], out: &mut BytesMut) {
+    out.reserve(head_len(data.len()) + data.len());
+    head(FIN | Opcode::of(payload) as u8, data.len(), out);
+    out.put_slice(data);
+}
+
 /// A ping. `data` has at most 125 bytes; more are cut.
 pub fn ping(data: &[u8]) -> Bytes {
     frame(Opcode::Ping, &data[..data.len().min(CONTROL_MAX)])
@@ -96,6 +103,9 @@ mod tests {
             let data = vec![7; len];
             let frame = message(Payload::Binary, &data);
             assert_eq!(head_len(len), head.len());
+            let mut out = BytesMut::from("before");
+            put_message(Payload::Binary, &data, &mut out);
+            assert_eq!((&out[..6], &out[6..]), (&b"before"[..], &frame[..]));
             assert_eq!((&frame[..head.len()], &frame[head.len()..]), (head, &data[..]));
         }
     }

@@ -25,6 +25,6 @@ mod mask;
 mod utf8;
 
 pub use decoder::{Decoder, Event, Limits};
-pub use encode::{close, message, ping, pong};
+pub use encode::{close, message, ping, pong, put_message};
 pub use error::ProtocolError;
 pub use handshake::{Handshake, HandshakeError, is_upgrade, offers_protocol};
