@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     io::Read,
+    sync::mpsc::RecvTimeoutError,
     thread,
     time::{Duration, Instant},
 };
@@ -55,6 +56,20 @@ fn a_close_takes_effect_once_everything_is_sent_however_long_a_client_takes_that
     client.send_frame(8, &1000u16.to_be_bytes());
     assert_eq!(client.rest(), "");
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+}
+
+#[test]
+fn a_closing_client_that_reads_on_is_not_cut_off_however_slow_it_is() {
+    let (server, ended) = farewell();
+    let mut client = server.connect();
+    client.open_websocket("/");
+    // The system reports room when a third of its buffer is free: at this pace that is after more than the time that a
+    // peer has who takes nothing.
+    let mut buf = [0; 64 << 10];
+    for _ in 0..20 {
+        client.socket.read_exact(&mut buf).unwrap();
+        assert_eq!(ended.recv_timeout(Duration::from_millis(400)), Err(RecvTimeoutError::Timeout));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    io::Read,
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -140,6 +141,30 @@ fn a_websocket_that_takes_slowly_what_waits_for_it_is_not_taken_for_dead() {
     }
     assert!(pings <= 3, "{pings} pings");
     assert_eq!(server.gateway.stats().closed_dead, 0);
+}
+
+#[test]
+fn whoever_takes_less_than_the_system_reports_is_not_taken_for_dead() {
+    let server = Server::start(Config { send_queue_max_bytes: 1 << 30, ..config() }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.upgrade(id, Interest::NONE, []);
+            answers.timeout(id, 500);
+            (0..48).for_each(|_| answers.write(id, Payload::Binary, &[b'x'; 1 << 20]));
+        }
+    });
+    let (mut websocket, mut events) = (server.connect(), server.connect());
+    websocket.open_websocket("/");
+    open_sse(&mut events, "/");
+    // The system reports room when a third of its buffer is free, which takes several seconds at this pace. Without a sign
+    // of life there are 1.5 s.
+    let mut buf = [0; 64 << 10];
+    for _ in 0..20 {
+        for client in [&mut websocket, &mut events] {
+            client.socket.read_exact(&mut buf).unwrap();
+        }
+        thread::sleep(Duration::from_millis(150));
+        assert_eq!(server.gateway.stats().closed_dead, 0);
+    }
 }
 
 #[test]

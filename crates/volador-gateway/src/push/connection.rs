@@ -304,6 +304,12 @@ impl PushConnection {
         if std::mem::take(&mut self.fresh) || self.is_closing() {
             return Now::Alive;
         }
+        // There may be room that the system has not reported, so that it takes something: that is a sign of life.
+        if self.queue.is_some()
+            && let ended @ Now::Ended(_) = self.writable()
+        {
+            return ended;
+        }
         let waits = match self.transport {
             // RFC 6455 §5.5.2: a ping "may serve either as a keepalive or as a means to verify that the remote endpoint is
             // still responsive". It verifies nothing while pongs lie unread because our worker is behind. Whoever is paused

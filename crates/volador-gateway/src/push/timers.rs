@@ -9,7 +9,7 @@ use volador_proto::{
     sse, ws,
 };
 
-use super::{connection::PushConnection, engine::Engine};
+use super::{connection::Now, engine::Engine};
 use crate::shard::Shard;
 
 /// Steps in which the time between two pings is divided, so that not all connections are pinged at once.
@@ -97,14 +97,19 @@ impl Engine {
 
     /// A connection had its time to close, unless it has been given more since.
     fn overdue(&self, shard: &Shard, id: StreamId, deadline: u8) {
-        let takes_more = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.has_deadline(deadline) => connection.takes_more(),
-            _ => return,
-        };
+        let mut takes_more = false;
+        self.with(shard, id, |connection| {
+            if !connection.has_deadline(deadline) {
+                return Now::Alive;
+            }
+            // There may be room that the system has not reported.
+            let now = connection.writable();
+            takes_more = now == Now::Alive && connection.takes_more();
+            if now == Now::Alive && !takes_more { connection.overdue() } else { now }
+        });
         if takes_more {
-            return self.expire_later(shard, id);
+            self.expire_later(shard, id);
         }
-        self.with(shard, id, PushConnection::overdue);
     }
 
     /// One step of a round of pings or heartbeats: every connection has its turn in one of the steps.
