@@ -24,6 +24,15 @@ RSpec.describe Volador::Push::Client do
     Object.new.tap { |object| object.define_singleton_method(callback, &block) }
   end
 
+  # Runs the block in a thread of its own, which is given up when it waits too long.
+  def in_time(&block)
+    thread = Thread.new(&block)
+    thread.report_on_exception = false
+    thread.join(10) or raise "it waits for ever"
+  ensure
+    thread.kill
+  end
+
   def client_of(handler)
     described_class.new(connection, env, :websocket, handler, log)
   end
@@ -202,6 +211,16 @@ RSpec.describe Volador::Push::Client do
       callbacks.message("one")
       callbacks.message("two")
       expect(heard).to eq [%i[other on_open], [:other, :on_message, "two"]]
+    end
+
+    it "may be used inside of a callback from another Fiber" do
+      heard = self.heard
+      others = Array.new(2) { |index| recorder_of(heard, index) }.to_enum
+      callbacks = client_of(handler(:on_message) { |client, _data| Fiber.new { client.handler = others.next }.resume }).callbacks
+      callbacks.opened
+      in_time { callbacks.message("one") }
+      callbacks.message("two")
+      expect(heard).to eq [[0, :on_open], [0, :on_message, "two"]]
     end
 
     it "waits for a callback that runs in another thread" do

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-require "monitor"
 require_relative "callbacks"
+require_relative "thread_lock"
 
 module Volador
   module Push
@@ -40,9 +40,9 @@ module Volador
         @opened = false
         @replacing = false
         @drains = handles?(:on_drained)
-        # The extension lets no events overlap; this holds back a new handler, which any thread may set. Reentrant, since
-        # a callback may set it.
-        @lock = Monitor.new
+        # The extension lets no events overlap; this holds back a new handler, which any thread may set. The thread of a
+        # callback may set it at once, from any of its Fibers.
+        @lock = ThreadLock.new
       end
 
       # @return [Integer, nil] nil for a handler without any callback, which nobody could give another
