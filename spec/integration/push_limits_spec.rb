@@ -130,7 +130,9 @@ RSpec.describe "The limits of push connections" do
   it "origins may be listed" do
     server = start_configured(application, allowed_origins: ["https://friend.example"])
 
-    WebSocketClient.open(server.port, "/", headers: { "Origin" => "https://friend.example" }, &:read_message)
+    %w[https://friend.example https://friend.example:443].each do |origin|
+      WebSocketClient.open(server.port, "/", headers: { "Origin" => origin }, &:read_message)
+    end
     expect(WebSocketClient.refusal(server.port, "/", headers: { "Origin" => "https://foe.example" }).status).to eq(403)
     server.wait_for_output(/foe\.example/)
   end
