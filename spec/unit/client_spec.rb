@@ -332,6 +332,23 @@ RSpec.describe Volador::Push::Client do
       expect(connection.told.last).to eq [:unlisten, 1]
     end
 
+    { "block by block" => [true, true], "block by direct" => [true, false], "direct by block" => [false, true],
+      "direct by direct" => [false, false] }.each do |how, kinds|
+      it "is ended neither by the subscription that it has replaced (#{how}) nor by one that has ended before" do
+        first, second = kinds.map { |kind| client.subscribe("news", &(block(how) if kind)) }
+        told = connection.told.dup
+        expect([first.unsubscribe, connection.told]).to eq [false, told]
+        expect([second.close, second.close]).to eq [true, false]
+        third = client.subscribe("news")
+        expect([first.close, second.close, third.close]).to eq [false, false, true]
+      end
+    end
+
+    it "ends by its name in the place of the subscription, which then has ended" do
+      subscription = client.subscribe("news")
+      expect([client.unsubscribe(:news), subscription.close]).to eq [true, false]
+    end
+
     it "logs what a block raises, and the connection stays open" do
       client.subscribe("news") { |_channel, _message| raise "oops" }
       callbacks.published(1, "news", "hello")

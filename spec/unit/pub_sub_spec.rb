@@ -64,6 +64,19 @@ RSpec.describe Volador::PubSub do
       expect(worker.told.select { |what, *| what == :unlisten }).to eq [[:unlisten, 1], [:unlisten, 2]]
     end
 
+    it "is ended neither by the subscription that it has replaced nor by one that has ended before" do
+      described_class.serve(listeners)
+      first = subscribe("news") { got << :first }
+      second = subscribe("news") { got << :second }
+      expect(first.unsubscribe).to be false
+      listeners.published(1, "news", "hello")
+      expect([second.close, second.close]).to eq [true, false]
+      subscribe("news") { got << :third }
+      expect([first.close, second.close]).to eq [false, false]
+      listeners.published(2, "news", "hello")
+      expect(got).to eq %i[second third]
+    end
+
     it "is served by one server when several run, and by the next one when that stops" do
       other_worker = Fakes::Worker.new
       other = described_class::Listeners.new(other_worker, Volador::Log.new(printed))
@@ -111,9 +124,9 @@ RSpec.describe Volador::PubSub do
 
   describe "engines" do
     it "are told of the subscriptions that there are and of those to come, each channel once" do
-      one = subscribe("one") { nil }
-      described_class.attach(engine)
       subscribe("one") { nil }
+      described_class.attach(engine)
+      one = subscribe("one") { nil }
       client = Volador::Push::Client.new(Fakes::Connection.new, {}, :sse, Object.new, Volador::Log.new(printed))
       client.subscribe("one")
       client.subscribe("t*", match: :glob)

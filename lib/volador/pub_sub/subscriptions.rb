@@ -8,8 +8,8 @@ module Volador
     # The subscriptions of the process itself, those of `Volador.subscribe`. They are there before a server runs and
     # outlive it. When several servers run, every publication reaches each of them, so one of them serves: the home.
     class Subscriptions
-      #   block  called with channel and message;  id  of the home's listener, nil without a home
-      Entry = Struct.new(:block, :id)
+      #   block  called with channel and message;  number  of its Subscription;  id  of the home's listener, nil without a home
+      Entry = Struct.new(:block, :number, :id)
       private_constant :Entry
 
       # @param engines [Engines]
@@ -18,6 +18,8 @@ module Volador
         @lock = Mutex.new
         # By Channel.key.
         @entries = {}
+        # The number given last.
+        @last = 0
         @home = nil
       end
 
@@ -26,14 +28,19 @@ module Volador
       def subscribe(channel, match:, block:)
         key = Channel.key(channel, match)
         # The engines are told when the lock is free again, since they may subscribe in there.
-        @engines.telling { @lock.synchronize { set(key, block) } }
-        Subscription.new(self, key)
+        Subscription.new(self, key, @engines.telling { @lock.synchronize { set(key, block) } })
       end
 
       # @return [Boolean] whether there was one
       def unsubscribe(channel, match: nil)
         key = Channel.key(channel, match)
         @engines.telling { @lock.synchronize { delete(key) } }
+      end
+
+      # See {Subscription#unsubscribe}.
+      # @return [Boolean] whether it was there
+      def cancel(key, number)
+        @engines.telling { @lock.synchronize { @entries[key]&.number == number && delete(key) } }
       end
 
       # @return [Array<Array>] see {Channel.key}
@@ -56,14 +63,18 @@ module Volador
 
       private
 
+      # @return [Integer] its number
       def set(key, block)
+        number = @last += 1
         if (entry = @entries[key])
           entry.block = block
+          entry.number = number
         else
-          @entries[key] = entry = Entry.new(block)
+          @entries[key] = entry = Entry.new(block, number)
           entry.id = @home&.add(key, entry)
           @engines.subscribed(key)
         end
+        number
       end
 
       # @return [Boolean] whether there was one

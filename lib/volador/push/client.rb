@@ -12,8 +12,8 @@ module Volador
     class Client
       include Leaving
 
-      #   id  of the native listener;  block  called with channel and message
-      Listener = Struct.new(:id, :block)
+      #   id  of the native listener;  block  called with channel and message;  number  of its PubSub::Subscription
+      Listener = Struct.new(:id, :block, :number)
       # Seconds that {#timeout=} takes beside 0.
       TIMEOUTS = (0.001..86_400.0).freeze
       private_constant :Listener, :TIMEOUTS
@@ -43,8 +43,11 @@ module Volador
         @ended = false
         # Whether the gateway will say when nothing waits for the client.
         @asked = false
-        # By PubSub::Channel.key: a Listener, or :direct. nil until there is one.
+        # By PubSub::Channel.key: a Listener; or, without a block, the number of the PubSub::Subscription. nil until there
+        # is one.
         @subscriptions = nil
+        # The number given last.
+        @last_number = 0
         # By id: the Listeners of @subscriptions. nil until there is one.
         @listeners = nil
       end
@@ -139,14 +142,15 @@ module Volador
         @lock.synchronize do
           return nil if @ended || !@connection.open?
 
+          number = @last_number += 1
           current = @subscriptions && @subscriptions[key]
-          subscription = block ? listen(key, current, block) : direct(key, current)
+          subscription = block ? listen(key, current, block, number) : direct(key, current, number)
           return nil unless subscription
 
           (@subscriptions ||= {})[key] = subscription
           PubSub.engines.subscribed(key) unless current
+          PubSub::Subscription.new(self, key, number)
         end
-        PubSub::Subscription.new(self, key)
       end
 
       # @param channel [String, Symbol]
@@ -155,14 +159,10 @@ module Volador
       def unsubscribe(channel, match: nil)
         key = PubSub::Channel.key(channel, match)
         @lock.synchronize do
-          current = @subscriptions&.delete(key)
+          current = @subscriptions && @subscriptions[key]
           # The gateway may have one that the handler in the former worker made.
-          return @resumed && @connection.unsubscribe(*key) unless current
-
-          forget(key, current)
-          PubSub.engines.unsubscribed(key)
+          current ? remove(key, current) : @resumed && @connection.unsubscribe(*key)
         end
-        true
       end
 
       # See {Volador.publish}.
@@ -174,6 +174,17 @@ module Volador
       # @return [String]
       def inspect
         "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
+      end
+
+      # See {PubSub::Subscription#unsubscribe}.
+      # @api private
+      # @return [Boolean] whether it was there
+      def cancel(key, number)
+        @lock.synchronize do
+          current = @subscriptions && @subscriptions[key]
+          its = current.is_a?(Listener) ? current.number : current
+          its == number && remove(key, current)
+        end
       end
 
       # Nothing waits any more, and a handler is being told so: what is written from now on is another time.
@@ -221,26 +232,35 @@ module Volador
       end
 
       # @return [Listener, nil] nil once the connection is closed
-      def listen(key, current, block)
+      def listen(key, current, block, number)
         if current.is_a?(Listener)
           current.block = block
+          current.number = number
           return current
         end
         forget(key, current) if current
         id = @connection.listen(*key)
-        id && ((@listeners ||= {})[id] = Listener.new(id, block))
+        id && ((@listeners ||= {})[id] = Listener.new(id, block, number))
       end
 
-      # @return [Symbol, nil] nil once the connection is closed
-      def direct(key, current)
-        return current if current == :direct
+      # @return [Integer, nil] the number; nil once the connection is closed
+      def direct(key, current, number)
+        return number if current.is_a?(Integer)
 
         forget(key, current) if current
-        @connection.subscribe(*key) ? :direct : nil
+        number if @connection.subscribe(*key)
+      end
+
+      # @return [true] there was one
+      def remove(key, current)
+        @subscriptions.delete(key)
+        forget(key, current)
+        PubSub.engines.unsubscribed(key)
+        true
       end
 
       def forget(key, subscription)
-        return @connection.unsubscribe(*key) if subscription == :direct
+        return @connection.unsubscribe(*key) if subscription.is_a?(Integer)
 
         @listeners.delete(subscription.id)
         @connection.unlisten(subscription.id)
