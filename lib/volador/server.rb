@@ -78,7 +78,7 @@ module Volador
       def add(server)
         @lock.synchronize do
           # A program that ends without stopping its server: before Ruby ends the threads, which would be replaced.
-          @at_exit ||= at_exit { running.each(&:stop!) }
+          @at_exit ||= at_exit { stop_running }
           @running = [*running, server].freeze
           @pid = Process.pid
         end
@@ -87,6 +87,14 @@ module Volador
       # @api private
       def remove(server)
         @lock.synchronize { @running = running.reject { |one| one.equal?(server) }.freeze }
+      end
+
+      private
+
+      # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
+      def stop_running
+        @at_exit = nil
+        running.each(&:stop!)
       end
     end
 

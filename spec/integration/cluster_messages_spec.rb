@@ -194,6 +194,27 @@ RSpec.describe "Publishing among the processes of a cluster" do
     client.close_socket
   end
 
+  it "works from every at_exit block of the mold, which ends without a word of its threads" do
+    cluster = start_cluster(<<~RUBY)
+      mold = Process.pid
+      %w[first last].each do |name|
+        at_exit do
+          next unless Process.pid == mold
+
+          heard = Queue.new
+          Volador.subscribe(name) { |_channel, message| heard << message }
+          Volador.publish(name, "\#{name} words")
+          200.times { heard.empty? ? sleep(0.05) : break }
+          warn heard.pop(true)
+        end
+      end
+      #{app}
+    RUBY
+    expect(cluster.stop).to be_success
+    expect(cluster.output).to match(/^last words\nfirst words\n/)
+    expect(cluster.output).not_to match(/ERROR|Error|terminated/)
+  end
+
   it "works from a script that connects, and ends with it" do
     cluster = start_cluster(app)
     here = clients(cluster)
