@@ -53,6 +53,37 @@ RSpec.describe "Pub/sub of the process" do
     expect(desk("/wrong?=x")).to eq("ArgumentError")
   end
 
+  it "lets a signal handler publish, broadcast and write, and subscribes nobody in there" do
+    server = start_volador(<<~'RUBY')
+      class Room
+        def on_open(client)
+          client.subscribe("news")
+          Signal.trap("USR2") do
+            warn [client.publish("news", "one"), Volador.publish("news", "two"), client.write("three"),
+                  Volador.broadcast("/**", "four")].inspect
+            [-> { client.subscribe("a") }, -> { Volador.subscribe("a") { nil } }].each do |subscribe|
+              subscribe.call
+            rescue ThreadError => e
+              warn e.message
+            end
+          end
+          client.write("ready")
+        end
+      end
+
+      run(lambda do |env|
+        env["rack.upgrade"] = Room.new
+        [200, {}, []]
+      end)
+    RUBY
+    WebSocketClient.open(server.port) do |client|
+      expect(client.read_message).to eq("ready")
+      server.signal(:USR2)
+      expect(Array.new(4) { client.read_message }).to eq(%w[one two three four])
+    end
+    server.wait_for_output(/^\[true, true, true, nil\]\n(can't be called from trap context\n){2}/)
+  end
+
   describe "an engine" do
     it "is told of subscriptions and carries what is published by it" do
       web_socket("carried") do |client|
