@@ -86,6 +86,26 @@ RSpec.describe "A faulty answer of the app" do
         "body-string" => [200, {}, "hello"], "part-integer" => [200, {}, [42]], "part-nil" => [200, {}, [nil]],
         "value-object" => [200, { "x" => Object.new }, []]
       }.freeze
+      class Text < String
+        def initialize(text = "", &block)
+          super(text)
+          @block = block
+        end
+
+        def inspect = @block.call
+      end
+      class Other
+        def initialize(&block) = @block = block
+        def inspect = @block.call
+      end
+      INSPECTS = {
+        "raises" => -> { raise IOError, "from inspect" }, "ends-its-thread" => -> { Thread.current.kill }
+      }.freeze
+      ODDS = {
+        "name" => ->(other, _) { { other => "1" } }, "value" => ->(other, _) { { "x-a" => other } },
+        "values" => ->(other, _) { { "x-a" => ["1", other] } },
+        "text-name" => ->(_, text) { { text => "1" } }, "text-value" => ->(_, text) { { "x-a" => text } }
+      }.freeze
       HEADERS = {
         "cr" => { "x-a" => "one\\rEvil: 1" }, "crlf" => { "x-a" => "one\\r\\nEvil: 1" }, "nul" => { "x-a" => "one\\0Evil" },
         "array-crlf" => { "x-a" => ["fine", "one\\r\\nEvil: 1"] }, "array-lf" => { "x-a" => ["one\\r\\n\\r\\nEvil"] },
@@ -100,6 +120,12 @@ RSpec.describe "A faulty answer of the app" do
         when "/answer" then ANSWERS.fetch(name)
         when "/header" then [200, HEADERS.fetch(name), ["hello"]]
         when "/streamed" then [200, HEADERS.fetch(name), Enumerator.new { |yielder| yielder << "hello" }]
+        when %r{\\A/odd/(.*)}
+          block = INSPECTS.fetch(name)
+          other = Other.new(&block)
+          next [200, {}, [other]] if $1 == "part"
+
+          [200, ODDS.fetch($1).call(other, Text.new("a\\r\u00e4", &block)), []]
         else [200, {}, ["fine"]]
         end
       end)
@@ -111,6 +137,22 @@ RSpec.describe "A faulty answer of the app" do
         expect(server.get("/answer?#{name}").status).to eq(500)
         server.wait_for_output(%r{^volador ERROR: GET /answer})
         expect(server.get("/").body).to eq("fine")
+      end
+    end
+
+    {
+      "name" => "the name of a header must be a String, got Other",
+      "value" => "header \"x-a\" must be a String or an Array of Strings, got Other",
+      "values" => "header \"x-a\" must have Strings in its Array, got Other",
+      "text-name" => "header name \"a\\r\u00e4\" is not a valid one",
+      "text-value" => "header \"x-a\" has a control character in its value: \"a\\r\u00e4\"",
+      "part" => "the body must give Strings, got Other"
+    }.each do |where, message|
+      %w[raises ends-its-thread].each do |how|
+        it "is named in the log without its inspect, which #{how} (#{where})" do
+          expect(server.get("/odd/#{where}?#{how}").status).to eq(500)
+          server.wait_for_output(/^volador ERROR: GET .odd.#{where}: #{Regexp.escape(message)} \(Volador::ResponseError\)$/)
+        end
       end
     end
 

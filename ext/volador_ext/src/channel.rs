@@ -15,8 +15,8 @@ pub(crate) fn matching(ruby: &Ruby, value: Value) -> Result<Match, Error> {
         Some("glob") => Ok(Match::Glob),
         Some("subject") => Ok(Match::Subject),
         _ => {
-            let message =
-                format!("match: is :glob or :subject, or nil for the channel of exactly this name, not {value:?}");
+            // lib/volador/pub_sub/channel.rs has looked at it before, and says what it was given.
+            let message = "match: is :glob or :subject, or nil for the channel of exactly this name";
             Err(Error::new(ruby.exception_arg_error(), message))
         }
     }

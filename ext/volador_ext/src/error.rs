@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use magnus::{Error, ExceptionClass, RModule, Ruby, prelude::*, value::Lazy};
+use magnus::{Error, ExceptionClass, RModule, RString, Ruby, Value, prelude::*, value::Lazy};
 use volador_gateway::GatewayError;
 use volador_worker::WriteError;
 
@@ -72,6 +72,19 @@ pub(crate) fn io(ruby: &Ruby, error: &std::io::Error, message: String) -> Error 
         Ok(exception) => exception.into(),
         Err(raised) => raised,
     }
+}
+
+/// A value of the application as a message names it: by its class. Its `inspect` might raise, or end the thread, and what is
+/// raised while a message is made would be lost.
+pub(crate) fn class_of(value: Value) -> String {
+    // SAFETY: nothing runs before the name is copied.
+    unsafe { value.classname() }.into_owned()
+}
+
+/// A String of the application as a message shows it: quoted, without its own `inspect`.
+pub(crate) fn quoted(string: RString) -> String {
+    // SAFETY: nothing but Rust runs while the slice is in use.
+    format!("{:?}", String::from_utf8_lossy(unsafe { string.as_slice() }))
 }
 
 /// Runs the body of a method. A panic becomes a `Volador::Error`: one faulty request must not end the process, which a

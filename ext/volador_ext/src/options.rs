@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magnus::{Error, RHash, Ruby, TryConvert, Value, prelude::*};
+use magnus::{Error, RHash, Ruby, TryConvert, Value};
 
 use crate::error;
 
@@ -23,7 +23,7 @@ impl<'r> Options<'r> {
     pub(crate) fn get<T: TryConvert>(&self, name: &str) -> Result<T, Error> {
         let value: Value = self.hash.lookup(self.ruby.to_symbol(name))?;
         T::try_convert(value).map_err(|error| {
-            error::configuration(self.ruby, format!("option {name} can't be {}: {error}", value.inspect()))
+            error::configuration(self.ruby, format!("option {name} can't be a {}: {error}", error::class_of(value)))
         })
     }
 

@@ -9,7 +9,7 @@ use magnus::{
 };
 use rb_sys::{RBasic, rb_method_boundp};
 
-use crate::error;
+use crate::error::{self, class_of, quoted};
 
 static CLOSE: LazyId = LazyId::new("close");
 
@@ -73,9 +73,12 @@ impl Head {
 
     fn field(&mut self, ruby: &Ruby, name: Value, value: Value) -> Result<(), Error> {
         let Some(name) = RString::from_value(name) else {
-            return Err(error::response(ruby, format!("header name {} is not a String", name.inspect())));
+            return Err(error::response(
+                ruby,
+                format!("the name of a header must be a String, got {}", class_of(name)),
+            ));
         };
-        // SAFETY: no Ruby code runs while the slice is in use, but for messages, which end it.
+        // SAFETY: no Ruby code runs while the slice is in use.
         let bytes = unsafe { name.as_slice() };
         // Keys of Rack that are for the server, such as rack.hijack, whatever their value.
         if bytes.starts_with(b"rack.") {
@@ -84,7 +87,7 @@ impl Head {
         }
         // RFC 9110 §5.1: a field name is a token.
         if bytes.is_empty() || !bytes.iter().all(|byte| is_token(*byte)) {
-            return Err(error::response(ruby, format!("header name {} is not a valid one", name.inspect())));
+            return Err(error::response(ruby, format!("header name {} is not a valid one", quoted(name))));
         }
         if let Some(value) = RString::from_value(value) {
             // Rack 2: a String with line ends in it is several fields.
@@ -95,15 +98,15 @@ impl Head {
             return Ok(());
         }
         let Some(values) = RArray::from_value(value) else {
-            let value = value.inspect();
-            let message = format!("header {} must be a String or an Array of Strings, not {value}", name.inspect());
+            let (name, class) = (quoted(name), class_of(value));
+            let message = format!("header {name} must be a String or an Array of Strings, got {class}");
             return Err(error::response(ruby, message));
         };
         for at in 0..values.len() {
             let value: Value = values.entry(at as isize)?;
             let Some(value) = RString::from_value(value) else {
-                let message =
-                    format!("header {} has a value that is not a String: {}", name.inspect(), value.inspect());
+                let (name, class) = (quoted(name), class_of(value));
+                let message = format!("header {name} must have Strings in its Array, got {class}");
                 return Err(error::response(ruby, message));
             };
             // SAFETY: as above.
@@ -116,8 +119,8 @@ impl Head {
     fn line(&mut self, ruby: &Ruby, name: RString, whole: RString, value: &[u8]) -> Result<(), Error> {
         // RFC 9110 §5.5: CR, LF and NUL end a field early or worse; other controls are not allowed either.
         if !value.iter().all(|byte| is_field_value(*byte)) {
-            let message =
-                format!("header {} has a control character in its value: {}", name.inspect(), whole.inspect());
+            let (name, whole) = (quoted(name), quoted(whole));
+            let message = format!("header {name} has a control character in its value: {whole}");
             return Err(error::response(ruby, message));
         }
         let start = self.bytes.len();
@@ -150,7 +153,7 @@ impl Head {
             b"content-length" => {
                 let length = decimal(value);
                 if length.is_none() || self.content_length.is_some_and(|other| Some(other) != length) {
-                    let message = format!("header Content-Length is not one number: {}", whole.inspect());
+                    let message = format!("header Content-Length is not one number: {}", quoted(whole));
                     return Err(error::response(ruby, message));
                 }
                 if self.content_length.is_some() {
@@ -181,7 +184,7 @@ fn to_hash(ruby: &Ruby, headers: Value) -> Result<RHash, Error> {
         }
     }
     if !headers.respond_to("each", false)? {
-        let message = format!("headers must be a Hash or respond to each, not {}", headers.inspect());
+        let message = format!("headers must be a Hash or respond to each, got {}", class_of(headers));
         return Err(error::response(ruby, message));
     }
     let pairs: RArray = headers.funcall::<_, _, Value>("to_enum", ())?.funcall("to_a", ())?;
@@ -204,7 +207,10 @@ pub(crate) fn status(ruby: &Ruby, status: Value) -> Result<u16, Error> {
     };
     match u16::try_from(number) {
         Ok(number @ 200..=599) => Ok(number),
-        _ => Err(error::response(ruby, format!("status must be an Integer from 200 to 599, not {}", status.inspect()))),
+        _ => {
+            let given = Integer::from_value(status).map_or_else(|| class_of(status), |_| number.to_string());
+            Err(error::response(ruby, format!("status must be an Integer from 200 to 599, got {given}")))
+        }
     }
 }
 
@@ -231,7 +237,7 @@ pub(crate) fn parts_len(ruby: &Ruby, parts: RArray) -> Result<u64, Error> {
     for at in 0..parts.len() {
         let part: Value = parts.entry(at as isize)?;
         let Some(part) = RString::from_value(part) else {
-            return Err(error::response(ruby, format!("the body gave {}, which is not a String", part.inspect())));
+            return Err(error::response(ruby, format!("the body must give Strings, got {}", class_of(part))));
         };
         len += part.len() as u64;
     }
