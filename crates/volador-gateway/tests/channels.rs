@@ -188,6 +188,26 @@ fn a_slow_client_loses_the_oldest_messages_where_that_is_the_policy() {
 }
 
 #[test]
+fn what_is_being_sent_does_not_keep_the_newest_message_from_a_slow_client() {
+    // There is room for three messages, and never for one beside a part of one that has half of that.
+    let limit = 3 * 50_132;
+    let server = subscribing(Config { slow_client: SlowClient::DropOldest, send_queue_max_bytes: limit, ..config() });
+    let mut client = open(&server, "/?news");
+    eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
+    stall(&server, "news", || server.gateway.stats().dropped_oldest > 0);
+    for first in [1, 2, 3] {
+        let newest = [vec![first], vec![0; limit - 200]].concat();
+        publish(&server, "news", Payload::Text, &newest);
+    }
+    // Alone it is more than there is room for: it is dropped, and those that wait are not.
+    publish(&server, "news", Payload::Text, &vec![4; limit]);
+    let texts = iter::repeat_with(|| client.frame()).filter(|(opcode, _)| *opcode == TEXT);
+    let firsts: Vec<_> = texts.map(|(_, data)| data[0]).take_while(|first| *first != 3).collect();
+    assert!(firsts.is_empty() || firsts == [2] || firsts == [1, 2], "{firsts:?}");
+    assert_eq!(server.gateway.stats().closed_slow, 0);
+}
+
+#[test]
 fn a_client_that_pings_and_does_not_read_gets_the_last_pong_and_is_not_closed_for_the_others() {
     const PONG: u8 = 0x8a;
     let server = subscribing(Config { slow_client: SlowClient::DropOldest, send_queue_max_bytes: 200_000, ..config() });
@@ -223,6 +243,36 @@ fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
     let mut frames = iter::repeat_with(|| client.frame()).skip_while(|(opcode, _)| *opcode == BINARY);
     assert_eq!(frames.next(), Some((TEXT, b"newest a".to_vec())));
     assert_eq!(frames.next(), Some((TEXT, b"b".to_vec())));
+}
+
+/// Publishes to 100 conflated channels, of which one message each waits then, and replaces each by one that is much larger.
+fn grow(slow_client: SlowClient) -> (Server, Client) {
+    let config = Config { conflate: vec!["*".into()], slow_client, send_queue_max_bytes: 200_000, ..config() };
+    let server = subscribing(config);
+    let client = open(&server, "/?*");
+    eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
+    stall(&server, "a", || server.gateway.stats().conflated > 0);
+    for len in [10, 100_000] {
+        for n in 0..100 {
+            publish(&server, &format!("b{n}"), Payload::Text, &[vec![n], vec![0; len]].concat());
+        }
+    }
+    (server, client)
+}
+
+#[test]
+fn conflated_messages_have_no_more_room_than_others() {
+    let (server, _client) = grow(SlowClient::Disconnect);
+    eventually("it is too slow", || server.gateway.stats().closed_slow == 1);
+}
+
+#[test]
+fn conflated_messages_lose_the_oldest_likewise() {
+    let (server, mut client) = grow(SlowClient::DropOldest);
+    let texts = iter::repeat_with(|| client.frame().1).filter(|data| data.len() == 100_001);
+    let firsts: Vec<_> = texts.map(|data| data[0]).take_while(|first| *first != 99).collect();
+    assert!(firsts.len() <= 3, "{firsts:?} have waited beside the newest one");
+    assert_eq!(server.gateway.stats().closed_slow, 0);
 }
 
 #[test]

@@ -35,7 +35,12 @@ pub(super) struct SendQueue {
 }
 
 impl SendQueue {
-    /// Whether there is room for these bytes as well, when what waits may weigh so much.
+    /// Whether there could ever be room for these bytes, when what waits may weigh so much.
+    pub(super) fn could_have_room(bytes: &Bytes, max: usize) -> bool {
+        weight(bytes) <= max
+    }
+
+    /// Whether there is room for these bytes as well.
     pub(super) fn has_room(&self, bytes: &Bytes, max: usize) -> bool {
         self.weight + weight(bytes) <= max
     }
@@ -52,13 +57,20 @@ impl SendQueue {
         self.pieces.push_back(Piece { bytes, tag });
     }
 
-    /// Puts `bytes` in the place of the piece with this tag, if there is one that has not begun.
-    pub(super) fn replace(&mut self, tag: Tag, bytes: &Bytes) -> bool {
-        let unsent = self.pieces.range_mut(usize::from(self.begun)..);
-        let Some(piece) = unsent.into_iter().find(|piece| piece.tag == Some(tag)) else { return false };
-        self.weight = self.weight - weight(&piece.bytes) + weight(bytes);
-        piece.bytes = bytes.clone();
-        true
+    /// Takes out the piece with this tag, if there is one that has not begun. Returns its place, for the one that comes
+    /// instead: see [`Self::insert`].
+    pub(super) fn take_out(&mut self, tag: Tag) -> Option<usize> {
+        let mut unsent = (0..).zip(&self.pieces).skip(self.begun.into());
+        let at = unsent.find_map(|(at, piece)| (piece.tag == Some(tag)).then_some(at))?;
+        let piece = self.pieces.remove(at)?;
+        self.weight -= weight(&piece.bytes);
+        Some(at)
+    }
+
+    /// Puts a piece where one has just been taken out.
+    pub(super) fn insert(&mut self, at: usize, bytes: Bytes, tag: Tag) {
+        self.weight += weight(&bytes);
+        self.pieces.insert(at, Piece { bytes, tag: Some(tag) });
     }
 
     /// Drops the oldest message that has not begun.
@@ -164,7 +176,9 @@ mod tests {
         queue.push("a1".into(), a, false);
         queue.push("b1".into(), b, false);
         queue.advance(1);
-        assert!(!queue.replace(Tag::Channel(1), &"a2".into()) && queue.replace(Tag::Channel(2), &"b2 long".into()));
+        assert_eq!((queue.take_out(Tag::Channel(1)), queue.take_out(Tag::Channel(2))), (None, Some(1)));
+        assert_eq!(len(&queue), 1);
+        queue.insert(1, "b2 long".into(), Tag::Channel(2));
         assert_eq!(len(&queue), 8);
         assert!(queue.drop_oldest() && !queue.drop_oldest());
         assert_eq!((len(&queue), queue.first().unwrap().as_ref()), (1, &b"1"[..]));

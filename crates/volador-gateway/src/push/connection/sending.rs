@@ -62,27 +62,33 @@ impl PushConnection {
         let bytes = message.bytes(self.transport, self.deflate);
         let max = config.send_queue_max_bytes;
         if let Some(queue) = &mut self.queue {
-            if message.tag().is_some_and(|tag| queue.replace(tag, bytes)) {
+            if let Some(tag) = message.tag()
+                && let Some(at) = queue.take_out(tag)
+            {
                 count(&counters.conflated);
-                return Now::Alive;
-            }
-            if config.slow_client == SlowClient::DropOldest {
-                while !queue.has_room(bytes, max) && queue.drop_oldest() {
-                    count(&counters.dropped_oldest);
-                }
-                if !queue.has_room(bytes, max) {
-                    // Alone larger than the queue: it is the oldest and the newest in one.
-                    count(&counters.dropped_oldest);
+                if queue.has_room(bytes, max) {
+                    queue.insert(at, bytes.clone(), tag);
                     return Now::Alive;
                 }
             }
-        }
-        if let Some(queue) = &mut self.queue
-            && !queue.has_room(bytes, max)
-        {
-            queue.drop_unsent();
-            count(&counters.closed_slow);
-            return self.close(1013, "too slow");
+            match config.slow_client {
+                SlowClient::DropOldest => {
+                    if !SendQueue::could_have_room(bytes, max) {
+                        count(&counters.dropped_oldest);
+                        return Now::Alive;
+                    }
+                    // What has begun stays, and must not be what keeps all newer messages out: it may be there beside one.
+                    while !queue.has_room(bytes, max) && queue.drop_oldest() {
+                        count(&counters.dropped_oldest);
+                    }
+                }
+                SlowClient::Disconnect if !queue.has_room(bytes, max) => {
+                    queue.drop_unsent();
+                    count(&counters.closed_slow);
+                    return self.close(1013, "too slow");
+                }
+                SlowClient::Disconnect => {}
+            }
         }
         self.write_tagged(bytes, message.tag())
     }
@@ -92,8 +98,9 @@ impl PushConnection {
     /// in the queue: it never is what makes a client too slow.
     pub(super) fn pong(&mut self, pong: &Bytes) -> Now {
         if let Some(queue) = &mut self.queue
-            && queue.replace(Tag::Pong, pong)
+            && let Some(at) = queue.take_out(Tag::Pong)
         {
+            queue.insert(at, pong.clone(), Tag::Pong);
             return Now::Alive;
         }
         self.write_tagged(pong, Some(Tag::Pong))
