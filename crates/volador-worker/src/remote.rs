@@ -196,7 +196,8 @@ impl Remote {
     /// Sends what is left, for `timeout` at most, and closes the links. The last call.
     pub fn leave(&self, timeout: Duration) {
         self.shared.leaving.store(true, Ordering::Release);
-        self.worker.flush();
+        // With what was dropped since the last one.
+        self.beat();
         let until = Instant::now() + timeout;
         for link in &self.shared.links {
             let mut outgoing = link.outgoing.lock();

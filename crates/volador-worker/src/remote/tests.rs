@@ -1,6 +1,6 @@
 use std::os::unix::net::UnixListener;
 
-use volador_proto::link::{Match, StreamId, ToGateway};
+use volador_proto::link::{Match, Payload, StreamId, ToGateway};
 
 use super::*;
 use crate::{
@@ -55,7 +55,7 @@ fn said(gateway: &UnixStream, count: usize) -> Vec<(StreamId, ToGateway)> {
     let (mut incoming, mut said) = (Incoming::new(), Vec::new());
     gateway.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     while said.len() < count {
-        incoming.receive(gateway, true).unwrap();
+        assert_eq!(incoming.receive(gateway, true).unwrap(), Received::Some, "no more than {said:?}");
         let take = |frames: &mut Frames| {
             while let Some(frame) = ToGateway::next(frames) {
                 said.push(frame?);
@@ -87,6 +87,26 @@ fn the_worker_says_what_it_listens_to_before_it_is_ready() {
     let said = said(&gateway, 2);
     assert!(matches!(said[..], [(_, ToGateway::Listen(..)), (_, ToGateway::Ready)]), "{said:?}");
     remote.leave(Duration::ZERO);
+}
+
+#[test]
+fn a_worker_that_leaves_says_what_it_has_dropped_since_its_last_beat() {
+    let mut batch = Batch::new();
+    batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
+    let (worker, remote, gateway) = joined(batch);
+    let listener = worker.listen(Match::Exact, b"news");
+    remote.beat();
+    let mut batch = Batch::new();
+    (0..100).for_each(|_| batch.published(listener, b"news", Payload::Text, &[0; 1000]));
+    worker.deliver(batch).unwrap();
+    assert!(worker.dropped_block() > 0);
+    remote.leave(Duration::from_secs(20));
+    let said = said(&gateway, 3);
+    let [(_, ToGateway::Listen(..)), (_, ToGateway::Beat { dropped: 0 }), (_, ToGateway::Beat { dropped })] = said[..]
+    else {
+        panic!("{said:?}")
+    };
+    assert_eq!(dropped, worker.dropped_block());
 }
 
 #[test]
