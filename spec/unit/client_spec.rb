@@ -243,6 +243,22 @@ RSpec.describe Volador::Push::Client do
       expect(heard).to eq [:message_over, %i[other on_open]]
     end
 
+    { "a throw" => -> { throw :over }, "the end of the thread" => -> { Thread.exit } }.each do |what, cut|
+      it "lets the new one take over when #{what} cuts the old one's on_close off" do
+        heard = self.heard
+        first = handler(:on_close) do |_client|
+          heard << :first_closes
+          cut.call
+        end
+        client = client_of(first)
+        client.callbacks.opened
+        Thread.new { catch(:over) { client.handler = recorder_of(heard, :other) } }.join
+        client.callbacks.message("hi")
+        client.callbacks.close
+        expect(heard).to eq [:first_closes, %i[other on_open], [:other, :on_message, "hi"], %i[other on_close]]
+      end
+    end
+
     it "calls on_close once though that sets another one, which takes over" do
       heard = self.heard
       last = recorder_of(heard, :last)

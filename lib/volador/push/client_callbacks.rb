@@ -147,11 +147,15 @@ module Volador
           @next = handler
           next if @replacing # by the old handler's on_close: of those that it names, the last one takes over
 
-          over = @closed || !@opened
-          take_leave unless over
-          @handler = @next
-          @drains = handles?(:on_drained)
-          run(:on_open) unless over
+          next take_over if @closed || !@opened
+
+          begin
+            take_leave
+          ensure
+            # Also when the old handler's on_close is cut off, by Thread.exit or a timeout: it has been told.
+            take_over
+            run(:on_open)
+          end
         end
       end
 
@@ -162,6 +166,11 @@ module Volador
         run(:on_close)
       ensure
         @replacing = false
+      end
+
+      def take_over
+        @handler = @next
+        @drains = handles?(:on_drained)
       end
 
       # With the client, like the other callbacks, unless it takes no argument.
