@@ -121,7 +121,7 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
             2 => batch.credit(id, text.len() as u32),
             3 => batch.message(id, payload(text), text),
             4 => batch.sealed_request(id, &sealed(*kind, text)).expect("no file"),
-            5 => batch.replay(id, &sealed(*kind, text), Some(text)).expect("no file"),
+            5 => batch.replay(id, &sealed(*kind, text), Some(text), u32::from(*kind)).expect("no file"),
             _ => batch.closed(id, text.len() as u16),
         }
         all.append(batch);
@@ -134,7 +134,8 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
             (0 | 1 | 4 | 5, ToWorker::Request(request)) => {
                 same_head(&request, &head(*kind, text));
                 same_fields(&request.fields, text);
-                let state = (kind % 7 == 5).then(|| Resumed { state: Some(text.to_vec().into()) });
+                let state = (kind % 7 == 5)
+                    .then(|| Resumed { state: Some(text.to_vec().into()), timeout_ms: u32::from(*kind) });
                 assert_eq!(request.resumed, state);
                 match request.body {
                     RequestBody::None => assert!(matches!(kind % 7, 0 | 4 | 5)),

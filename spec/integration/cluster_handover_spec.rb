@@ -47,6 +47,23 @@ RSpec.describe "A push connection of a cluster" do
       def push_state(_client) = @count.to_s
     end
 
+    # Chooses what the next one finds, and takes a block then.
+    class Choosing
+      def initialize(path) = @name = path
+
+      def on_open(client)
+        client.timeout = 7
+        client.subscribe("news")
+        client.subscribe("others")
+      end
+
+      def on_resume(client)
+        client.subscribe("news") { |_channel, message| client.write("block: #{message}") }
+        client.unsubscribe("others")
+        client.write("timeout #{client.timeout}")
+      end
+    end
+
     # Without an on_resume, and with states that are none.
     class Plain
       include Counting
@@ -73,6 +90,7 @@ RSpec.describe "A push connection of a cluster" do
         case path
         when %r{\A/draft} then env["rack.upgrade"] = Draft.new(path, env)
         when %r{\A/plain} then env["rack.upgrade"] = Plain.new(path, env)
+        when "/choosing" then env["rack.upgrade"] = Choosing.new(path)
         when "/none" then env["rack.upgrade"] = Module.new
         end
         [200, {}, []]
@@ -155,6 +173,18 @@ RSpec.describe "A push connection of a cluster" do
     expect(Array.new(2) { stream.read_data }).to eq(%w[one end])
     expect(socket.read_message).to eq("two")
     expect(cluster.output.scan(/^resumed/).size).to eq(1)
+  end
+
+  it "has the timeout that was chosen, and a block in the place of a subscription without one" do
+    cluster = start_cluster(application)
+    WebSocketClient.open(cluster.port, "/choosing") do |client|
+      Deadline.until("two subscriptions") { cluster.status[:stats][:subscriptions] == 2 }
+      deploy(cluster)
+      expect(client.read_message).to eq("timeout 7")
+      Deadline.until("one subscription") { cluster.status[:stats][:subscriptions] == 1 }
+      cluster.script('Volador.connect; Volador.publish("news", "one"); Volador.publish("others", "two"); Volador.publish("news", "end")')
+      expect(Array.new(2) { client.read_message }).to eq(["block: one", "block: end"])
+    end
   end
 
   %w[/seed /draft].each do |path|

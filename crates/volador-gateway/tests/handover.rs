@@ -49,6 +49,22 @@ fn a_handler_moves_with_its_state_and_messages_wait_in_order() {
 }
 
 #[test]
+fn the_next_worker_learns_the_timeout_that_was_chosen_for_the_connection() {
+    let (cluster, mut old, _client, id) = opened(Some(Interest::MESSAGES));
+    for (generation, set, told) in [(2, None, 0), (3, Some(90_000), 90_000), (4, Some(0), 0)] {
+        let mut new = cluster.worker(1, generation, 1);
+        old.send(|batch| set.into_iter().for_each(|millis| batch.timeout(id, millis)));
+        cluster.gateway.promote(generation);
+        asked_to_hand_over(&mut old, id);
+        old.send(|batch| batch.handed_over(id, None));
+        let (_, request) = new.request();
+        assert_eq!(request.resumed.map(|resumed| resumed.timeout_ms), Some(told));
+        accept(&mut new, id);
+        old = new;
+    }
+}
+
+#[test]
 fn a_connection_without_handler_stays_and_keeps_its_subscriptions() {
     let (cluster, mut old, mut client, id) = opened(None);
     old.send(|batch| batch.subscribe(id, Match::Exact, b"news"));

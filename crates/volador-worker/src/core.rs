@@ -106,6 +106,9 @@ impl Core {
             ToWorker::Request(request) => {
                 let push = request.transport.map(|transport| {
                     let push = Arc::new(PushStream::new(stream, transport));
+                    if let Some(resumed) = &request.resumed {
+                        push.set_timeout(resumed.timeout_ms);
+                    }
                     self.streams.lock().insert(stream, push.clone());
                     push
                 });

@@ -26,7 +26,7 @@ pub(crate) fn request(batch: &mut Batch, id: StreamId, transport: Option<Transpo
 /// Appends the request of a push connection that goes on here.
 pub(crate) fn replay(batch: &mut Batch, id: StreamId) {
     let request = SealedRequest::new(&head(Some(Transport::WebSocket)), [], RequestBody::None);
-    batch.replay(id, &request, None).unwrap();
+    batch.replay(id, &request, None, 0).unwrap();
 }
 
 fn head(transport: Option<Transport>) -> RequestHead<'static> {

@@ -238,7 +238,12 @@ module Volador
           current.number = number
           return current
         end
-        forget(key, current) if current
+        if current
+          forget(key, current)
+        elsif @resumed
+          # The handler in the former worker may have had one without a block, of which only the gateway knows.
+          @connection.unsubscribe(*key)
+        end
         id = @connection.listen(*key)
         id && ((@listeners ||= {})[id] = Listener.new(id, block, number))
       end

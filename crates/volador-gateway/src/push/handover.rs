@@ -135,7 +135,9 @@ impl Engine {
         }
         let load = |member: &Member| member.handlers() + member.in_flight();
         let Some((key, member)) = shard.workers.least(load, |_| usize::MAX) else { return false };
-        let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref());
+        // It was given in milliseconds.
+        let timeout_ms = self.timeouts.borrow().get(id).map_or(0, |timeout| timeout.as_millis() as u32);
+        let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref(), timeout_ms);
         if let Err(error) = sent {
             log::warn(format_args!("can't hand a push connection over, trying again: {error}"));
             return false;

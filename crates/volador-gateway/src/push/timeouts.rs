@@ -29,6 +29,11 @@ impl Timeouts {
         self.turns.first() == Some(&(turn, id))
     }
 
+    /// The connection's time between two turns.
+    pub(super) fn get(&self, id: StreamId) -> Option<Duration> {
+        self.of.get(&id).map(|(timeout, _)| *timeout)
+    }
+
     /// The connection has no timeout any more.
     pub(super) fn forget(&mut self, id: StreamId) {
         if let Some((_, turn)) = self.of.remove(&id) {

@@ -47,7 +47,10 @@ pub fn asked_to_hand_over(old: &mut Worker, id: StreamId) {
 pub fn replayed(new: &mut Worker, id: StreamId, state: Option<&str>) {
     let (replayed, request) = new.request();
     assert_eq!(replayed, id);
-    assert_eq!(request.resumed, Some(Resumed { state: state.map(|state| state.to_owned().into()) }));
+    assert_eq!(
+        request.resumed.as_ref().map(|Resumed { state, .. }| state.clone()),
+        Some(state.map(|state| state.to_owned().into()))
+    );
     assert_eq!((request.path(), request.query()), (&b"/ws"[..], &b"a=b"[..]));
     assert!(request.fields.iter().any(|field| field == (b"cookie", b"c=1")));
 }

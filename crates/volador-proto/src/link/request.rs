@@ -123,6 +123,8 @@ pub struct Request {
 pub struct Resumed {
     /// What the former handler has left for the next one.
     pub state: Option<Bytes>,
+    /// Milliseconds between two pings or heartbeats that were chosen for this connection; 0: as all others.
+    pub timeout_ms: u32,
 }
 
 /// A request as it stands on the link, kept to be sent again: to another worker when the first one ends before it has

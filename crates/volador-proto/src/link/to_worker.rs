@@ -123,10 +123,11 @@ impl ToWorker {
             REQUEST => Self::Request(Request::decode(Reader::new(kind, payload), frames, kind)?),
             REPLAY => {
                 let mut reader = Reader::new(kind, payload);
+                let timeout_ms = reader.u32()?;
                 let has_state = reader.u8()? != 0;
                 let state = reader.str()?;
                 let mut request = Request::decode(reader, frames, kind)?;
-                request.resumed = Some(Resumed { state: has_state.then_some(state) });
+                request.resumed = Some(Resumed { state: has_state.then_some(state), timeout_ms });
                 Self::Request(request)
             }
             RECALL => Self::Recall(Reader::new(kind, payload).u32()?),
@@ -217,9 +218,16 @@ impl Batch {
     ///
     /// # Errors
     /// As [`Self::sealed_request`].
-    pub fn replay(&mut self, stream: StreamId, request: &SealedRequest, state: Option<&[u8]>) -> io::Result<()> {
+    pub fn replay(
+        &mut self,
+        stream: StreamId,
+        request: &SealedRequest,
+        state: Option<&[u8]>,
+        timeout_ms: u32,
+    ) -> io::Result<()> {
         let fd = request.descriptor()?;
         self.frame(REPLAY, stream, |out| {
+            out.put_u32_le(timeout_ms);
             out.put_u8(state.is_some().into());
             put_str(out, state.unwrap_or_default());
             out.put_slice(&request.payload);

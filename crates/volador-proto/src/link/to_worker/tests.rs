@@ -92,11 +92,14 @@ fn a_sealed_request_is_sent_as_often_as_wanted() {
             let mut batch = Batch::new();
             match state {
                 None => batch.sealed_request(ID, &sealed).unwrap(),
-                Some(state) => batch.replay(ID, &sealed, state).unwrap(),
+                Some(state) => batch.replay(ID, &sealed, state, 1500).unwrap(),
             }
             let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
             assert_eq!(request.fields.iter().collect::<Vec<_>>(), [(&b"a"[..], &b"b"[..])]);
-            assert_eq!(request.resumed, state.map(|state| Resumed { state: state.map(Bytes::from_static) }));
+            assert_eq!(
+                request.resumed,
+                state.map(|state| Resumed { state: state.map(Bytes::from_static), timeout_ms: 1500 })
+            );
             match request.body {
                 RequestBody::Inline(body) => assert_eq!(body, "body"),
                 RequestBody::File { len, .. } => assert_eq!(len, 9),
@@ -115,7 +118,7 @@ fn the_body_of_a_request_that_is_sent_again_is_read_from_its_start() {
     let sealed = SealedRequest::new(&head(b"/"), [], RequestBody::File { fd: file.into(), len: 4 });
     for _ in 0..2 {
         let mut batch = Batch::new();
-        batch.replay(ID, &sealed, None).unwrap();
+        batch.replay(ID, &sealed, None, 0).unwrap();
         let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
         let RequestBody::File { fd, .. } = request.body else { panic!("not a file") };
         let mut text = String::new();
