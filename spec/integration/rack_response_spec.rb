@@ -72,11 +72,13 @@ RSpec.describe "The app's answer" do
       expect(response.body).to eq("onetwothree")
     end
 
-    it "whose to_ary answers nil, as that of Rails does, is sent in pieces" do
-      answer = server.get("/to-ary-nil?nil-ary")
+    { "nil" => "nil", "an Enumerator" => "each" }.each do |what, path|
+      it "whose to_ary answers #{what}, as that of Rails does, is sent in pieces" do
+        answer = server.get("/to-ary-#{path}?#{path}-ary")
 
-      expect([answer.body, answer["transfer-encoding"]]).to eq(["piece by piece", "chunked"])
-      expect(closings("nil-ary")).to eq(1)
+        expect([answer.body, answer["transfer-encoding"]]).to eq(["piece by piece", "chunked"])
+        expect(closings("#{path}-ary")).to eq(1)
+      end
     end
 
     it "that answers to to_ary is taken whole" do

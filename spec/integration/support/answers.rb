@@ -117,6 +117,8 @@ RSpec.shared_context "with an app of many answers" do
         end]
       when "/to-ary-nil"
         [200, text, Class.new(Body) { def to_ary = nil; def closed? = false }.new(name, "piece", " by piece")]
+      when "/to-ary-each" # as that of Rails 7.1 does when it is given an Enumerator
+        [200, text, Class.new(Body) { def to_ary = enum_for(:each); def closed? = false }.new(name, "piece", " by piece")]
       when "/to-ary" then [200, text, Class.new(Body) { def to_ary; ["by", " to_ary"]; end }.new(name)]
       when %r{\\A/files(/.*)} then files.call(env.merge("PATH_INFO" => Regexp.last_match(1)))
       else [404, text, ["nothing"]]
