@@ -24,10 +24,12 @@ module Volador
     end
 
     # Waits for the next one.
-    # @return [Object]
+    # @return [Object] :closed once nobody is to wait any more
     def pop
       @reader.readpartial(1)
       @commands.pop
+    rescue IOError
+      :closed
     end
 
     # @return [IO] readable when there is one

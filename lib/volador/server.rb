@@ -94,7 +94,7 @@ module Volador
       # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
       def stop_running
         @at_exit = nil
-        running.each(&:stop!)
+        running.each(&:halt)
       end
     end
 
@@ -149,24 +149,34 @@ module Volador
       with_signals do
         announce
         yield self if block_given?
-        await_stop
-        say "Volador finishes its requests and stops; the signal once more stops it at once"
-        drain
+        reason = await_stop
+        finish(reason) unless reason == :closed
       end
       nil
     ensure
       halt
     end
 
-    # Ends at once: running requests are cut off. Does nothing when it has been stopped, or in a forked process.
+    # Ends at once: running requests are cut off. Does nothing when it has been stopped, or in a forked process. (Its name is
+    # not `stop!`: Sinatra would prefer that to {#stop}, and call it in a signal handler.)
     # @return [nil]
-    def stop!
-      halt
+    def halt
+      return if @state == :stopped || @state == :new || @pid != Process.pid
+
+      @state = :stopped
+      Server.remove(self)
+      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
+      @worker&.stop
+      @gateway&.stop
+      @threads&.kill(GRACE)
+      @commands.close
+      observe(:stopped)
       nil
     end
 
     # Stops gracefully: no new connections, running requests are answered, push connections are closed with 1001 and
-    # their handlers' on_close is called. A server that {#run} is waited for there; without `run` it is done here.
+    # their handlers' on_close is called. A server that {#run} is waited for there, and may be stopped by a signal handler;
+    # without `run` it is done here.
     # @return [nil]
     def stop
       if @waiting
@@ -199,23 +209,36 @@ module Volador
 
     private
 
+    # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop
-      while @commands.pop == NO_DEPLOY
+      while (reason = @commands.pop) == NO_DEPLOY
         @log.info("USR1 has no effect: this server has no workers (-w) that it could replace")
       end
+      reason
+    end
+
+    def finish(reason)
+      say "Volador finishes its requests and stops; the signal once more stops it at once"
+      drain(reason)
     end
 
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
-    def drain
+    # @param reason [Symbol] :signal or :stop. A program may stop it in a signal handler of its own and pass the signal on, as
+    #   Sinatra does: then that is the first one
+    def drain(reason = :stop)
       return unless @state == :running
 
       @state = :draining
       observe(:draining)
       Thread.new { @commands << drained }.name = "volador drain"
+      signalled = reason == :signal
       loop do
         case @commands.pop
-        when :drained then return
-        when :signal then return say("Volador stops at once")
+        when :drained, :closed then return
+        when :signal
+          return say("Volador stops at once") if signalled
+
+          signalled = true
         end
       end
     end
@@ -233,20 +256,6 @@ module Volador
     rescue StandardError => e
       @log.error("draining failed", e)
       :drained
-    end
-
-    # At once; does nothing the second time.
-    def halt
-      return if @state == :stopped || @state == :new || @pid != Process.pid
-
-      @state = :stopped
-      Server.remove(self)
-      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
-      @worker&.stop
-      @gateway&.stop
-      @threads&.kill(GRACE)
-      @commands.close
-      observe(:stopped)
     end
 
     def observe(state)

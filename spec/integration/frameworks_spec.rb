@@ -87,6 +87,43 @@ RSpec.describe "A framework's application" do
     include_examples "a framework's application"
   end
 
+  describe "of Sinatra, run by itself" do
+    program = <<~'RUBY'
+      require "sinatra/base"
+      class App < Sinatra::Base
+        set :environment, :production
+        set :server, :volador
+        set :bind, "127.0.0.1"
+        set :port, 0
+        set :server_settings, Silent: false
+        get("/slow") { warn "begun"; sleep 0.5; "answered" }
+        get "/chat" do
+          env["rack.upgrade"] = Class.new { def on_close(_client) = warn("closed") }
+          ""
+        end
+      end
+      App.run!
+    RUBY
+
+    %w[INT TERM].each do |name|
+      it "answers its requests and closes its push connections at #{name}" do
+        server = start_ruby(program).wait_until_listening
+        chat = WebSocketClient.open(server.port, "/chat")
+        server.connect do |socket|
+          socket.send_request("GET", "/slow")
+          server.wait_for_output(/^begun$/)
+          server.signal(name)
+          expect(socket.read_response.body).to eq("answered")
+        end
+        expect(chat.read_close).to eq(1001)
+        chat.close_socket
+        expect(server.wait.exitstatus).to eq(0)
+        expect(server.output).to match(/^closed$/)
+        expect(server.output).not_to match(/Error|stops at once/)
+      end
+    end
+  end
+
   describe "of Rails" do
     rails = <<~RUBY
       #{chat}

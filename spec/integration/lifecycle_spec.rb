@@ -193,6 +193,18 @@ RSpec.describe "A server's life" do
     socket.close
   end
 
+  it "ends without a word when it runs in a thread and the program ends" do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      listening = Queue.new
+      Thread.new { Volador.run(->(_env) { [204, {}, []] }, port: 0, quiet: true) { |server| listening << server } }
+      listening.pop
+      puts "the end"
+    RUBY
+    expect(server.wait.exitstatus).to eq(0)
+    expect(server.output).to eq("the end\n")
+  end
+
   it "is stopped by HUP, gracefully, but not when that is ignored, as by nohup" do
     server = start_volador(config)
     server.signal(:HUP)

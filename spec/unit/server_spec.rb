@@ -6,7 +6,7 @@ RSpec.describe Volador::Server do
   let(:app) { ->(env) { [200, {}, [env["PATH_INFO"]]] } }
   let(:servers_here) { [] }
 
-  after { servers_here.each(&:stop!) }
+  after { servers_here.each(&:halt) }
 
   def server(app = self.app, **options)
     configuration = Volador::Configuration.new(**{ port: 0, env: {} }.merge(options))
@@ -36,7 +36,7 @@ RSpec.describe Volador::Server do
       server = self.server(bind: "unix://#{folder}/socket").start
       expect(server).to have_attributes(url: nil, addresses: ["unix://#{folder}/socket"])
       expect(RawSocket.open(path: "#{folder}/socket") { |socket| socket.request("GET", "/x").body }).to eq "/x"
-      server.stop!
+      server.halt
     end
   end
 
@@ -56,7 +56,7 @@ RSpec.describe Volador::Server do
     expect(server.stop).to be_nil
     server.start
     3.times { expect(server.stop).to be_nil }
-    expect(server.stop!).to be_nil
+    expect(server.halt).to be_nil
   end
 
   it "says which port is in use and what to do" do

@@ -91,7 +91,7 @@ module Volador
         finish(leave: true)
       end
       alias stop close
-      alias stop! close
+      alias halt close
 
       private
 

@@ -85,7 +85,7 @@ module Volador
 
       # The process ends though it was not told to: the application has called `exit`, say.
       # @api private
-      def stop!
+      def halt
         leave_cluster
         @native.leave
       end

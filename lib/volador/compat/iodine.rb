@@ -138,7 +138,7 @@ module Volador
           others.each(&:start)
           last.run
         ensure
-          @running.each(&:stop!)
+          @running.each(&:halt)
         end
 
         # Ends {start}, or whatever server runs, gracefully. Returns at once.
