@@ -6,6 +6,7 @@ require_relative "event"
 require_relative "pub_sub/listeners"
 require_relative "push/connections"
 require_relative "push/interceptor"
+require_relative "push/surrounded_connections"
 
 module Volador
   # The Ruby threads that run the application for one native worker, with what they share: the handlers of push
@@ -20,7 +21,7 @@ module Volador
       @worker = worker
       @log = log
       @listeners = PubSub::Listeners.new(worker, log)
-      @connections = Push::Connections.new(@listeners, log: log)
+      @connections = connections
       @threads = []
     end
 
@@ -64,6 +65,16 @@ module Volador
       @threads.each { |thread| thread.kill unless thread.join(0) }
       @threads.each { |thread| thread.join(seconds) }
       @connections.abandon
+    end
+
+    private
+
+    # @return [Push::Connections]
+    def connections
+      surroundings = Push::SurroundedConnections.surroundings
+      return Push::Connections.new(@listeners, log: @log) unless surroundings
+
+      Push::SurroundedConnections.new(surroundings, @listeners, log: @log)
     end
   end
 end

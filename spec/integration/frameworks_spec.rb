@@ -139,6 +139,24 @@ RSpec.describe "A framework's application" do
         config.session_store :cookie_store, key: "session"
       end
 
+      App.executor.to_run { Thread.current[:executor] = "inside" }
+      App.executor.to_complete { Thread.current[:executor] = nil }
+
+      # Tells whether its callbacks run inside of the executor, as those of the reloader do.
+      module Inside
+        def self.on_open(client)
+          client.subscribe("news") { client.write("block \#{Thread.current[:executor]}") }
+          client.write("open \#{Thread.current[:executor]}")
+        end
+
+        def self.on_message(client, data)
+          client.write("message \#{Thread.current[:executor]}")
+          Volador.publish("news", data)
+        end
+
+        def self.on_close(_client) = warn("close \#{Thread.current[:executor]}")
+      end
+
       class ActionsController < ActionController::Base
         skip_forgery_protection raise: false
 
@@ -155,7 +173,7 @@ RSpec.describe "A framework's application" do
         def chat
           return head(:bad_request) unless request.env["rack.upgrade?"]
 
-          request.env["rack.upgrade"] = Chat
+          request.env["rack.upgrade"] = params[:inside] ? Inside : Chat
           head :ok
         end
       end
@@ -196,6 +214,15 @@ RSpec.describe "A framework's application" do
     shared_server(rails, "-e", "production")
 
     include_examples "a framework's application"
+
+    it "has its callbacks run inside of its executor" do
+      WebSocketClient.open(server.port, "/chat?inside=1") do |client|
+        expect(client.read_message).to eq("open inside")
+        client.send_text("hello")
+        expect(Array.new(2) { client.read_message }).to eq(["message inside", "block inside"])
+      end
+      server.wait_for_output(/^close inside$/)
+    end
 
     it "learns in a stream that the client has left" do
       server.connect do |socket|
