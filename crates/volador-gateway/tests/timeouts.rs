@@ -4,7 +4,10 @@ mod support;
 
 use std::{
     io::Read,
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -209,6 +212,30 @@ fn a_longer_timeout_takes_a_connection_out_of_the_rounds_and_zero_brings_it_back
         assert_eq!(client.frame(), (PING, Vec::new()));
         client.send_frame(PONG, b"");
     }
+}
+
+#[test]
+fn zero_that_is_said_again_and_again_does_not_put_the_ping_off() {
+    let (server, heard) = server(Duration::from_millis(100), NEVER);
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let id = opened(&heard);
+    let (is_pinged, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                set_timeout(&server, id, 0);
+                thread::sleep(Duration::from_millis(10));
+                if is_pinged.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(client.frame(), (PING, Vec::new()));
+        assert!(!is_over.load(Ordering::Relaxed), "it comes when nobody says so any more");
+        is_pinged.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -328,10 +328,12 @@ impl PushConnection {
         if self.queue.is_none() { self.write(bytes) } else { Now::Alive }
     }
 
-    /// Leaves the rounds of pings or heartbeats for a time of its own, or comes back to them.
+    /// Leaves the rounds of pings or heartbeats for a time of its own, or comes back to them. Whoever has its part in them
+    /// keeps its turn: to say so again and again must not put that off for ever.
     pub(super) fn set_has_timeout(&mut self, has_timeout: bool) {
-        self.has_timeout = has_timeout;
-        self.fresh = !has_timeout;
+        if std::mem::replace(&mut self.has_timeout, has_timeout) != has_timeout {
+            self.fresh = !has_timeout;
+        }
     }
 }
 
