@@ -26,6 +26,15 @@ RSpec.describe Volador::Push::SurroundedConnections do
     expect(heard).to eq [:begin, "hi", :end, :begin, :drained, :end]
   end
 
+  it "tells events all the same when its surroundings raise" do
+    allow(surroundings).to receive(:wrap).and_raise(SyntaxError)
+    log = instance_double(Volador::Log, error: nil)
+    connections = described_class.new(surroundings, nil, log: log)
+    connections.add(7, callbacks)
+    connections.dispatch([7, :drained])
+    expect(heard).to eq [:drained]
+  end
+
   describe ".surroundings" do
     it "is nothing without Rails" do
       expect(described_class.surroundings).to be_nil

@@ -27,9 +27,18 @@ module Volador
         @surroundings.wrap { super }
       end
 
-      # See {Connections#dispatch}.
+      # See {Connections#dispatch}. An end must be told, also when new code can't be loaded.
       def dispatch(event)
-        @surroundings.wrap { super }
+        begun = false
+        @surroundings.wrap do
+          begun = true
+          super
+        end
+      rescue StandardError, ScriptError => e
+        raise if begun
+
+        @log.error("the application's reloader raised, a callback runs outside of it", e)
+        super
       end
     end
   end
