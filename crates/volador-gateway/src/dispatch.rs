@@ -67,8 +67,9 @@ impl Shard {
     /// Gives the request, which has waited since then, to the least busy worker. False when none has room.
     fn assign(&self, id: StreamId, since: Option<Instant>) -> bool {
         // Replays wait in a lane of their own.
-        let room = |member: &Member| member.threads() + member.lead.requests() + member.replays();
-        let Some((key, member)) = self.workers.least(Member::in_flight, room) else { return false };
+        let has_room =
+            |member: &Member| member.in_flight() < member.threads() + member.lead.requests() + member.replays();
+        let Some((key, member)) = self.workers.least(Member::load, has_room) else { return false };
         let mut streams = self.streams.borrow_mut();
         let Some(exchange) = streams.exchange(id) else { return true };
         let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -130,7 +131,15 @@ impl Shard {
         if member.is_idle() {
             self.shared.roster.ring();
         }
-        if self.dispatch.waiting() == 0 && member.in_flight() < member.threads() {
+        if self.dispatch.waiting() == 0 && member.free() > 0 {
+            self.look_for_uneven();
+        }
+    }
+
+    /// A worker has finished something other than a request. That happens very often, and mostly among workers that have no
+    /// requests.
+    pub(crate) fn relieved(&self) {
+        if self.workers.are_uneven() {
             self.look_for_uneven();
         }
     }
@@ -170,16 +179,13 @@ impl Shard {
         let (mut free, mut behind) = (0, Vec::new());
         self.workers.each(|key, member| {
             if member.state() == State::Serving {
-                let (has, threads) = (member.in_flight(), member.threads());
-                free += threads.saturating_sub(has);
-                if has > threads {
-                    behind.push((key, has - threads));
-                }
+                free += member.free();
+                behind.push((key, member.behind()));
             }
         });
         let mut recalled = false;
-        for (key, excess) in behind {
-            let wanted = excess.min(free);
+        for (key, requests) in behind {
+            let wanted = requests.min(free);
             if wanted > 0 {
                 self.workers.batch(key).recall(wanted as u32);
                 free -= wanted;

@@ -5,9 +5,10 @@ mod support;
 use support::{
     cluster::{Cluster, Worker},
     config, eventually,
+    moving::{is_told_the_end, open, opened},
 };
 use volador_gateway::Config;
-use volador_proto::link::{Batch, ToWorker};
+use volador_proto::link::{Batch, Interest, ToWorker};
 
 /// One generation of workers with one thread each, which serves.
 fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
@@ -120,6 +121,62 @@ fn a_request_behind_a_slow_one_is_recalled_for_a_worker_that_is_free() {
     bodies.sort();
     assert_eq!(bodies, ["quick", "quick", "quick", "slow"]);
     assert_eq!(cluster.stat("redispatched"), 1);
+}
+
+#[test]
+fn a_request_goes_to_the_worker_that_has_nothing_to_tell_a_handler() {
+    let (cluster, mut one, mut websocket, id) = opened(Some(Interest::MESSAGES));
+    let mut two = cluster.worker(2, 1, 1);
+    eventually("the other one serves", || cluster.state(2, 1) == "serving");
+    let mut client = cluster.connect();
+    let mut ask = |from: &mut Worker| {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (id, _) = from.request();
+        from.answer(id, "done");
+        assert_eq!(client.reply().body, "done");
+    };
+    websocket.send_frame(1, b"a").send_frame(1, b"b");
+    assert_eq!((one.message(), one.message()), ("a".into(), "b".into()));
+    (0..3).for_each(|_| ask(&mut two));
+    one.send(|batch| batch.handled(id, 1));
+    (0..3).for_each(|_| ask(&mut two));
+    one.send(|batch| batch.handled(id, 1));
+    // In turn again.
+    (0..2).for_each(|_| [&mut one, &mut two].into_iter().for_each(&mut ask));
+    drop(websocket);
+    assert!(matches!(one.next(), (gone, ToWorker::Gone { .. }) if gone == id));
+    (0..3).for_each(|_| ask(&mut two));
+    one.send(|batch| batch.ended(id));
+    eventually("the connection is forgotten", || cluster.stat("handlers") == 0);
+    (0..2).for_each(|_| [&mut one, &mut two].into_iter().for_each(&mut ask));
+}
+
+#[test]
+fn a_request_behind_a_message_is_recalled_for_a_worker_that_has_handled_its_own() {
+    let (cluster, mut one, mut first, first_id) = opened(Some(Interest::MESSAGES));
+    first.send_frame(1, b"a");
+    assert_eq!(one.message(), "a");
+    let mut two = cluster.worker(2, 1, 1);
+    eventually("the other one serves", || cluster.state(2, 1) == "serving");
+    let (mut second, second_id) = open(&cluster, &mut two, Some(Interest::MESSAGES));
+    second.send_frame(1, b"b");
+    assert_eq!(two.message(), "b");
+    assert!(two.is_quiet(), "nor does a look at both that begins now find the request");
+    let mut client = cluster.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let is_with_one = !one.is_quiet();
+    let (busy, free, free_id) = if is_with_one { (&mut one, &mut two, second_id) } else { (&mut two, &mut one, first_id) };
+    let (behind, _) = busy.unbegun_request();
+    free.send(|batch| batch.handled(free_id, 1));
+    assert!(matches!(busy.next_or_recall(), (_, ToWorker::Recall(1))));
+    busy.send(|batch| batch.returned(behind));
+    let (id, _) = free.request();
+    assert_eq!(id, behind);
+    free.answer(id, "at once");
+    assert_eq!(client.reply().body, "at once");
+    drop((first, second));
+    is_told_the_end(&mut one, first_id);
+    is_told_the_end(&mut two, second_id);
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Member {
     in_flight: AtomicUsize,
     /// How many of these are of push connections that move to it.
     replays: AtomicUsize,
+    /// Push connections whose handlers it has something to tell, or is telling.
+    occupied: AtomicUsize,
     /// How many requests it is sent beyond its threads.
     pub(crate) lead: Lead,
     /// Push connections whose handler it has, or has to let go of yet.
@@ -60,6 +62,7 @@ impl Member {
             in_flight: AtomicUsize::new(0),
             lead: Lead::new(now),
             replays: AtomicUsize::new(0),
+            occupied: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
             dropped: AtomicU64::new(0),
@@ -106,6 +109,32 @@ impl Member {
     /// which is in flight until then.
     pub(crate) fn replay_ended(&self) {
         let _ = self.replays.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+    }
+
+    /// See [`Occupied`](super::Occupied), which calls it.
+    pub(super) fn occupied(&self) {
+        self.occupied.fetch_add(1, Relaxed);
+    }
+
+    /// Likewise.
+    pub(super) fn relieved(&self) {
+        self.occupied.fetch_sub(1, Relaxed);
+    }
+
+    /// What it has to do for its threads: requests, and connections whose handlers are to be told something. (A
+    /// connection's callbacks come one after the other.)
+    pub(crate) fn load(&self) -> usize {
+        self.in_flight() + self.occupied.load(Relaxed)
+    }
+
+    /// Threads that have nothing to do.
+    pub(crate) fn free(&self) -> usize {
+        self.threads().saturating_sub(self.load())
+    }
+
+    /// Requests that wait for a thread, or nearly: how much there is to do beyond its threads, and not more than requests.
+    pub(crate) fn behind(&self) -> usize {
+        self.load().saturating_sub(self.threads()).min(self.in_flight())
     }
 
     /// Since when all threads have been taken, and requests have waited for one, without anything being completed. The

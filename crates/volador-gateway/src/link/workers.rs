@@ -161,12 +161,12 @@ impl Workers {
         }
     }
 
-    /// The serving worker that has least of something, and less than `below` says of it. Of several it is the one after
-    /// the last that was chosen.
+    /// The serving worker that has least of something, of those that have room. Of several it is the one after the last
+    /// that was chosen.
     pub(crate) fn least(
         &self,
         of: impl Fn(&Member) -> usize,
-        below: impl Fn(&Member) -> usize,
+        has_room: impl Fn(&Member) -> bool,
     ) -> Option<(WorkerKey, Arc<Member>)> {
         let ends = self.ends.borrow();
         let (count, last) = (ends.len(), self.last.get());
@@ -174,17 +174,29 @@ impl Workers {
         for n in 1..=count {
             let key = (last + n) % count;
             let Some(member) = ends[key].as_ref().and_then(|end| end.member.as_ref()) else { continue };
-            if member.state() != State::Serving {
+            if member.state() != State::Serving || !has_room(member) {
                 continue;
             }
             let has = of(member);
-            if has < below(member) && best.is_none_or(|(least, ..)| has < least) {
+            if best.is_none_or(|(least, ..)| has < least) {
                 best = Some((has, key, member));
             }
         }
         let (_, key, member) = best?;
         self.last.set(key);
         Some((WorkerKey(key as u16), member.clone()))
+    }
+
+    /// Whether a request may wait in a worker while another one has a free thread.
+    pub(crate) fn are_uneven(&self) -> bool {
+        let (mut free, mut behind) = (0, 0);
+        self.each(|_, member| {
+            if member.state() == State::Serving {
+                free += member.free();
+                behind += member.behind();
+            }
+        });
+        free > 0 && behind > 0
     }
 
     /// The worker listens to something.

@@ -91,5 +91,6 @@ impl Engine {
             self.handler_went(shard, worker);
         }
         shard.ended();
+        shard.relieved();
     }
 }

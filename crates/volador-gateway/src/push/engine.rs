@@ -125,8 +125,10 @@ impl Engine {
         let socket = PushSocket::new(socket, shard.counters.clone());
         let path_key = self.hub.borrow_mut().join(&path, id.slot());
         // Only a handler has to move when its worker ends.
-        let tenant = request.filter(|_| interest.is_some()).map(|request| Box::new(Tenant::new(request)));
-        if let (Some(_), Some(member)) = (&tenant, worker.and_then(|worker| shard.workers.member(worker))) {
+        let member = worker.and_then(|worker| shard.workers.member(worker));
+        let tenant =
+            request.filter(|_| interest.is_some()).map(|request| Box::new(Tenant::new(request, member.clone())));
+        if let (Some(_), Some(member)) = (&tenant, member) {
             member.handler_came();
         }
         let window = deflate.map(Agreement::window_bits);
@@ -208,7 +210,10 @@ impl Engine {
             ToGateway::Response(_) | ToGateway::Tunnel(..) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Ended => self.end_told(shard, from, id),
-            ToGateway::Handled(messages) => self.with(shard, id, |connection| connection.handled(messages)),
+            ToGateway::Handled(messages) => {
+                self.with(shard, id, |connection| connection.handled(messages));
+                shard.relieved();
+            }
             _ if is_gone => {} // for the client
             ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
             ToGateway::AskDrained => self.asks.borrow_mut().push((from, id)),

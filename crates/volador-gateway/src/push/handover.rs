@@ -134,7 +134,7 @@ impl Engine {
             return true;
         }
         let load = |member: &Member| member.handlers() + member.in_flight();
-        let Some((key, member)) = shard.workers.least(load, |_| usize::MAX) else { return false };
+        let Some((key, member)) = shard.workers.least(load, |_| true) else { return false };
         // It was given in milliseconds.
         let timeout_ms = self.timeouts.borrow().get(id).map_or(0, |timeout| timeout.as_millis() as u32);
         let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref(), timeout_ms);
@@ -178,10 +178,11 @@ impl Engine {
             let paused = connection.is_paused();
             connection.interest = interest.unwrap_or(Interest::NONE);
             let old = connection.worker.replace(new);
+            let member = shard.workers.member(new);
             let mut batch = shard.workers.batch(new);
             batch.resume(id);
             if let Some(tenant) = &mut connection.tenant {
-                let dropped = tenant.settle(id, connection.interest.messages, &mut batch);
+                let dropped = tenant.settle(id, member, connection.interest.messages, &mut batch);
                 connection.forget_unhandled(dropped);
             }
             if interest.is_none() {

@@ -17,12 +17,12 @@
 //! wait here; there are never more than the connection may have unhandled, since it is not read then. The end of the
 //! connection is the last of them.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use volador_proto::link::{Batch, Payload, SealedRequest, StreamId};
 
-use crate::link::WorkerKey;
+use crate::link::{Member, Occupied, WorkerKey};
 
 /// Workers that may be lost over the replay of one request. It is most likely what kills them.
 const CRASHES_MAX: u8 = 3;
@@ -65,8 +65,12 @@ pub(super) struct Tenant {
     /// What opened the connection.
     pub(super) request: Rc<SealedRequest>,
     pub(super) stage: Stage,
+    /// The worker, while it has the handler.
+    member: Option<Arc<Member>>,
     /// What the worker was sent and has not handled, in order.
     unacked: VecDeque<Kept>,
+    /// There is some of that.
+    occupied: Option<Occupied>,
     /// What no worker was sent, in order.
     held: VecDeque<Kept>,
     /// How much the worker was sent.
@@ -78,11 +82,13 @@ pub(super) struct Tenant {
 }
 
 impl Tenant {
-    pub(super) fn new(request: Rc<SealedRequest>) -> Self {
+    pub(super) fn new(request: Rc<SealedRequest>, member: Option<Arc<Member>>) -> Self {
         Self {
             request,
             stage: Stage::Settled,
+            member,
             unacked: VecDeque::new(),
+            occupied: None,
             held: VecDeque::new(),
             sent: 0,
             state: None,
@@ -103,6 +109,9 @@ impl Tenant {
     fn tell(&mut self, id: StreamId, kept: Kept, worker: &mut Batch) {
         if self.stage == Stage::Settled {
             kept.send(id, worker);
+            if self.unacked.is_empty() {
+                self.occupied = self.member.clone().map(Occupied::new);
+            }
             self.unacked.push_back(kept);
             self.sent = self.sent.wrapping_add(1);
         } else {
@@ -127,6 +136,7 @@ impl Tenant {
         if self.unacked.is_empty() {
             // Ten thousand quiet connections must not keep the memory of their liveliest moment.
             self.unacked = VecDeque::new();
+            self.occupied = None;
         }
     }
 
@@ -140,6 +150,7 @@ impl Tenant {
         while let Some(message) = self.unacked.pop_back() {
             self.held.push_front(message);
         }
+        (self.member, self.occupied) = (None, None);
         self.stage = Stage::Waiting;
         lost as u32
     }
@@ -158,8 +169,15 @@ impl Tenant {
 
     /// The worker that was sent the request accepts: it gets the messages that wait, if it wants messages. Returns how
     /// many it does not get.
-    pub(super) fn settle(&mut self, id: StreamId, wants_messages: bool, worker: &mut Batch) -> u32 {
+    pub(super) fn settle(
+        &mut self,
+        id: StreamId,
+        member: Option<Arc<Member>>,
+        wants_messages: bool,
+        worker: &mut Batch,
+    ) -> u32 {
         self.stage = Stage::Settled;
+        self.member = member;
         self.state = None;
         self.sent = 0;
         self.crashes = 0;
@@ -195,7 +213,7 @@ mod tests {
             server_name: b"",
             server_port: b"",
         };
-        Tenant::new(Rc::new(SealedRequest::new(&head, [], RequestBody::None)))
+        Tenant::new(Rc::new(SealedRequest::new(&head, [], RequestBody::None)), None)
     }
 
     fn messages(batch: Batch) -> Vec<String> {
@@ -221,7 +239,7 @@ mod tests {
         assert_eq!(messages(batch).len() as u32, sent);
         tenant.stage = Stage::Replaying(WorkerKey(1));
         let mut batch = Batch::new();
-        assert_eq!(tenant.settle(ID, true, &mut batch), 0);
+        assert_eq!(tenant.settle(ID, None, true, &mut batch), 0);
         (lost, messages(batch))
     }
 
