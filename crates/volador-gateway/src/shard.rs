@@ -33,6 +33,9 @@ use crate::{
 /// meanwhile, in the system's backlog.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// How long before the end of a drain push connections are ended that have not come to theirs, at most.
+const TELLING_MAX: Duration = Duration::from_secs(1);
+
 /// The state of one gateway thread. All of its tasks share it; none of them leaves the thread, so nothing is locked.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -345,6 +348,12 @@ impl Shard {
         self.draining.set(true);
         self.connections.borrow().iter().for_each(|(_, connection)| connection.wake());
         self.engine.close_all(self);
+        let (shard, time) = (self.clone(), self.shared.config.drain_timeout);
+        // Before the time is over, so that there is some for handlers to be told.
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(time - (time / 4).min(TELLING_MAX)).await;
+            shard.engine.end_all(&shard);
+        });
         let shard = self.clone();
         tokio::task::spawn_local(async move {
             while shard.streams.borrow().len() > 0 || !shard.connections.borrow().is_empty() {

@@ -163,6 +163,26 @@ fn a_handler_that_is_long_over_its_last_words_leaves_the_client_its_time_to_answ
 }
 
 #[test]
+fn a_handler_is_told_the_end_of_a_client_that_says_nothing_before_a_short_drain_is_over() {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let config = Config { drain_timeout: Duration::from_millis(800), ..config() };
+    let server = Server::start(config, move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest::NONE, []),
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    eventually("it is taken over", || server.gateway.stats().websocket_connections == 1);
+    let start = Instant::now();
+    server.gateway.drain();
+    assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+    assert!(server.gateway.wait_drained(start + Duration::from_millis(800)), "the time is over");
+    assert_eq!((ended.try_recv(), client.rest()), (Ok(1001), String::new()));
+    assert!(start.elapsed() > Duration::from_millis(500), "the client has some time");
+}
+
+#[test]
 fn last_words_may_take_longer_than_a_closing_handshake() {
     let server = Server::start(config(), move |id, frame, answers| match frame {
         ToWorker::Request(_) => answers.upgrade(id, Interest { shutdown: true, ..Interest::NONE }, []),

@@ -240,12 +240,19 @@ impl Engine {
     /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1), after its handler's last words if it wants
     /// to have some.
     pub(crate) fn close_all(&self, shard: &Shard) {
+        Self::each(shard, |id| self.shut_down(shard, id));
+    }
+
+    /// Ends every push connection, whatever its client has not taken or said yet.
+    pub(crate) fn end_all(&self, shard: &Shard) {
+        Self::each(shard, |id| self.with(shard, id, |connection| Now::Ended(connection.lost())));
+    }
+
+    fn each(shard: &Shard, act: impl Fn(StreamId)) {
         let slots = shard.streams.borrow().slots();
         for slot in 0..slots {
             let id = shard.streams.borrow_mut().push_in_slot(slot).map(|(id, _)| id);
-            if let Some(id) = id {
-                self.shut_down(shard, id);
-            }
+            id.into_iter().for_each(&act);
         }
     }
 
@@ -263,7 +270,8 @@ impl Engine {
         let Some(worker) = asked else { return self.close(shard, id, 1001) };
         shard.workers.batch(worker).shutdown(id);
         // All handlers together have the worker's threads, and the drain its time, of which the closing handshake needs some.
-        let time = shard.shared.config.drain_timeout.saturating_sub(CLOSE_TIMEOUT).max(CLOSE_TIMEOUT);
+        let whole = shard.shared.config.drain_timeout;
+        let time = whole.saturating_sub(CLOSE_TIMEOUT).max(whole / 2);
         self.set_deadline(shard, id, time, &self.last_words);
     }
 
