@@ -32,9 +32,11 @@ module Volador
     STOPPING = %w[INT TERM].freeze
     # The command that notes that it does not deploy.
     NO_DEPLOY = :no_deploy
+    # The command behind those that were given before it began to drain.
+    DRAINING = :draining
     # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
     UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :UNHANDLED
+    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :UNHANDLED
 
     NONE = [].freeze
     private_constant :NONE
@@ -93,7 +95,7 @@ module Volador
 
       # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
       def stop_running
-        @at_exit = nil
+        @lock.synchronize { @at_exit = nil }
         running.each(&:halt)
       end
     end
@@ -176,13 +178,13 @@ module Volador
 
     # Stops gracefully: no new connections, running requests are answered, push connections are closed with 1001 and
     # their handlers' on_close is called. A server that {#run} is waited for there, and may be stopped by a signal handler;
-    # without `run` it is done here.
+    # without `run` it is done here, and whoever stops it as well meanwhile waits until it is.
     # @return [nil]
     def stop
       if @waiting
         @commands << :stop
       else
-        drain
+        @state == :draining ? @drain&.join : drain
         halt
       end
       nil
@@ -224,17 +226,20 @@ module Volador
 
     # Draining is done by a thread of its own: the main thread has to be free for the second signal.
     # @param reason [Symbol] :signal or :stop. A program may stop it in a signal handler of its own and pass the signal on, as
-    #   Sinatra does: then that is the first one
+    #   Sinatra does: then that has come by now, and is the first one
     def drain(reason = :stop)
       return unless @state == :running
 
       @state = :draining
       observe(:draining)
-      Thread.new { @commands << drained }.name = "volador drain"
+      @commands << DRAINING
+      @drain = Thread.new { @commands << drained }
+      @drain.name = "volador drain"
       signalled = reason == :signal
       loop do
         case @commands.pop
         when :drained, :closed then return
+        when DRAINING then signalled = true
         when :signal
           return say("Volador stops at once") if signalled
 
@@ -251,7 +256,8 @@ module Volador
       @worker.stop
       deadline = [deadline, Clock.now + GRACE].max
       in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
-      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time
+      # It may have been halted meanwhile, by the end of the program say.
+      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time || @state == :stopped
       :drained
     rescue StandardError => e
       @log.error("draining failed", e)

@@ -193,6 +193,23 @@ RSpec.describe "A server's life" do
     socket.close
   end
 
+  it "stops at once by the first signal after Server#stop, as it has said" do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      stop = Queue.new
+      app = ->(env) { env["PATH_INFO"] == "/stop" ? (stop << true) && [200, {}, []] : warn("begun") || sleep }
+      Volador.run(app, port: 0) { |server| Thread.new { stop.pop && server.stop } }
+    RUBY
+    socket = server.wait_until_listening.connect.send_request("GET", "/")
+    server.wait_for_output(/^begun$/)
+    server.get("/stop")
+    server.wait_for_output(/finishes its requests and stops; the signal once more stops it at once/)
+    server.signal(:INT)
+    server.wait_for_output(/stops at once$/)
+    expect(server.wait.exitstatus).to eq(0)
+    socket.close
+  end
+
   it "ends without a word when it runs in a thread and the program ends" do
     server = start_ruby(<<~RUBY)
       require "volador"

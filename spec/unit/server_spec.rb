@@ -98,6 +98,36 @@ RSpec.describe Volador::Server do
     client.close
   end
 
+  it "is stopped when stop returns, whoever else stops it" do
+    reached = Queue.new
+    go_on = Queue.new
+    server = self.server(->(_) { (reached << true) && go_on.pop && [200, {}, ["whole"]] }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    first = Thread.new { server.stop }
+    Deadline.until("it drains") { first.stop? }
+    second = Thread.new { server.stop }
+    expect(second.join(0.1)).to be_nil
+    go_on << true
+    expect(client.read_response.body).to eq "whole"
+    expect([first, second].map { |thread| thread.join(10) }).to eq [first, second]
+    client.close
+  end
+
+  it "says nothing about the drain timeout when it is halted meanwhile" do
+    reached = Queue.new
+    server = self.server(->(_) { (reached << true) && sleep }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    stopping = Thread.new { server.stop }
+    Deadline.until("it drains") { stopping.stop? }
+    server.halt
+    expect(stopping.join(10)).to be stopping
+    Thread.list.find { |thread| thread.name == "volador drain" }&.join(10)
+    expect(printed.string).not_to include "drain timeout"
+    client.close
+  end
+
   it "is among the running servers only while it runs" do
     server = self.server.start
     expect(described_class.running).to include server

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../error"
+
 module Volador
   module PubSub
     # The process's subscriptions as one server serves them: what the worker is told is published runs their blocks, on
@@ -41,6 +43,8 @@ module Volador
       # @param message [String]
       def published(id, channel, message)
         @lock.synchronize { @entries[id] }&.block&.call(channel, message)
+      rescue ClosedError
+        nil # A client has left, to whose writer the block wrote.
       rescue Exception => e # rubocop:disable Lint/RescueException
         @log.error("the block of a subscription raised, for the channel #{channel}", e)
       end

@@ -77,6 +77,8 @@ module Volador
 
         @closed = true
         @handler.on_close if !@arriving && handles?(:on_close)
+      rescue ClosedError
+        nil # Another client has left, to whose writer this one wrote.
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_close, e)
       end

@@ -119,6 +119,8 @@ module Volador
       # @param message [String]
       def published(listener, channel, message)
         @lock.synchronize { @client.published(listener, channel, message) }
+      rescue ClosedError
+        nil
       rescue Exception => e # rubocop:disable Lint/RescueException
         @log.error("the block of a client's subscription raised, for the channel #{channel}", e)
       end

@@ -71,6 +71,8 @@ module Volador
 
       def opened
         during { handler.on_open if handler.respond_to?(:on_open) }
+      rescue ClosedError
+        nil
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_open, e)
       end
@@ -79,6 +81,8 @@ module Volador
       def resumed
         super
         during { handler.respond_to?(:on_resume) ? handler.on_resume : (handler.on_open if handler.respond_to?(:on_open)) }
+      rescue ClosedError
+        nil
       rescue Exception => e # rubocop:disable Lint/RescueException
         failed(:on_resume, e)
       end
