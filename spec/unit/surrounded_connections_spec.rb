@@ -26,6 +26,38 @@ RSpec.describe Volador::Push::SurroundedConnections do
     expect(heard).to eq [:begin, "hi", :end, :begin, :drained, :end]
   end
 
+  describe "of a client" do
+    let(:connection) { instance_double(Volador::Native::Connection, id: 7, open?: true, pending: 0, close: nil) }
+    let(:handler) do
+      heard = self.heard
+      Class.new do
+        define_method(:on_open) { |_| heard << :open }
+        define_method(:on_close) { |_| heard << :close }
+      end
+    end
+
+    def handshake(env)
+      Volador::Push::Handshake.new(:websocket, connection, connections, Volador::Log.new).tap do |handshake|
+        handshake.accepted?(env, [200, {}, []])
+      end
+    end
+
+    it "opens it in there, and exchanges its handler before anything waits for that" do
+      handshake("rack.upgrade" => handler).tap(&:register).opened
+      connections.delete(7).replace(handler.new)
+      expect(heard).to eq [:begin, :open, :end, :begin, :close, :open, :end]
+    end
+
+    it "tells the end of one that was refused in there" do
+      handshake = Volador::Push::Handshake.new(:websocket, connection, connections, Volador::Log.new)
+      heard = self.heard
+      seed = Class.new { define_method(:on_close) { heard << :close } }
+      handshake.open(Class.new { define_method(:on_open) { |_| seed.new } }.new, {})
+      handshake.refused
+      expect(heard).to eq %i[begin close end]
+    end
+  end
+
   it "tells events all the same when its surroundings raise" do
     allow(surroundings).to receive(:wrap).and_raise(SyntaxError)
     log = instance_double(Volador::Log, error: nil)

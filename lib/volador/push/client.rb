@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "client_callbacks"
+require_relative "connections"
 require_relative "leaving"
 require_relative "../event"
 require_relative "../pub_sub"
@@ -33,12 +34,14 @@ module Volador
       # @param handler [Object] env['rack.upgrade']
       # @param log [Log]
       # @param resumed [Boolean] the connection comes from another worker
-      def initialize(connection, env, protocol, handler, log, resumed: false)
+      # @param connections [Connections] that it will be among
+      def initialize(connection, env, protocol, handler, log, resumed: false, connections: Connections.new)
         @connection = connection
         @env = env
         @protocol = protocol
         @resumed = resumed
-        @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log, resumed: resumed)
+        @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log,
+                                         resumed: resumed, connections: connections)
         @lock = Mutex.new
         @ended = false
         # Whether the gateway will say when nothing waits for the client.

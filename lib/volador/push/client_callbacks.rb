@@ -33,10 +33,12 @@ module Volador
       # @param connection [Native::Connection]
       # @param log [Log]
       # @param resumed [Boolean] see {Callbacks}
-      def initialize(handler, client, connection, log, resumed: false)
+      # @param connections [Connections] that it will be among
+      def initialize(handler, client, connection, log, connections:, resumed: false)
         super(handler, client, log, resumed: resumed)
         @client = client
         @connection = connection
+        @connections = connections
         @opened = false
         @replacing = false
         @drains = handles?(:on_drained)
@@ -145,23 +147,25 @@ module Volador
       # @param handler [Object] or a class, see {.handler}
       def replace(handler)
         handler = ClientCallbacks.handler(handler)
-        @lock.synchronize do
-          @next = handler
-          next if @replacing # by the old handler's on_close: of those that it names, the last one takes over
-
-          next take_over if @closed || !@opened
-
-          begin
-            take_leave
-          ensure
-            # Also when the old handler's on_close is cut off, by Thread.exit or a timeout: it has been told.
-            take_over
-            run(:on_open)
-          end
-        end
+        # Events have entered the surroundings when they wait for the lock. The other way round a thread could wait for each.
+        @connections.surround { @lock.synchronize { exchange(handler) } }
       end
 
       private
+
+      def exchange(handler)
+        @next = handler
+        return if @replacing # by the old handler's on_close: of those that it names, the last one takes over
+        return take_over if @closed || !@opened
+
+        begin
+          take_leave
+        ensure
+          # Also when the old handler's on_close is cut off, by Thread.exit or a timeout: it has been told.
+          take_over
+          run(:on_open)
+        end
+      end
 
       def take_leave
         @replacing = true

@@ -29,6 +29,12 @@ module Volador
         @callbacks.delete(id)
       end
 
+      # Whatever is called of a handler runs in here.
+      # @return [Object] what the block returns
+      def surround
+        yield
+      end
+
       # Runs the callback of a message.
       # @param id [Integer] stream id
       # @param data [String]

@@ -110,7 +110,7 @@ module Volador
       # After it has been answered. Whether a resumed connection has come to this worker is told by an event.
       def opened
         @state = :opened
-        @callbacks&.opened unless @resumed
+        @connections.surround { @callbacks.opened } if @callbacks && !@resumed
       end
 
       # After another answer than an upgrade has been given: an opened handler learns that it is closed. After the end of its
@@ -120,7 +120,7 @@ module Volador
 
         @connections.delete(@connection.id)
         @state = :refused
-        @callbacks&.close
+        @connections.surround { @callbacks.close } if @callbacks
       end
 
       private
@@ -132,7 +132,9 @@ module Volador
 
       def draft_callbacks(env)
         handler = draft_handler(env)
-        Client.new(@connection, env, @transport, handler, @log, resumed: @resumed).callbacks if handler
+        return unless handler
+
+        Client.new(@connection, env, @transport, handler, @log, resumed: @resumed, connections: @connections).callbacks
       end
 
       def upgrade_callbacks(env)

@@ -6,8 +6,7 @@ module Volador
   module Push
     # Connections whose callbacks run inside of something that a framework has for work outside of requests. So far that is
     # a Rails application's reloader: it gives database connections back afterwards, and does not exchange code meanwhile.
-    # (Requests, and the `on_open` that follows one, have middleware for that.) To be inside twice does no harm: an
-    # application may do the same by itself.
+    # An application may enter its executor in there again.
     class SurroundedConnections < Connections
       # @return [#wrap, nil] what callbacks of this process have to run inside of
       def self.surroundings
@@ -22,23 +21,28 @@ module Volador
         @surroundings = surroundings
       end
 
-      # See {Connections#message}.
-      def message(id, data)
-        @surroundings.wrap { super }
-      end
-
-      # See {Connections#dispatch}. An end must be told, also when new code can't be loaded.
-      def dispatch(event)
+      # See {Connections#surround}. A beginning or an end must be told, also when new code can't be loaded.
+      def surround
         begun = false
         @surroundings.wrap do
           begun = true
-          super
+          yield
         end
       rescue StandardError, ScriptError => e
         raise if begun
 
         @log.error("the application's reloader raised, a callback runs outside of it", e)
-        super
+        yield
+      end
+
+      # See {Connections#message}. Without the new code it is cut off, as a request would be.
+      def message(id, data)
+        @surroundings.wrap { super }
+      end
+
+      # See {Connections#dispatch}.
+      def dispatch(event)
+        surround { super }
       end
     end
   end
