@@ -165,7 +165,8 @@ fn a_request_behind_a_message_is_recalled_for_a_worker_that_has_handled_its_own(
     let mut client = cluster.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let is_with_one = !one.is_quiet();
-    let (busy, free, free_id) = if is_with_one { (&mut one, &mut two, second_id) } else { (&mut two, &mut one, first_id) };
+    let (busy, free, free_id) =
+        if is_with_one { (&mut one, &mut two, second_id) } else { (&mut two, &mut one, first_id) };
     let (behind, _) = busy.unbegun_request();
     free.send(|batch| batch.handled(free_id, 1));
     assert!(matches!(busy.next_or_recall(), (_, ToWorker::Recall(1))));

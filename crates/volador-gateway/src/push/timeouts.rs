@@ -19,8 +19,13 @@ pub(super) struct Timeouts {
 }
 
 impl Timeouts {
-    /// The connection has its turn after `timeout` from now, and each time again. Returns whether it is the first now.
+    /// The connection has its turn after `timeout` from now, and each time again. Returns whether it is the first now. One
+    /// that has this timeout keeps its turn: to say so again and again must not put that off for ever.
     pub(super) fn set(&mut self, id: StreamId, timeout: Duration, now: Instant) -> bool {
+        self.get(id) != Some(timeout) && self.give_turn(id, timeout, now)
+    }
+
+    fn give_turn(&mut self, id: StreamId, timeout: Duration, now: Instant) -> bool {
         let turn = now + timeout;
         if let Some((_, former)) = self.of.insert(id, (timeout, turn)) {
             self.turns.remove(&(former, id));
@@ -51,7 +56,7 @@ impl Timeouts {
     pub(super) fn next_due(&mut self, now: Instant) -> Option<StreamId> {
         let (_, id) = *self.turns.first().filter(|(turn, _)| *turn <= now)?;
         let (timeout, _) = *self.of.get(&id)?;
-        self.set(id, timeout, now);
+        self.give_turn(id, timeout, now);
         Some(id)
     }
 }
@@ -85,6 +90,17 @@ mod tests {
         let late = start + seconds(60);
         assert_eq!((timeouts.next_due(late), timeouts.next_due(late)), (Some(id(1)), None));
         assert_eq!(timeouts.first(), Some(late + seconds(1)));
+    }
+
+    #[test]
+    fn timeout_that_is_the_same_puts_no_turn_off() {
+        let (mut timeouts, start) = (Timeouts::default(), Instant::now());
+        for n in 0..5 {
+            timeouts.set(id(1), seconds(5), start + seconds(n));
+        }
+        assert_eq!(timeouts.next_due(start + seconds(5)), Some(id(1)));
+        assert!(timeouts.set(id(1), seconds(2), start + seconds(6)));
+        assert_eq!(timeouts.first(), Some(start + seconds(8)));
     }
 
     #[test]

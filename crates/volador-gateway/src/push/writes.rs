@@ -6,7 +6,7 @@
 
 use std::{ops::Range, os::fd::AsFd};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use volador_proto::link::{Kind, StreamId};
 use volador_ring::Send;
 
@@ -106,6 +106,11 @@ impl Engine {
     fn send_aside(&self, shard: &Shard) {
         let mut writes = self.writes.take();
         let Writes { messages, bytes } = &writes;
+        for (id, _) in messages {
+            if let Some(connection) = shard.streams.borrow_mut().push(*id) {
+                connection.set_aside(false);
+            }
+        }
         let mut unsent = Vec::new();
         let is_together = match &mut *shard.selector.ring() {
             Some(ring) if messages.len() >= RING_MIN => {
@@ -134,21 +139,14 @@ impl Engine {
             }
             _ => false,
         };
-        for (id, _) in messages {
-            if let Some(connection) = shard.streams.borrow_mut().push(*id) {
-                connection.set_aside(false);
-            }
-        }
-        // What has to wait gets memory of its own: else a client that reads slowly would keep that of the others.
-        let own = |range: &Range<usize>| Bytes::copy_from_slice(&bytes[range.clone()]);
         if !is_together {
             for (id, range) in messages {
-                self.with(shard, *id, |connection| connection.write(&own(range)));
+                self.with(shard, *id, |connection| connection.send_aside(&bytes[range.clone()]));
             }
         }
         for (index, sent) in unsent {
             let (id, range) = &messages[index];
-            self.with(shard, *id, |connection| connection.bytes_sent(&own(range), None, sent));
+            self.with(shard, *id, |connection| connection.aside_sent(&bytes[range.clone()], sent));
         }
         writes.clear();
         self.writes.replace(writes);

@@ -35,19 +35,37 @@ impl PushConnection {
     /// The socket has taken so many bytes of a message, or has failed.
     pub(in crate::push) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
         let bytes = message.bytes(self.transport, self.deflate);
-        self.bytes_sent(bytes, message.tag(), sent)
+        self.bytes_sent(bytes.len(), message.tag(), sent, |sent| bytes.slice(sent..))
     }
 
-    /// The same, of a frame or an event.
-    pub(in crate::push) fn bytes_sent(&mut self, bytes: &Bytes, tag: Option<Tag>, sent: io::Result<usize>) -> Now {
+    /// Of a frame or an event that was set aside, the same. What has to wait gets memory of its own: else a client that reads
+    /// slowly would keep that of the others.
+    pub(in crate::push) fn aside_sent(&mut self, bytes: &[u8], sent: io::Result<usize>) -> Now {
+        self.bytes_sent(bytes.len(), None, sent, |sent| Bytes::copy_from_slice(&bytes[sent..]))
+    }
+
+    /// Sends such a frame or event by itself.
+    pub(in crate::push) fn send_aside(&mut self, bytes: &[u8]) -> Now {
+        let sent = write_all(self.socket.as_mut(), bytes);
+        self.aside_sent(bytes, sent)
+    }
+
+    /// Nothing has waited before it. `rest` of the bytes, behind those that were sent.
+    fn bytes_sent(
+        &mut self,
+        len: usize,
+        tag: Option<Tag>,
+        sent: io::Result<usize>,
+        rest: impl FnOnce(/* sent: */ usize) -> Bytes,
+    ) -> Now {
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
             Err(_) => return Now::Ended(self.lost()),
         };
-        if sent < bytes.len() {
+        if sent < len {
             let mut queue = Box::<SendQueue>::default();
-            queue.push(bytes.slice(sent..), tag, sent > 0);
+            queue.push(rest(sent), tag, sent > 0);
             self.queue = Some(queue);
         }
         Now::Alive
@@ -62,6 +80,11 @@ impl PushConnection {
         let bytes = message.bytes(self.transport, self.deflate);
         let max = config.send_queue_max_bytes;
         if let Some(queue) = &mut self.queue {
+            // What could never wait takes nothing's place.
+            if config.slow_client == SlowClient::DropOldest && !SendQueue::could_have_room(bytes, max) {
+                count(&counters.dropped_oldest);
+                return Now::Alive;
+            }
             if let Some(tag) = message.tag()
                 && let Some(at) = queue.take_out(tag)
             {
@@ -73,10 +96,6 @@ impl PushConnection {
             }
             match config.slow_client {
                 SlowClient::DropOldest => {
-                    if !SendQueue::could_have_room(bytes, max) {
-                        count(&counters.dropped_oldest);
-                        return Now::Alive;
-                    }
                     // What has begun stays, and must not be what keeps all newer messages out: it may be there beside one.
                     while !queue.has_room(bytes, max) && queue.drop_oldest() {
                         count(&counters.dropped_oldest);
@@ -116,16 +135,8 @@ impl PushConnection {
             queue.push(bytes.clone(), tag, false);
             return Now::Alive;
         }
-        match write_all(self.socket.as_mut(), bytes) {
-            Ok(written) if written == bytes.len() => {}
-            Ok(written) => {
-                let mut queue = Box::<SendQueue>::default();
-                queue.push(bytes.slice(written..), tag, written > 0);
-                self.queue = Some(queue);
-            }
-            Err(_) => return Now::Ended(self.lost()),
-        }
-        Now::Alive
+        let sent = write_all(self.socket.as_mut(), bytes);
+        self.bytes_sent(bytes.len(), tag, sent, |sent| bytes.slice(sent..))
     }
 
     /// How many messages wait for the client, when the worker is to be told so: not each time, but when the first one has
