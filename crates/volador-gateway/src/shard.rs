@@ -331,7 +331,11 @@ impl Shard {
                 self.engine.unsubscribe(self, id, matching, &name);
             }
             (Some(Stream::Exchange(exchange)), frame) => {
+                let is_accepted = matches!(frame, ToGateway::Upgrade { .. });
                 exchange.handle(frame, self.shared.config.send_queue_max_bytes);
+                if is_accepted {
+                    exchange.join(|path| self.engine.join_path(path, id));
+                }
             }
             (Some(Stream::Push(_)), frame) => {
                 drop(streams);
@@ -373,6 +377,7 @@ impl Shard {
         match stream {
             Stream::Push(connection) => Some(connection),
             Stream::Exchange(mut memory) => {
+                memory.leave().into_iter().for_each(|key| self.engine.leave_path(key));
                 *memory = Exchange::default();
                 self.streams.borrow_mut().keep(memory);
                 None

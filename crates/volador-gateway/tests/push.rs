@@ -227,6 +227,38 @@ fn writing_more_than_the_queue_holds_before_the_handshake_is_answered_closes_wit
 }
 
 #[test]
+fn what_comes_behind_the_answer_finds_a_push_connection_though_the_socket_is_with_http_still() {
+    let server = Server::start(Config { send_queue_max_bytes: 1100, ..config() }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.broadcast(b"/room", Payload::Text, b"nobody is there");
+            answers.upgrade(id, Interest::MESSAGES, []);
+            answers.broadcast(b"/room", Payload::Text, b"one is there");
+            (0..3).for_each(|_| answers.write(id, Payload::Text, &[b'x'; 400]));
+            answers.write(id, Payload::Text, &[b'y'; 2000]);
+            answers.broadcast(b"/*", Payload::Text, b"still");
+        }
+    });
+    let mut client = server.connect();
+    client.open_websocket("/room");
+    assert_eq!(client.frame(), (TEXT, b"one is there".to_vec()));
+    assert_eq!([(); 4].map(|()| client.frame().1.len()), [400, 400, 400, 2000]);
+    assert_eq!(client.frame(), (TEXT, b"still".to_vec()));
+    drop(client);
+    // One that leaves on the way is not kept in mind.
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.send("GET /room HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    }
+    eventually("all have left", || {
+        let stats = server.gateway.stats();
+        stats.accepted == 21 && stats.http_connections + stats.websocket_connections + stats.sse_connections == 0
+    });
+    let mut client = server.connect();
+    client.open_websocket("/room");
+    assert_eq!(client.frame(), (TEXT, b"one is there".to_vec()));
+}
+
+#[test]
 fn a_broadcast_reaches_the_matching_paths_of_both_transports_and_no_other() {
     let server = echo(config());
     let (mut room, mut other, mut events) = (server.connect(), server.connect(), server.connect());

@@ -78,6 +78,9 @@ async fn dispatch(
     };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
+    if let (Some(_), Some(exchange)) = (wish.transport, shard.streams.borrow_mut().exchange(ticket.id)) {
+        exchange.wants_push(parts.uri.path());
+    }
     if shard.shared.is_cluster {
         let request = request::encode(request::Sealed, parts, &wish, origin, body);
         if let Some(exchange) = shard.streams.borrow_mut().exchange(ticket.id) {
@@ -158,7 +161,6 @@ async fn dispatch(
                 deflate: wish.deflate,
                 head,
                 interest,
-                path: parts.uri.path().as_bytes().into(),
             }));
             // The connection's task drops this future when it has taken the socket from hyper.
             std::future::pending().await

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use volador_hub::path::PathKey;
 use volador_proto::link::{Batch, Fields, Interest, Kind, Response, SealedRequest, StreamId, ToGateway};
 
 use super::tunnel::Tunnel;
@@ -66,6 +67,18 @@ impl Early {
     }
 }
 
+/// What is left of a request that becomes a push connection.
+#[derive(Debug)]
+pub(crate) struct Former {
+    pub(crate) worker: Option<WorkerKey>,
+    /// The request itself, in a cluster.
+    pub(crate) request: Option<Rc<SealedRequest>>,
+    /// What to send first.
+    pub(crate) early: Early,
+    /// Where the hub has it; None when it was never accepted.
+    pub(crate) path_key: Option<PathKey>,
+}
+
 /// One request between its dispatch and the end of its answer.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
@@ -76,6 +89,10 @@ pub(crate) struct Exchange {
     complete: bool,
     parts: VecDeque<Part>,
     early: Early,
+    /// The request's path, for broadcasts, when it wants to become a push connection.
+    path: Option<Box<[u8]>>,
+    /// Where the hub has it, once it is accepted as one.
+    path_key: Option<PathKey>,
     /// Who works on it; None while it waits for a worker.
     worker: Option<WorkerKey>,
     /// The request itself, in a cluster: another worker may have to be sent it.
@@ -88,6 +105,24 @@ impl Exchange {
     /// Of the embedded worker, which is sent the request at once.
     pub(crate) fn embedded() -> Self {
         Self { worker: Some(WorkerKey::EMBEDDED), ..Self::default() }
+    }
+
+    /// It wants to become a push connection.
+    pub(crate) fn wants_push(&mut self, path: &str) {
+        self.path = Some(path.as_bytes().into());
+    }
+
+    /// It has been accepted as a push connection, and `join` tells the hub of its path: from now on it is reached like one,
+    /// though it may not have left HTTP yet.
+    pub(crate) fn join(&mut self, join: impl FnOnce(&[u8]) -> PathKey) {
+        if let Some(path) = self.path.take() {
+            self.path_key = Some(join(&path));
+        }
+    }
+
+    /// It ends. Where the hub has it, if it does.
+    pub(crate) fn leave(&mut self) -> Option<PathKey> {
+        self.path_key.take()
     }
 
     /// Of a cluster.
@@ -145,7 +180,8 @@ impl Exchange {
         true
     }
 
-    /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered.
+    /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered. It does not
+    /// count while the answer is on its way to the connection, in the same turn: what comes behind it finds a socket.
     pub(crate) fn handle(&mut self, frame: ToGateway, early_max: usize) {
         self.complete |= dispatch::completes(&frame);
         match frame {
@@ -169,7 +205,10 @@ impl Exchange {
             ToGateway::End => self.parts.push_back(Part::End),
             ToGateway::Abort if !self.answered => self.answer = Some(Answer::Aborted),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
-            ToGateway::Write(kind, data) => return self.early.write(kind, data, early_max),
+            ToGateway::Write(kind, data) => {
+                let max = if self.answer.is_some() { usize::MAX } else { early_max };
+                return self.early.write(kind, data, max);
+            }
             ToGateway::Close(code) => {
                 self.early.closed.get_or_insert(code);
                 return;
@@ -227,9 +266,9 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// The request has become a push connection: who works on it, the request itself, and what to send first.
-    pub(crate) fn into_parts(self) -> (Option<WorkerKey>, Option<Rc<SealedRequest>>, Early) {
-        (self.worker, self.kept, self.early)
+    /// The request becomes a push connection.
+    pub(crate) fn into_former(self) -> Former {
+        Former { worker: self.worker, request: self.kept, early: self.early, path_key: self.path_key }
     }
 }
 

@@ -38,6 +38,6 @@ mod watched;
 use connection::ConnectionState;
 pub(crate) use connection::serve;
 pub(crate) use corks::{Corks, read_together};
-pub(crate) use exchange::Exchange;
+pub(crate) use exchange::{Exchange, Former};
 pub(crate) use socket::HttpSocket;
 pub(crate) use tunnel::Tunnels;

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
-use volador_hub::channel::Filter;
+use volador_hub::{channel::Filter, path::PathKey};
 use volador_proto::{
     link::{Interest, Kind, StreamId, ToGateway, Transport},
     ws::deflate::{Agreement, Inflater},
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     Config,
+    http::Former,
     link::{State, WorkerKey},
     log,
     selector::Owner,
@@ -45,8 +46,6 @@ pub(crate) struct Takeover {
     pub(crate) head: Bytes,
     /// What the worker's handler wants to be told; None without a handler.
     pub(crate) interest: Option<Interest>,
-    /// The request's path, for broadcasts.
-    pub(crate) path: Box<[u8]>,
 }
 
 /// What was done with a connection has changed this about it.
@@ -114,16 +113,18 @@ impl Engine {
 
     /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
     pub(crate) fn adopt(&self, shard: &Shard, mut socket: Socket, read_buf: &mut [u8], takeover: Takeover) {
-        let Takeover { id, transport, deflate, head, interest, path } = takeover;
+        let Takeover { id, transport, deflate, head, interest } = takeover;
         let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
-        let (worker, request, early) = former.unwrap_or_default().into_parts();
+        let Former { worker, request, early, path_key } = former.unwrap_or_default().into_former();
+        // Accepted, so the hub has it.
+        let Some(path_key) = path_key else { return self.forsake(shard, id, worker) };
         if let Err(error) = socket.reregister(shard.selector.registry(), Owner::Push(id.slot()).token()) {
             log::warn(format_args!("lost a push connection at its start: {error}"));
             socket.deregister(shard.selector.registry());
+            self.leave_path(path_key);
             return self.forsake(shard, id, worker);
         }
         let socket = PushSocket::new(socket, shard.counters.clone());
-        let path_key = self.hub.borrow_mut().join(&path, id.slot());
         // Only a handler has to move when its worker ends.
         let member = worker.and_then(|worker| shard.workers.member(worker));
         let tenant =
@@ -176,8 +177,19 @@ impl Engine {
     /// A connection that the application has accepted has ended before it was taken over.
     pub(crate) fn abandon(&self, shard: &Shard, id: StreamId) {
         let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
-        let (worker, ..) = former.unwrap_or_default().into_parts();
+        let Former { worker, path_key, .. } = former.unwrap_or_default().into_former();
+        path_key.into_iter().for_each(|key| self.leave_path(key));
         self.forsake(shard, id, worker);
+    }
+
+    /// A request is accepted as a push connection.
+    pub(crate) fn join_path(&self, path: &[u8], id: StreamId) -> PathKey {
+        self.hub.borrow_mut().join(path, id.slot())
+    }
+
+    /// It has come to nothing, or to its end.
+    pub(crate) fn leave_path(&self, key: PathKey) {
+        self.hub.borrow_mut().leave(key);
     }
 
     fn forsake(&self, shard: &Shard, id: StreamId, worker: Option<WorkerKey>) {
@@ -368,7 +380,7 @@ impl Engine {
             socket.deregister(shard.selector.registry());
             (connection.path_key, connection.transport, connection.has_timeout)
         };
-        self.hub.borrow_mut().leave(path_key);
+        self.leave_path(path_key);
         self.forget(shard, id);
         if has_timeout {
             self.timeouts.borrow_mut().forget(id);
