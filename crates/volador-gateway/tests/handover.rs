@@ -5,7 +5,7 @@ mod support;
 use support::{
     Client,
     cluster::{Cluster, Worker},
-    eventually,
+    config, eventually,
     moving::{CLOSE, TEXT, accept, asked_to_hand_over, deployed, is_released, is_told_the_end, open, opened, replayed},
 };
 use volador_proto::link::{Batch, Interest, Match, Payload, StreamId, ToWorker};
@@ -79,6 +79,32 @@ fn a_connection_without_handler_stays_and_keeps_its_subscriptions() {
     assert_eq!(client.frame(), (TEXT, b"hello".to_vec()));
     assert_eq!(client.frame(), (TEXT, b"all".to_vec()));
     assert!(new.is_quiet());
+}
+
+#[test]
+fn a_handler_that_has_come_back_elsewhere_is_not_asked_to_leave() {
+    let cluster = Cluster::start(config());
+    let mut slow = cluster.worker(1, 1, 1);
+    cluster.gateway.promote(1);
+    // As many as may be asked at once: the one below has to wait for its turn.
+    let waiting: Vec<_> = (0..64).map(|_| open(&cluster, &mut slow, Some(Interest::MESSAGES))).collect();
+    let mut lost = cluster.worker(2, 1, 1);
+    eventually("both serve", || cluster.state(2, 1) == "serving");
+    let (mut client, id) = open(&cluster, &mut lost, Some(Interest::MESSAGES));
+    let mut new = deployed(&cluster);
+    waiting.iter().for_each(|(_, id)| asked_to_hand_over(&mut slow, *id));
+    drop(lost);
+    replayed(&mut new, id, None);
+    accept(&mut new, id);
+    // Now it would have its turn.
+    let moving = waiting[0].1;
+    slow.send(|batch| batch.handed_over(moving, None));
+    replayed(&mut new, moving, None);
+    accept(&mut new, moving);
+    client.send_frame(1, b"still here");
+    assert!(matches!(new.next(), (told, ToWorker::Message(..)) if told == id));
+    new.send(|batch| batch.write(id, Payload::Text, b"heard"));
+    assert_eq!(client.frame(), (TEXT, b"heard".to_vec()));
 }
 
 #[test]
