@@ -35,9 +35,9 @@ fn decode(bytes: &[u8], piece_len: usize, deflate: bool) -> (Vec<String>, Result
             events.push(format!("{event:?}"));
             true
         });
-        if result.is_err() {
+        if let Err(error) = result {
             assert!(decoder.is_idle(), "memory is kept after a fault");
-            return (events, result);
+            return (events, Err(error));
         }
     }
     (events, Ok(()))

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::time::Duration;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
-use support::{Client, Server, config, eventually};
+use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::Config;
 use volador_proto::link::{Batch, Interest, Payload, ToWorker};
 
@@ -144,4 +146,31 @@ fn messages_below_the_minimum_go_out_as_they_are() {
     let (mut client, _) = open(&server, OFFER);
     assert_eq!(client.send_frame(2, &[7; 999]).frame(), (0x82, vec![7; 999]));
     assert_eq!(inflate(client.send_frame(2, &[7; 1000]).frame(), 15), [7; 1000]);
+}
+
+#[test]
+fn messages_that_have_come_are_not_inflated_before_the_worker_has_room_for_them() {
+    let (messages, told) = std::sync::mpsc::channel();
+    let server = Server::start(config(), move |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
+        ToWorker::Message(_, data) => messages.send((id, data)).unwrap(),
+        _ => {}
+    });
+    let (mut client, _) = open(&server, OFFER);
+    let first_bytes = 0..20u8;
+    let frames: Vec<_> = first_bytes.clone().map(|n| deflate(&[vec![n], vec![0; (1 << 20) - 1]].concat())).collect();
+    for frame in &frames {
+        client.send_raw_frame(0xc2, frame);
+    }
+    client.send_frame(8, &1000u16.to_be_bytes());
+    for n in first_bytes {
+        let (id, data) = told.recv_timeout(DEADLINE).unwrap();
+        assert_eq!((data[0], data.len()), (n, 1 << 20));
+        assert!(told.recv_timeout(Duration::from_millis(20)).is_err(), "more than one waits, of a whole MiB each");
+        assert_eq!(server.gateway.stats().messages, u64::from(n) + 1);
+        let mut batch = Batch::new();
+        batch.handled(id, 1);
+        server.send(batch);
+    }
+    assert_eq!(client.frame(), (0x88, 1000u16.to_be_bytes().to_vec()));
 }

@@ -44,7 +44,7 @@ use crate::{
 const UNHANDLED_MAX: u32 = 64;
 
 /// The same in bytes, counted from when the worker last had none in hand.
-const UNHANDLED_BYTES_MAX: usize = 1 << 20;
+const UNHANDLED_BYTES_MAX: u32 = 1 << 20;
 
 /// Pings or heartbeats in a row without a sign of life, after which a peer is taken for dead.
 const MISSED_MAX: u8 = 2;
@@ -112,8 +112,11 @@ pub(crate) struct PushConnection {
     queue: Option<Box<SendQueue>>,
     /// Messages that the worker has in hand.
     unhandled: u32,
-    /// Bytes given to the worker since `unhandled` was 0.
-    unhandled_bytes: usize,
+    /// Bytes given to the worker since `unhandled` was 0; not more than fits.
+    unhandled_bytes: u32,
+    /// What the socket has given and the worker had no room for. They are not decoded yet: compressed messages may come to a
+    /// thousand times as much. None mostly.
+    undecoded: Option<Box<[u8]>>,
     /// Messages that the worker believes to wait for the client.
     told: u32,
     /// Whether the worker knows that nothing more is taken.
@@ -158,6 +161,7 @@ impl PushConnection {
             queue: None,
             unhandled: 0,
             unhandled_bytes: 0,
+            undecoded: None,
             told: 0,
             knows_end: false,
         }
@@ -191,8 +195,17 @@ impl PushConnection {
 
     /// Whether the worker is behind, so that the socket is not to be read.
     pub(super) fn is_paused(&self) -> bool {
-        self.phase == Phase::Open
-            && (self.unhandled >= UNHANDLED_MAX || (self.unhandled > 0 && self.unhandled_bytes >= UNHANDLED_BYTES_MAX))
+        self.phase == Phase::Open && is_behind(self.unhandled, self.unhandled_bytes)
+    }
+
+    /// Whether the socket has given more than the worker had room for.
+    pub(super) fn has_undecoded(&self) -> bool {
+        self.undecoded.is_some()
+    }
+
+    /// What has come from the socket before anything that it gives now.
+    pub(super) fn take_undecoded(&mut self) -> Option<Box<[u8]>> {
+        self.undecoded.take()
     }
 
     /// Whether this worker has been sent the request that opened the connection.
@@ -255,8 +268,10 @@ impl PushConnection {
                             None => reading.worker.message(reading.id, payload, data),
                         }
                         *unhandled += 1;
-                        *unhandled_bytes += data.len();
+                        *unhandled_bytes =
+                            unhandled_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
                     }
+                    return !is_behind(*unhandled, *unhandled_bytes);
                 }
                 // RFC 6455 §5.5.2: a pong in answer to a ping, unless a close frame was received already.
                 ws::Event::Ping(data) if open => replies.push(ws::pong(data)),
@@ -270,17 +285,14 @@ impl PushConnection {
                 return Now::Ended(code);
             }
         }
-        if let Err(error) = result {
-            count(&reading.counters.closed_protocol);
-            if self.phase != Phase::Open {
-                return Now::Ended(self.lost());
-            }
-            if self.unhandled > 0 {
-                // What came before the fault is answered before it is.
-                self.phase = Phase::Failing(error);
-                return Now::Alive;
-            }
-            return self.fail(error);
+        let taken = match result {
+            Ok(taken) => taken,
+            // It is on its way to its end by another reason.
+            Err(_) if self.phase != Phase::Open => return Now::Ended(self.lost()),
+            Err(error) => return self.failed_by(error, reading.counters),
+        };
+        if taken < bytes.len() {
+            self.undecoded = Some(bytes[taken..].into());
         }
         match (peer_closed, self.phase) {
             (None, _) => Now::Alive,
@@ -295,6 +307,17 @@ impl PushConnection {
             // The peer has answered our close frame. RFC 6455 §7.1.5: the code is the one of the first close frame.
             (Some(_), Phase::Closing(code) | Phase::Ending(code)) => self.end_after(Now::Alive, code),
         }
+    }
+
+    /// The peer has broken the protocol.
+    fn failed_by(&mut self, error: ws::ProtocolError, counters: &Counters) -> Now {
+        count(&counters.closed_protocol);
+        if self.unhandled > 0 {
+            // What came before the fault is answered before it is.
+            self.phase = Phase::Failing(error);
+            return Now::Alive;
+        }
+        self.fail(error)
     }
 
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old
@@ -335,6 +358,11 @@ impl PushConnection {
             self.fresh = !has_timeout;
         }
     }
+}
+
+/// Whether the worker has as much of a connection in hand as it may.
+fn is_behind(unhandled: u32, bytes: u32) -> bool {
+    unhandled >= UNHANDLED_MAX || (unhandled > 0 && bytes >= UNHANDLED_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ impl Engine {
                 if let Some((current, connection)) = streams.look_at_push(id.slot())
                     && current == *id
                     && !connection.is_paused()
+                    // Else it is about to be read, what is left first.
+                    && !connection.has_undecoded()
                     && let Some(socket) = &connection.socket
                 {
                     who.push((*id, n));
@@ -114,6 +116,9 @@ impl Engine {
     /// edges). Only what was reported before may `hide` behind it: the end of the stream, or an event that came while the
     /// connection was not read.
     fn read(&self, shard: &Shard, id: StreamId, hides: bool) {
+        if !self.decode_left(shard, id) {
+            return;
+        }
         let mut buf = shard.selector.read_buf();
         for _ in 0..READS_IN_A_ROW {
             let result = match shard.streams.borrow_mut().push(id) {
@@ -138,6 +143,17 @@ impl Engine {
             }
         }
         self.read_later(id);
+    }
+
+    /// Goes on with what was left when the worker had no room. False when it has none still, or the connection is gone.
+    fn decode_left(&self, shard: &Shard, id: StreamId) -> bool {
+        let left = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if !connection.is_paused() => connection.take_undecoded(),
+            _ => return false,
+        };
+        let Some(mut left) = left else { return true };
+        self.received(shard, id, &mut left);
+        shard.streams.borrow_mut().push(id).is_some_and(|connection| !connection.is_paused())
     }
 
     pub(super) fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {

@@ -44,12 +44,29 @@ pub enum Event<'a> {
     },
 }
 
+/// What comes after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The next one.
+    Frame,
+    /// Nothing for now: the sink wants a rest.
+    Rest,
+    /// Nothing any more.
+    End,
+}
+
+impl Next {
+    fn after(goes_on: bool) -> Self {
+        if goes_on { Self::Frame } else { Self::Rest }
+    }
+}
+
 /// Decodes the frames of one client. Takes 16 bytes while nothing is partial.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// What has arrived in part; None at the boundary between two whole messages.
     partial: Option<Box<Partial>>,
-    /// Set by a Close frame, an error or the sink: all further bytes are ignored.
+    /// Set by a Close frame or an error: all further bytes are ignored.
     ended: bool,
 }
 
@@ -102,9 +119,9 @@ impl Decoder {
         Self::default()
     }
 
-    /// Decodes all of `input`, whose payloads it unmasks in place, and calls `sink` for each event in order. When `sink`
-    /// returns false the rest of the input is dropped and the decoder ignores what follows, as it does after a Close.
-    /// An inflater is given if and only if compressed messages were negotiated.
+    /// Decodes `input`, whose payloads it unmasks in place, and calls `sink` for each event in order. When `sink` returns
+    /// false it stops there. Returns how many bytes it has taken: all of them, unless it was stopped; those behind are as
+    /// they were, and to be given again. An inflater is given if and only if compressed messages were negotiated.
     ///
     /// # Errors
     /// [`ProtocolError`] when the client broke the protocol; events before it have gone to `sink`. The decoder ignores
@@ -115,17 +132,18 @@ impl Decoder {
         limits: &Limits,
         inflater: Option<&mut Inflater>,
         mut sink: impl FnMut(Event<'_>) -> bool,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<usize, ProtocolError> {
+        let len = input.len();
         if self.ended {
-            return Ok(());
+            return Ok(len);
         }
         let result = self.frames(input, limits, inflater, &mut sink);
-        if result != Ok(true) {
+        if matches!(result, Err(_) | Ok((Next::End, _))) {
             *self = Self { partial: None, ended: true };
         } else if self.partial.as_ref().is_some_and(|partial| partial.is_empty()) {
             self.partial = None;
         }
-        result.map(drop)
+        result.map(|(next, rest)| if next == Next::Rest { len - rest } else { len })
     }
 
     /// Whether no frame and no message is partial.
@@ -133,20 +151,21 @@ impl Decoder {
         self.partial.is_none()
     }
 
-    /// Decodes until the input is used up (true) or the events have ended (false).
+    /// Decodes until the input is used up, the events have ended, or the sink wants a rest. Returns with it how many bytes
+    /// are left.
     fn frames(
         &mut self,
         mut input: &mut [u8],
         limits: &Limits,
         mut inflater: Option<&mut Inflater>,
         sink: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool, ProtocolError> {
+    ) -> Result<(Next, usize), ProtocolError> {
         while !input.is_empty() {
             let mut frame = match self.partial.as_mut().and_then(|partial| partial.frame.take()) {
                 Some(frame) => frame,
                 None => {
                     let (frame, rest) = self.head(input, inflater.is_some())?;
-                    let Some(frame) = frame else { return Ok(true) };
+                    let Some(frame) = frame else { break };
                     self.check(&frame, limits)?;
                     input = rest;
                     frame
@@ -156,24 +175,24 @@ impl Decoder {
             if here == 0 && frame.left > 0 {
                 // Only the head is here. Nothing is kept of the payload, so that it may still arrive as a whole.
                 self.partial.get_or_insert_default().frame = Some(frame);
-                return Ok(true);
+                break;
             }
             let (piece, rest) = input.split_at_mut(here);
             input = rest;
             mask::apply(piece, frame.key);
             frame.advance(here);
-            let go_on = match frame.opcode.is_control() {
+            let next = match frame.opcode.is_control() {
                 true => self.control(&frame, piece, sink)?,
                 false => self.data(&frame, piece, limits, inflater.as_deref_mut(), sink)?,
             };
-            if !go_on {
-                return Ok(false);
+            if next != Next::Frame {
+                return Ok((next, input.len()));
             }
             if frame.left > 0 {
                 self.partial.get_or_insert_default().frame = Some(frame);
             }
         }
-        Ok(true)
+        Ok((Next::Frame, 0))
     }
 
     /// Reads the head of the next frame from `input`, which is not empty, and returns what follows it. When the head is
@@ -224,7 +243,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes the next piece of a data frame. False when the sink wants no more.
+    /// Takes the next piece of a data frame.
     fn data(
         &mut self,
         frame: &Frame,
@@ -232,7 +251,7 @@ impl Decoder {
         limits: &Limits,
         inflater: Option<&mut Inflater>,
         sink: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool, ProtocolError> {
+    ) -> Result<Next, ProtocolError> {
         let last = frame.fin && frame.left == 0;
         let payload = if frame.opcode == Opcode::Text { Payload::Text } else { Payload::Binary };
         if last && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
@@ -252,25 +271,25 @@ impl Decoder {
         });
         message.push(piece)?;
         match (last.then(|| slot.take()).flatten(), inflater) {
-            (None, _) => Ok(true),
+            (None, _) => Ok(Next::Frame),
             (Some(message), Some(inflater)) if message.compressed => {
                 whole_message(message.payload, inflater.inflate(&message.data, limits.message_max_bytes)?, sink)
             }
             (Some(message), _) if !message.utf8.is_complete() => Err(ProtocolError::BadUtf8),
-            (Some(message), _) => Ok(sink(Event::Message(message.payload, &message.data))),
+            (Some(message), _) => Ok(Next::after(sink(Event::Message(message.payload, &message.data)))),
         }
     }
 
-    /// Takes the next piece of a control frame. False when the sink wants no more, and after a Close.
+    /// Takes the next piece of a control frame.
     fn control(
         &mut self,
         frame: &Frame,
         piece: &[u8],
         sink: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool, ProtocolError> {
+    ) -> Result<Next, ProtocolError> {
         if frame.left > 0 {
             self.partial.get_or_insert_default().control.extend_from_slice(piece);
-            return Ok(true);
+            return Ok(Next::Frame);
         }
         let mut kept = self.partial.as_mut().map_or_else(Vec::new, |partial| std::mem::take(&mut partial.control));
         let payload = if kept.is_empty() {
@@ -284,10 +303,10 @@ impl Decoder {
             Opcode::Pong => Event::Pong(payload),
             _ => {
                 sink(close::parse(payload)?);
-                return Ok(false);
+                return Ok(Next::End);
             }
         };
-        Ok(sink(event))
+        Ok(Next::after(sink(event)))
     }
 }
 
@@ -296,11 +315,11 @@ fn whole_message(
     payload: Payload,
     data: &[u8],
     sink: &mut impl FnMut(Event<'_>) -> bool,
-) -> Result<bool, ProtocolError> {
+) -> Result<Next, ProtocolError> {
     if payload == Payload::Text && simdutf8::basic::from_utf8(data).is_err() {
         return Err(ProtocolError::BadUtf8);
     }
-    Ok(sink(Event::Message(payload, data)))
+    Ok(Next::after(sink(Event::Message(payload, data))))
 }
 
 #[cfg(test)]

@@ -64,9 +64,27 @@ fn decode_with(
             got.push(own(event));
             true
         });
-        if result.is_err() {
-            return (got, result);
+        if let Err(error) = result {
+            return (got, Err(error));
         }
+    }
+    (got, Ok(()))
+}
+
+/// The same in one piece, when the sink wants a rest behind each event.
+fn decode_in_steps(bytes: &[u8], limits: &Limits) -> (Vec<Got>, Result<(), ProtocolError>) {
+    let (mut decoder, mut got, mut rest) = (Decoder::new(), Vec::new(), bytes.to_vec());
+    while !rest.is_empty() {
+        let before = got.len();
+        let result = decoder.decode(&mut rest, limits, None, |event| {
+            got.push(own(event));
+            false
+        });
+        assert!(got.len() <= before + 1, "an event in the rest");
+        match result {
+            Ok(taken) => rest.drain(..taken),
+            Err(error) => return (got, Err(error)),
+        };
     }
     (got, Ok(()))
 }
@@ -79,6 +97,7 @@ fn at_every_split(bytes: &[u8], limits: &Limits) -> (Vec<Got>, Result<(), Protoc
     }
     let single: Vec<_> = bytes.chunks(1).collect();
     assert_eq!(decode(&single, limits), whole, "byte by byte");
+    assert_eq!(decode_in_steps(bytes, limits), whole, "with a rest behind each event");
     whole
 }
 
@@ -202,7 +221,7 @@ fn bad_utf8_fails_while_the_message_is_partial() {
             assert_eq!(result, Err(ProtocolError::BadUtf8));
             return;
         }
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok(1));
     }
 }
 
@@ -253,27 +272,20 @@ fn nothing_is_kept_between_whole_messages() {
 }
 
 #[test]
-fn sink_that_wants_no_more_ends_the_decoder() {
+fn what_is_behind_the_last_event_before_a_rest_is_left_as_it_is() {
+    let (first, rest) = (frame(0x89, b"1"), [frame(0x81, b"2"), frame(0xff, b"not even valid")].concat());
+    let mut bytes = [&first[..], &rest].concat();
     let mut decoder = Decoder::new();
-    let mut events = 0;
-    for _ in 0..2 {
-        let mut bytes = [frame(0x81, b"1"), frame(0x81, b"2"), frame(0xff, b"not even valid")].concat();
-        decoder
-            .decode(&mut bytes, &LIMITS, None, |_| {
-                events += 1;
-                false
-            })
-            .unwrap();
-        assert!(decoder.is_idle());
-    }
-    assert_eq!(events, 1);
+    assert_eq!(decoder.decode(&mut bytes, &LIMITS, None, |_| false), Ok(first.len()));
+    assert_eq!(bytes[first.len()..], rest);
+    assert!(decoder.is_idle());
 }
 
 #[test]
 fn nothing_is_decoded_after_a_fault() {
     let mut decoder = Decoder::new();
     decoder.decode(&mut frame(0xf1, b""), &LIMITS, None, |_| panic!("no event")).unwrap_err();
-    assert_eq!(decoder.decode(&mut frame(0x81, b"late"), &LIMITS, None, |_| panic!("no event")), Ok(()));
+    assert_eq!(decoder.decode(&mut frame(0x81, b"late"), &LIMITS, None, |_| panic!("no event")), Ok(4 + 2 + 4));
 }
 
 /// A message cut into fragments, with a ping after some of them.
