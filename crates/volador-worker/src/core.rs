@@ -285,6 +285,8 @@ impl Core {
     pub(crate) fn hand_over(&self, push: &PushStream, state: Option<&[u8]>) {
         if push.hand_over() {
             self.unlisten_all(push.id());
+            // Its blocks end with what it leaves: they would run beside its successor.
+            self.dropped_block.fetch_add(push.mailbox().unsubscribe() as u64, Ordering::Relaxed);
             self.push(push.id().shard(), |batch| batch.handed_over(push.id(), state));
         }
     }

@@ -61,6 +61,8 @@ struct State {
     /// Sum of what the publications among them weigh; see [`weight`].
     published_bytes: usize,
     held: bool,
+    /// Nothing that is published may follow any more.
+    unsubscribed: bool,
     /// Nothing may follow any more.
     over: bool,
 }
@@ -68,14 +70,18 @@ struct State {
 impl Mailbox {
     /// `held`: by the caller, who lets it go.
     pub(crate) fn new(held: bool) -> Self {
-        Self { state: Mutex::new(State { events: Events::default(), published_bytes: 0, held, over: false }) }
+        let (events, published_bytes) = (Events::default(), 0);
+        Self { state: Mutex::new(State { events, published_bytes, held, unsubscribed: false, over: false }) }
     }
 
     /// Adds an event, which is dropped when there has been the last one.
     pub(crate) fn post(&self, event: Event) -> Posted {
         let mut state = self.state.lock();
         // A handler that has not been told yet is told once, however often the queue became empty meanwhile.
-        if state.over || (event == Event::Drained && state.events.back() == Some(&Event::Drained)) {
+        if state.over
+            || (state.unsubscribed && is_published(&event))
+            || (event == Event::Drained && state.events.back() == Some(&Event::Drained))
+        {
             return Posted::Waits;
         }
         state.over = matches!(event, Event::Close(_) | Event::Released);
@@ -138,6 +144,16 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.events.retain(|event| !is_its(event));
         state.published_bytes = state.events.iter().map(weight).sum();
+    }
+
+    /// Nothing that is published is told any more. Returns how many publications have waited.
+    pub(crate) fn unsubscribe(&self) -> usize {
+        let mut state = self.state.lock();
+        let before = state.events.iter().count();
+        state.events.retain(|event| !is_published(event));
+        state.published_bytes = 0;
+        state.unsubscribed = true;
+        before - state.events.iter().count()
     }
 
     /// Nothing is told any more, whatever was posted.
@@ -310,6 +326,19 @@ mod tests {
         assert_eq!(waiting(&mailbox), 2);
         mailbox.shut();
         assert_eq!(waiting(&mailbox), 0);
+    }
+
+    #[test]
+    fn unsubscribed_mailbox_tells_all_but_publications() {
+        let mailbox = Mailbox::new(true);
+        for event in [published(1), text("a"), published(2)] {
+            mailbox.post(event);
+        }
+        assert_eq!((mailbox.unsubscribe(), waiting(&mailbox)), (2, 1));
+        mailbox.post(published(3));
+        mailbox.post(Event::Close(1000));
+        assert_eq!((mailbox.next(), mailbox.next()), (Some(text("a")), Some(Event::Close(1000))));
+        assert_eq!((mailbox.next(), waiting(&mailbox)), (None, 0));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,8 @@ pub(crate) struct Outboxes {
     boxes: Box<[Outbox]>,
     /// Answers that are enough for a hand-over.
     enough: u32,
+    /// Whether frames for all shards may wait in some outboxes.
+    shared: AtomicBool,
 }
 
 #[derive(Default)]
@@ -61,7 +66,7 @@ impl Outboxes {
     /// For a process that may use so many cores.
     pub(crate) fn new(outlet: Arc<dyn Outlet>, cores: usize) -> Self {
         let boxes = (0..outlet.shards()).map(|_| Outbox::default()).collect();
-        Self { outlet, boxes, enough: flush::enough(cores) }
+        Self { outlet, boxes, enough: flush::enough(cores), shared: AtomicBool::new(false) }
     }
 
     /// The numbers of all shards.
@@ -73,6 +78,19 @@ impl Outboxes {
     /// the watcher must then know of.
     pub(crate) fn push(&self, shard: u8, haste: Haste, write: impl FnOnce(&mut Batch)) -> bool {
         self.push_at(Instant::now, shard, haste, write)
+    }
+
+    /// The same for every shard: a publication, say. Whoever sees an answer that follows it must find it everywhere, so it
+    /// leaves before that.
+    pub(crate) fn push_all(&self, haste: Haste, mut write: impl FnMut(&mut Batch)) -> bool {
+        let mut stays = false;
+        for shard in self.shards() {
+            stays |= self.push(shard, haste, &mut write);
+        }
+        if stays {
+            self.shared.store(true, Ordering::Release);
+        }
+        stays
     }
 
     /// The same for a caller who has a clock that is cheaper to ask.
@@ -101,6 +119,10 @@ impl Outboxes {
             flush::is_due(haste, staged.answers, self.enough, age)
         };
         if due {
+            if self.boxes.len() > 1 && self.shared.load(Ordering::Acquire) {
+                self.shared.store(false, Ordering::Release);
+                self.flush_but(shard);
+            }
             self.hand_over(shard, outbox);
         }
         !due
@@ -113,7 +135,11 @@ impl Outboxes {
 
     /// Hands over whatever there is.
     pub(crate) fn flush(&self) {
-        for (shard, outbox) in (0..).zip(&self.boxes) {
+        self.flush_but(u8::MAX); // no shard has that number
+    }
+
+    fn flush_but(&self, but: u8) {
+        for (shard, outbox) in (0..).zip(&self.boxes).filter(|(shard, _)| *shard != but) {
             if outbox.staged.lock().since.is_some() {
                 self.hand_over(shard, outbox);
             }
@@ -216,6 +242,21 @@ pub(crate) mod tests {
     fn sixteen_answers_are_gathered_and_on_one_core_sixty_four() {
         assert_eq!(gathered(2), 16);
         assert_eq!(gathered(1), 64);
+    }
+
+    #[test]
+    fn what_is_for_all_shards_leaves_before_an_answer_that_follows_it() {
+        let kept = Arc::new(Kept::default());
+        let outboxes = Outboxes::new(kept.clone(), 2);
+        assert!(outboxes.push_all(Haste::WithAnswer, |batch| batch.publish(b"news", Payload::Text, b"hi")));
+        assert!(kept.batches.lock().is_empty());
+        outboxes.push(0, Haste::Answer { last: true }, |batch| batch.end(stream(0)));
+        let shards = || kept.batches.lock().drain(..).map(|(shard, _)| shard).collect::<Vec<_>>();
+        assert_eq!(shards(), [1, 0]);
+        // What is for one shard only waits for its own.
+        assert!(outboxes.push(1, Haste::WithAnswer, |batch| batch.close(stream(1), 1000)));
+        outboxes.push(0, Haste::Answer { last: true }, |batch| batch.end(stream(0)));
+        assert_eq!(shards(), [0]);
     }
 
     #[test]

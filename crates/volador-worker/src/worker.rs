@@ -13,6 +13,7 @@ use volador_proto::link::{Batch, Frames, Kind, LinkError, ListenerId, Match, ToW
 use crate::{
     Options,
     core::{Core, LISTENING_SHARD, NO_CLOSE},
+    flush::push_haste,
     journal::Journal,
     outbox::{Outboxes, Outlet},
     push::PushStream,
@@ -117,8 +118,8 @@ impl Worker {
     pub fn broadcast(&self, pattern: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         let Some(outboxes) = self.core.outboxes() else { return };
         let kind = kind.into();
-        for shard in outboxes.shards() {
-            self.core.push(shard, |batch| batch.broadcast(pattern, kind, data));
+        if outboxes.push_all(push_haste(), |batch| batch.broadcast(pattern, kind, data)) {
+            self.core.watcher.call();
         }
     }
 
@@ -128,8 +129,8 @@ impl Worker {
             return false;
         };
         let kind = kind.into();
-        for shard in outboxes.shards() {
-            self.core.push(shard, |batch| batch.publish(channel, kind, data));
+        if outboxes.push_all(push_haste(), |batch| batch.publish(channel, kind, data)) {
+            self.core.watcher.call();
         }
         true
     }

@@ -14,8 +14,10 @@ fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_her
     });
     assert!(is_event(seat.take(), 1, "before"));
     assert!(matches!(seat.take(), Taken::Event(_, Event::HandOver)));
-    assert!(s.worker.listen_for(&push, Match::Exact, b"news").is_some());
+    let listener = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+    s.deliver(|batch| batch.published(listener, b"news", Payload::Text, b"for nobody"));
     s.worker.hand_over(&push, Some(b"state"));
+    s.deliver(|batch| batch.published(listener, b"news", Payload::Text, b"nor this"));
     assert!(!push.is_open() && !s.worker.write(&push, Payload::Text, b"late"));
     assert!(s.worker.listen_for(&push, Match::Exact, b"more").is_none());
     assert!(matches!(seat.take(), Taken::Empty));
