@@ -139,6 +139,8 @@ RSpec.describe "Applications written for Agoo" do
   it "publishes the time to subscribers of a subject, in the thread that starts it" do
     server = start_program(<<~RUBY)
       require "agoo"
+      require "agoo/version"
+      require "rack/handler/agoo"
       class Clock
         def self.call(env)
           return [404, {}, []] if env["rack.upgrade?"].nil?

@@ -143,6 +143,8 @@ RSpec.describe "Applications written for Iodine" do
   describe "tasks, by subscriptions of the process" do
     shared_server(<<~'RUBY', "--compat", "iodine")
       require "iodine"
+      %w[version connection pubsub json].each { |name| require "iodine/#{name}" }
+      require "rack/handler/iodine"
       ENGINE = Iodine::PubSub::PROCESS
 
       module Tasks

@@ -245,4 +245,26 @@ RSpec.describe "Iodine's first form: env['upgrade.websocket']" do
 
     expect(WebSocketClient.refusal(server.port)).to have_attributes(status: 401)
   end
+
+  it "writes to the client whose callback runs, from any Fiber of that, when a handler serves several" do
+    server = start_volador(<<~RUBY)
+      module Shared
+        module_function
+
+        def on_open = write("open")
+
+        def on_message(data)
+          Fiber.new { write("from a Fiber: \#{data}") }.resume
+          Enumerator.new { |found| found << write("from an Enumerator: \#{data}") }.next
+        end
+      end
+      run ->(env) { (env["upgrade.websocket"] = Shared) && [0, {}, []] }
+    RUBY
+    first, last = Array.new(2) { WebSocketClient.open(server.port, "/") }
+    expect([first, last].map(&:read_message)).to eq(%w[open open])
+    first.send_text("first")
+    expect(Array.new(2) { first.read_message }).to eq(["from a Fiber: first", "from an Enumerator: first"])
+  ensure
+    [first, last].each { |client| client&.close_socket }
+  end
 end

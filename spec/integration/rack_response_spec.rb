@@ -147,6 +147,12 @@ RSpec.describe "The app's answer" do
       expect(server.get("/newline-headers").all("set-cookie")).to eq(%w[a=1 b=2])
     end
 
+    it "with newlines at their end or in a row are sent without empty ones" do
+      response = server.get("/newlines-in-headers")
+
+      expect([response.all("set-cookie"), response.all("x-empty")]).to eq([%w[a=1 b=2], [""]])
+    end
+
     it "for the server itself (rack.*) are not sent" do
       expect(server.get("/rack-key").headers.map(&:first).grep(/rack/i)).to be_empty
     end

@@ -100,4 +100,15 @@ RSpec.describe "Handing a handler over" do
     expect(connection.told).to eq([[:unsubscribe, "news", nil]])
     expect(Volador::Push::Client.new(Fakes::Connection.new, {}, :websocket, nil, log).unsubscribe("news")).to be(false)
   end
+
+  it "exchanges no handler whose connection moves" do
+    first = handler(:on_open, :on_close, :push_state)
+    second = handler(:on_open, :on_close)
+    client = Volador::Push::Client.new(connection, {}, :websocket, first, log)
+    client.callbacks.opened
+    client.callbacks.hand_over
+    client.handler = second
+    client.callbacks.close
+    expect([first.heard, second.heard]).to eq([%i[on_open push_state on_close], []])
+  end
 end

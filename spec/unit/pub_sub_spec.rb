@@ -53,6 +53,21 @@ RSpec.describe Volador::PubSub do
       expect(worker.told.size).to eq 1
     end
 
+    it "is whole when its thread is ended over it" do
+      described_class.serve(listeners)
+      reached = Queue.new
+      go_on = Queue.new
+      allow(worker).to receive(:listen).and_wrap_original { |listen, *key| (reached << true) && go_on.pop && listen.call(*key) }
+      thread = Thread.new { Volador.subscribe("news") { got << :old } }
+      reached.pop
+      thread.kill
+      go_on << true
+      thread.join(10)
+      subscription = subscribe("news") { got << :new }
+      listeners.published(1, "news", "hello")
+      expect([got, subscription.unsubscribe]).to eq [[:new], true]
+    end
+
     it "ends by its subscription or by name" do
       described_class.serve(listeners)
       subscription = subscribe("news") { got << :late }

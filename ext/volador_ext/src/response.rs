@@ -90,9 +90,11 @@ impl Head {
             return Err(error::response(ruby, format!("header name {} is not a valid one", quoted(name))));
         }
         if let Some(value) = RString::from_value(value) {
-            // Rack 2: a String with line ends in it is several fields.
+            // Rack 2: a String with line ends in it is several fields. None of them is empty, of "a\n" say.
             // SAFETY: as above.
-            for line in unsafe { value.as_slice() }.split(|byte| *byte == b'\n') {
+            let bytes = unsafe { value.as_slice() };
+            let is_several = bytes.contains(&b'\n');
+            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !is_several || !line.is_empty()) {
                 self.line(ruby, name, value, line)?;
             }
             return Ok(());

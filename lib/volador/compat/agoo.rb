@@ -53,7 +53,7 @@ module Volador
       end
     end
 
-    claim(:Agoo, Agoo, "agoo")
+    claim(:Agoo, Agoo, "agoo", "agoo/version", "rack/handler/agoo")
     CallDecides.install
     Push::Client.prepend(Agoo::ClientForms)
     Agoo::RackHandler.install

@@ -206,10 +206,13 @@ module Volador
       end
     end
 
-    claim(:Iodine, Iodine, "iodine")
+    claim(:Iodine, Iodine, "iodine", "iodine/version", "iodine/connection", "iodine/pubsub", "iodine/json",
+          "rack/handler/iodine")
     CallDecides.install
     Push::Client.prepend(Iodine::ClientForms)
     Application.singleton_class.prepend(Iodine::Deployment::Check)
     Server.observers << Iodine.lifecycle
+    # For `rackup -s iodine`. Rack 3 has no place for it.
+    ::Rack::Handler.register("iodine", "Iodine::Rack") if defined?(::Rack::Handler) && ::Rack::Handler.respond_to?(:register)
   end
 end

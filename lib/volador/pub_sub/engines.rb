@@ -2,6 +2,7 @@
 
 require_relative "../log"
 require_relative "announcements"
+require_relative "../steady_lock"
 
 module Volador
   module PubSub
@@ -12,7 +13,7 @@ module Volador
       def initialize(log = Log.new)
         # Held while something is counted and announced, so that the announcements are in the order of the counts; never
         # while an engine is told.
-        @lock = Mutex.new
+        @lock = SteadyLock.new
         @announcements = Announcements.new(log)
         # By Channel.key: how many subscriptions.
         @counts = Hash.new(0)
@@ -24,7 +25,7 @@ module Volador
       # @return [void]
       def attach(engine)
         telling do
-          @lock.synchronize do
+          @lock.change do
             @engines = [*@engines, engine].freeze unless attached?(engine)
             @counts.each_key { |key| @announcements.add(engine, :subscribe, key) }
           end
@@ -33,7 +34,7 @@ module Volador
 
       # @return [Boolean] whether it was attached
       def detach(engine)
-        attached = @lock.synchronize do
+        attached = @lock.change do
           attached?(engine).tap { @engines = @engines.reject { |one| one.equal?(engine) }.freeze }
         end
         # Not under the lock: an engine that is told something just now may want it.
@@ -46,14 +47,14 @@ module Volador
       # @param key [Array] see {Channel.key}
       # @return [void]
       def subscribed(key)
-        @lock.synchronize { announce(:subscribe, key) if (@counts[key] += 1) == 1 }
+        @lock.change { announce(:subscribe, key) if (@counts[key] += 1) == 1 }
       end
 
       # As {#subscribed}.
       # @param key [Array] see {Channel.key}
       # @return [void]
       def unsubscribed(key)
-        @lock.synchronize do
+        @lock.change do
           next if (@counts[key] -= 1).positive?
 
           @counts.delete(key)

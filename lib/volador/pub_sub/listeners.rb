@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../error"
+require_relative "../steady_lock"
 
 module Volador
   module PubSub
@@ -12,7 +13,7 @@ module Volador
       def initialize(worker, log)
         @worker = worker
         @log = log
-        @lock = Mutex.new
+        @lock = SteadyLock.new
         # By listener id.
         @entries = {}
       end
@@ -22,13 +23,15 @@ module Volador
       # @return [Integer] listener id
       def add(key, entry)
         # The first message may come before this returns, and waits there.
-        @lock.synchronize { @worker.listen(*key).tap { |id| @entries[id] = entry } }
+        @lock.change { @worker.listen(*key).tap { |id| @entries[id] = entry } }
       end
 
       # @param id [Integer] listener id
       def remove(id)
-        @lock.synchronize { @entries.delete(id) }
-        @worker.unlisten(id)
+        @lock.change do
+          @entries.delete(id)
+          @worker.unlisten(id)
+        end
       end
 
       # A block was cut off, by the end of its thread say.

@@ -2,6 +2,7 @@
 
 require_relative "channel"
 require_relative "subscription"
+require_relative "../steady_lock"
 
 module Volador
   module PubSub
@@ -15,7 +16,7 @@ module Volador
       # @param engines [Engines]
       def initialize(engines)
         @engines = engines
-        @lock = Mutex.new
+        @lock = SteadyLock.new
         # By Channel.key.
         @entries = {}
         # The number given last.
@@ -28,19 +29,19 @@ module Volador
       def subscribe(channel, match:, block:)
         key = Channel.key(channel, match)
         # The engines are told when the lock is free again, since they may subscribe in there.
-        Subscription.new(self, key, @engines.telling { @lock.synchronize { set(key, block) } })
+        Subscription.new(self, key, @engines.telling { @lock.change { set(key, block) } })
       end
 
       # @return [Boolean] whether there was one
       def unsubscribe(channel, match: nil)
         key = Channel.key(channel, match)
-        @engines.telling { @lock.synchronize { delete(key) } }
+        @engines.telling { @lock.change { delete(key) } }
       end
 
       # See {Subscription#unsubscribe}.
       # @return [Boolean] whether it was there
       def cancel(key, number)
-        @engines.telling { @lock.synchronize { @entries[key]&.number == number && delete(key) } }
+        @engines.telling { @lock.change { @entries[key]&.number == number && delete(key) } }
       end
 
       # @return [Array<Array>] see {Channel.key}
@@ -51,14 +52,14 @@ module Volador
       # A server serves from now on.
       # @param listeners [Listeners] its own
       def serve(listeners)
-        @lock.synchronize { settle(listeners) unless @home }
+        @lock.change { settle(listeners) unless @home }
       end
 
       # It no longer does.
       # @param listeners [Listeners] the server's own
       # @param others [Array<Listeners>] of the servers that still run
       def leave(listeners, others)
-        @lock.synchronize { settle(others.first) if @home.equal?(listeners) }
+        @lock.change { settle(others.first) if @home.equal?(listeners) }
       end
 
       private

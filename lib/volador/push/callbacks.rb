@@ -16,6 +16,14 @@ module Volador
       RESPOND_TO = Kernel.instance_method(:respond_to?)
       private_constant :RESPOND_TO
 
+      # @param object [Object] also a BasicObject, which can't be asked
+      # @return [Boolean]
+      def self.handles?(object, callback)
+        object.respond_to?(callback)
+      rescue NoMethodError
+        RESPOND_TO.bind_call(object, callback)
+      end
+
       # @return [Object] the application's object
       attr_reader :handler
 
@@ -28,6 +36,7 @@ module Volador
         @writer = writer
         @log = log
         @arriving = resumed
+        @moving = false
         @closed = false
       end
 
@@ -63,6 +72,7 @@ module Volador
         state = state_left
       ensure
         # Also when the application ends the thread.
+        @moving = true
         @writer.hand_over(state)
       end
 
@@ -118,11 +128,8 @@ module Volador
         @handler.push_state
       end
 
-      # @return [Boolean] also of a BasicObject, which can't be asked
       def handles?(callback)
-        @handler.respond_to?(callback)
-      rescue NoMethodError
-        RESPOND_TO.bind_call(@handler, callback)
+        Callbacks.handles?(@handler, callback)
       end
 
       def failed(callback, error)

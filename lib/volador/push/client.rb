@@ -5,6 +5,7 @@ require_relative "connections"
 require_relative "leaving"
 require_relative "../event"
 require_relative "../pub_sub"
+require_relative "../steady_lock"
 
 module Volador
   module Push
@@ -42,7 +43,7 @@ module Volador
         @resumed = resumed
         @callbacks = ClientCallbacks.new(ClientCallbacks.handler(handler), self, connection, log,
                                          resumed: resumed, connections: connections)
-        @lock = Mutex.new
+        @lock = SteadyLock.new
         @ended = false
         # Whether the gateway will say when nothing waits for the client.
         @asked = false
@@ -142,7 +143,7 @@ module Volador
       def subscribe(channel, match: nil, handler: nil, as: nil, &block) # rubocop:disable Lint/UnusedMethodArgument
         key = PubSub::Channel.key(channel, match)
         block ||= handler
-        @lock.synchronize do
+        @lock.change do
           return nil if @ended || !@connection.open?
 
           number = @last_number += 1
@@ -161,7 +162,7 @@ module Volador
       # @return [Boolean] whether there was such a subscription
       def unsubscribe(channel, match: nil)
         key = PubSub::Channel.key(channel, match)
-        @lock.synchronize do
+        @lock.change do
           current = @subscriptions && @subscriptions[key]
           # The gateway may have one that the handler in the former worker made.
           current ? remove(key, current) : @resumed && @connection.unsubscribe(*key)
@@ -183,7 +184,7 @@ module Volador
       # @api private
       # @return [Boolean] whether it was there
       def cancel(key, number)
-        @lock.synchronize do
+        @lock.change do
           current = @subscriptions && @subscriptions[key]
           its = current.is_a?(Listener) ? current.number : current
           its == number && remove(key, current)
@@ -206,12 +207,12 @@ module Volador
       # The connection has ended, and its subscriptions in the gateway with it.
       # @api private
       def ended
-        keys = @lock.synchronize do
+        @lock.change do
           @ended = true
           @listeners = nil
-          @subscriptions.tap { @subscriptions = nil }&.keys
+          @subscriptions&.each_key { |key| PubSub.engines.unsubscribed(key) }
+          @subscriptions = nil
         end
-        keys&.each { |key| PubSub.engines.unsubscribed(key) }
       end
 
       private

@@ -14,18 +14,19 @@ module Volador
       GOING_AWAY = 1001
       # Messages, drained and shutdown, by the bits of the extension: a later handler may want what this one does not.
       ALL_EVENTS = 1 | 2 | 4
-      private_constant :ALL_EVENTS, :GOING_AWAY
+      PUBLIC_SEND = Kernel.instance_method(:public_send)
+      private_constant :ALL_EVENTS, :GOING_AWAY, :PUBLIC_SEND
 
       # An application may give a class, whose instances are then the handlers, one per connection.
       # @param given [Object] env['rack.upgrade']
       # @return [Object] the handler
       def self.handler(given)
-        given.is_a?(Class) && !any?(given) ? given.new : given
+        Class === given && !any?(given) ? given.new : given
       end
 
       # @return [Boolean] whether the object has a callback
       def self.any?(object)
-        NAMES.any? { |name| object.respond_to?(name) }
+        NAMES.any? { |name| Callbacks.handles?(object, name) }
       end
 
       # @param handler [Object]
@@ -93,7 +94,7 @@ module Volador
         @lock.synchronize do
           super
           @opened = true
-          run(@handler.respond_to?(:on_resume) ? :on_resume : :on_open)
+          run(handles?(:on_resume) ? :on_resume : :on_open)
         end
       end
 
@@ -154,6 +155,9 @@ module Volador
       private
 
       def exchange(handler)
+        # One that moves stays the one that it is: it is let go of, or told the end of its connection on the way.
+        return if @moving
+
         @next = handler
         return if @replacing # by the old handler's on_close: of those that it names, the last one takes over
         return take_over if @closed || !@opened
@@ -185,7 +189,7 @@ module Volador
       end
 
       def run(callback)
-        @handler.public_send(callback, @client) if @handler.respond_to?(callback)
+        PUBLIC_SEND.bind_call(@handler, callback, @client) if handles?(callback)
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException

@@ -30,7 +30,7 @@ module Volador
         end
       end
 
-      # The Thread-local (Fiber-local) key of the callbacks that run at the moment.
+      # Where a thread has the callbacks that run in it at the moment, in whatever Fiber.
       CURRENT = :volador_upgrade_callbacks
       # Where a handler keeps its own writer.
       WRITER = :@_volador_writer
@@ -46,7 +46,7 @@ module Volador
 
         # @return [Writer, nil]
         def writer_of(handler)
-          current = Thread.current[CURRENT]
+          current = Thread.current.thread_variable_get(CURRENT)
           return current.writer if current&.handler.equal?(handler)
 
           handler.instance_variable_get(WRITER)
@@ -114,12 +114,13 @@ module Volador
 
       def during
         @gate.synchronize do
-          before = Thread.current[CURRENT]
-          Thread.current[CURRENT] = self
+          thread = Thread.current
+          before = thread.thread_variable_get(CURRENT)
+          thread.thread_variable_set(CURRENT, self)
           begin
             yield
           ensure
-            Thread.current[CURRENT] = before
+            thread.thread_variable_set(CURRENT, before)
           end
         end
       end

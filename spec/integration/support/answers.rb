@@ -63,6 +63,7 @@ RSpec.shared_context "with an app of many answers" do
       when "/empty-file" then [200, text, FileBody.new(name, File.expand_path("empty.txt"))]
       when "/array-headers" then [200, text.merge("set-cookie" => %w[a=1 b=2], "x-one" => ["1"]), ["x"]]
       when "/newline-headers" then [200, text.merge("set-cookie" => "a=1\\nb=2"), ["x"]]
+      when "/newlines-in-headers" then [200, text.merge("set-cookie" => "a=1\\n\\nb=2\\n", "x-empty" => ""), ["x"]]
       when "/integer-header" then [200, text.merge("x-count" => 5.to_s), ["x"]]
       when "/rack-key" then [200, text.merge("rack.internal" => "secret"), ["x"]]
       when %r{\\A/status/(\\d+)} then [Regexp.last_match(1).to_i, {}, Body.new(name)]
