@@ -5,7 +5,7 @@ use std::{
     io,
     num::NonZero,
     rc::Rc,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -253,9 +253,11 @@ impl Shard {
                 // It may serve from now on, and requests may have waited for it.
                 self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));
             }
-            ToGateway::Beat { dropped } => {
-                let more = member.beat(self.read_at.get(), dropped);
-                add(&self.counters.dropped_block, more as usize);
+            ToGateway::Beat(figures) => {
+                let more = member.beat(self.read_at.get(), figures);
+                add(&self.counters.dropped_block, more.dropped as usize);
+                add(&self.counters.queue_wait_micros, more.queue_wait_micros as usize);
+                self.counters.queue_wait_micros_max.fetch_max(figures.queue_wait_micros_max, Ordering::Relaxed);
             }
             ToGateway::AskStats(token) => {
                 let figures = self.shared.figures();

@@ -178,7 +178,7 @@ fn a_handler_is_told_the_end_of_a_client_that_says_nothing_before_a_short_drain_
     server.gateway.drain();
     assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
     assert!(server.gateway.wait_drained(start + Duration::from_millis(800)), "the time is over");
-    assert_eq!((ended.try_recv(), client.rest()), (Ok(1001), String::new()));
+    assert_eq!((ended.recv_timeout(DEADLINE), client.rest()), (Ok(1001), String::new()));
     assert!(start.elapsed() > Duration::from_millis(500), "the client has some time");
 }
 

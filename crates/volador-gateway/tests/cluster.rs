@@ -8,7 +8,7 @@ use support::{
     moving::{is_told_the_end, open, opened},
 };
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Interest, ToWorker};
+use volador_proto::link::{Batch, Interest, ToWorker, WorkerFigures};
 
 /// One generation of workers with one thread each, which serves.
 fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
@@ -297,17 +297,23 @@ fn a_guest_gets_no_requests_and_is_told_figures_and_publications() {
     eventually("its subscription ends with it", || cluster.stat("subscriptions") == 1);
 }
 
+fn figures(dropped: u64, queue_wait_micros: u64, queue_wait_micros_max: u64) -> WorkerFigures {
+    WorkerFigures { dropped, queue_wait_micros, queue_wait_micros_max }
+}
+
 #[test]
 fn a_worker_that_beats_is_not_quiet_and_one_that_completes_is_not_stuck() {
     let (cluster, [mut worker]) = serving(config());
     let report = || cluster.gateway.workers().remove(0);
     eventually("a while without a beat", || report().quiet.as_millis() > 50);
     eventually("a beat counts", || {
-        worker.send(|batch| batch.beat(3));
+        worker.send(|batch| batch.beat(figures(3, 700, 500)));
         report().quiet.as_millis() < 50
     });
-    worker.send(|batch| batch.beat(5));
+    worker.send(|batch| batch.beat(figures(5, 1000, 600)));
     eventually("what it has dropped is counted", || cluster.stat("dropped_block") == 5);
+    // No request has waited in the gateway.
+    assert_eq!((cluster.stat("queue_wait_micros"), cluster.stat("queue_wait_micros_max")), (1000, 600));
     let mut clients: Vec<_> = (0..2).map(|_| cluster.connect()).collect();
     clients[0].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let (first, _) = worker.request();

@@ -94,7 +94,7 @@ mod tests {
         os::unix::net::UnixStream,
     };
 
-    use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway};
+    use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway, WorkerFigures};
 
     use super::*;
     use crate::{Outgoing, Sent, is_peers_end};
@@ -154,7 +154,7 @@ mod tests {
         drop(there);
         assert_eq!(incoming.receive(&here, false).unwrap(), Received::End);
         let (mut batch, mut outgoing) = (Batch::new(), Outgoing::new());
-        batch.beat(0);
+        batch.beat(WorkerFigures::default());
         outgoing.push(batch);
         assert!(is_peers_end(&outgoing.send(&here).unwrap_err()));
     }

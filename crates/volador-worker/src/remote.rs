@@ -26,7 +26,7 @@ use rustix::{
     process::{Signal, getpid, kill_process},
 };
 use volador_link::{Incoming, Outgoing, RETRY, Received, Sent, is_peers_end};
-use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker};
+use volador_proto::link::{Batch, Frames, Hello, LinkError, ToWorker, WorkerFigures};
 
 use crate::{
     Worker,
@@ -152,8 +152,13 @@ impl Remote {
 
     /// The worker is alive.
     pub fn beat(&self) {
-        let dropped = self.worker.dropped_block();
-        self.worker.report(0, |batch| batch.beat(dropped));
+        let waits = self.worker.waits();
+        let figures = WorkerFigures {
+            dropped: self.worker.dropped_block(),
+            queue_wait_micros: waits.total.as_micros() as u64,
+            queue_wait_micros_max: waits.longest.as_micros() as u64,
+        };
+        self.worker.report(0, |batch| batch.beat(figures));
         self.worker.flush();
     }
 

@@ -227,7 +227,7 @@ impl Exchange {
             | ToGateway::Ended
             | ToGateway::HandedOver(_)
             | ToGateway::Ready
-            | ToGateway::Beat { .. }
+            | ToGateway::Beat(_)
             | ToGateway::AskStats(_)
             | ToGateway::Handled(_)
             | ToGateway::Subscribe(..)

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use volador_proto::link::Hello;
+use parking_lot::Mutex;
+use volador_proto::link::{Hello, WorkerFigures};
 
 use super::lead::Lead;
 
@@ -45,12 +46,12 @@ pub(crate) struct Member {
     handlers: AtomicUsize,
     /// Milliseconds of the roster's clock at its last sign of life.
     pub(crate) beat_at: AtomicU64,
-    /// Publications that it has said to have dropped.
-    dropped: AtomicU64,
     /// The same, when it last completed something.
     pub(crate) progress_at: AtomicU64,
     /// The same, when it was last sent a request that has to wait for a thread.
     crowded_at: AtomicU64,
+    /// What it has counted by its last sign of life.
+    figures: Mutex<WorkerFigures>,
 }
 
 impl Member {
@@ -65,9 +66,9 @@ impl Member {
             occupied: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
-            dropped: AtomicU64::new(0),
             progress_at: AtomicU64::new(now),
             crowded_at: AtomicU64::new(now),
+            figures: Mutex::default(),
         }
     }
 
@@ -144,10 +145,15 @@ impl Member {
         is_crowded.then(|| self.progress_at.load(Relaxed).max(self.crowded_at.load(Relaxed)))
     }
 
-    /// A sign of life, with how many publications the worker has dropped so far. How many more those are.
-    pub(crate) fn beat(&self, now: u64, dropped: u64) -> u64 {
+    /// A sign of life, with what the worker has counted so far. How much more that is.
+    pub(crate) fn beat(&self, now: u64, figures: WorkerFigures) -> WorkerFigures {
         self.beat_at.store(now, Relaxed);
-        dropped.saturating_sub(self.dropped.swap(dropped, Relaxed))
+        let former = std::mem::replace(&mut *self.figures.lock(), figures);
+        WorkerFigures {
+            dropped: figures.dropped.saturating_sub(former.dropped),
+            queue_wait_micros: figures.queue_wait_micros.saturating_sub(former.queue_wait_micros),
+            ..figures
+        }
     }
 
     /// A request has its whole answer, `now`, or (None) was given back, which is no progress.

@@ -244,7 +244,7 @@ impl Engine {
             | ToGateway::Broadcast { .. }
             | ToGateway::Hello(_)
             | ToGateway::Ready
-            | ToGateway::Beat { .. }
+            | ToGateway::Beat(_)
             | ToGateway::AskStats(_) => {}
         }
     }

@@ -39,7 +39,7 @@ pub use pubsub::{Interest, ListenerId, Match};
 pub use request::{Request, RequestBody, RequestHead, Resumed, SealedRequest, Transport};
 pub use response::{Fields, Response, ResponseBody};
 pub use stream::StreamId;
-pub use to_gateway::ToGateway;
+pub use to_gateway::{ToGateway, WorkerFigures};
 pub use to_worker::ToWorker;
 
 /// The payload of one WebSocket message, or the text of one SSE event, with its type.

@@ -40,6 +40,17 @@ const ASK_DRAINED: u8 = 26;
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
 
+/// What a worker counts, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerFigures {
+    /// Publications that it has dropped, as the blocks of its subscriptions were too slow.
+    pub dropped: u64,
+    /// Microseconds that requests have waited in it for a thread, together.
+    pub queue_wait_micros: u64,
+    /// The longest of these waits.
+    pub queue_wait_micros_max: u64,
+}
+
 /// What a worker tells the gateway, mostly about one stream.
 #[derive(Debug)]
 pub enum ToGateway {
@@ -116,10 +127,7 @@ pub enum ToGateway {
     /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
     HandedOver(Option<Bytes>),
     /// The worker is alive: Ruby code runs in it.
-    Beat {
-        /// Publications that it has dropped since its start, as the blocks of its subscriptions were too slow.
-        dropped: u64,
-    },
+    Beat(WorkerFigures),
     /// The gateway's figures are wanted; to be answered with the same number.
     AskStats(u32),
 }
@@ -191,7 +199,11 @@ impl ToGateway {
                 let mut reader = Reader::new(kind, payload);
                 Self::HandedOver(if reader.u8()? == 0 { None } else { Some(reader.rest()) })
             }
-            BEAT => Self::Beat { dropped: Reader::new(kind, payload).u64()? },
+            BEAT => {
+                let mut reader = Reader::new(kind, payload);
+                let (dropped, queue_wait_micros) = (reader.u64()?, reader.u64()?);
+                Self::Beat(WorkerFigures { dropped, queue_wait_micros, queue_wait_micros_max: reader.u64()? })
+            }
             ASK_STATS => Self::AskStats(Reader::new(kind, payload).u32()?),
             _ => return Err(LinkError::UnknownKind(kind)),
         })
@@ -370,8 +382,11 @@ impl Batch {
     }
 
     /// Appends [`ToGateway::Beat`].
-    pub fn beat(&mut self, dropped: u64) {
-        self.frame(BEAT, StreamId::NONE, |out| out.put_u64_le(dropped));
+    pub fn beat(&mut self, figures: WorkerFigures) {
+        let WorkerFigures { dropped, queue_wait_micros, queue_wait_micros_max } = figures;
+        self.frame(BEAT, StreamId::NONE, |out| {
+            [dropped, queue_wait_micros, queue_wait_micros_max].into_iter().for_each(|figure| out.put_u64_le(figure));
+        });
     }
 
     /// Appends [`ToGateway::AskStats`].

@@ -1,6 +1,6 @@
 use std::os::unix::net::UnixListener;
 
-use volador_proto::link::{Match, Payload, StreamId, ToGateway};
+use volador_proto::link::{Match, Payload, StreamId, ToGateway, WorkerFigures};
 
 use super::*;
 use crate::{
@@ -102,11 +102,10 @@ fn a_worker_that_leaves_says_what_it_has_dropped_since_its_last_beat() {
     assert!(worker.dropped_block() > 0);
     remote.leave(Duration::from_secs(20));
     let said = said(&gateway, 3);
-    let [(_, ToGateway::Listen(..)), (_, ToGateway::Beat { dropped: 0 }), (_, ToGateway::Beat { dropped })] = said[..]
-    else {
+    let [(_, ToGateway::Listen(..)), (_, ToGateway::Beat(first)), (_, ToGateway::Beat(last))] = said[..] else {
         panic!("{said:?}")
     };
-    assert_eq!(dropped, worker.dropped_block());
+    assert_eq!((first.dropped, last.dropped), (0, worker.dropped_block()));
 }
 
 #[test]
@@ -123,7 +122,7 @@ fn a_link_that_can_not_be_sent_over_ends_for_both_sides() {
         }
         // The socket fails, and neither side is told.
         link.socket.shutdown(std::net::Shutdown::Write).unwrap();
-        worker.report(0, |batch| batch.beat(0));
+        worker.report(0, |batch| batch.beat(WorkerFigures::default()));
         worker.flush();
         let (mut incoming, deadline) = (Incoming::new(), Instant::now() + Duration::from_secs(20));
         while !matches!(incoming.receive(&gateway, false), Ok(Received::End)) {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_proto::link::{Interest, Payload, StreamId, ToGateway, Transport};
+use volador_proto::link::{Interest, Payload, StreamId, ToGateway, Transport, WorkerFigures};
 
 use super::*;
 use crate::{

@@ -44,7 +44,8 @@ fn every_frame_comes_back_in_order() {
     batch.ended(ID);
     batch.handed_over(ID, None);
     batch.handed_over(ID, Some(b""));
-    batch.beat(9);
+    let figures = WorkerFigures { dropped: 9, queue_wait_micros: 8, queue_wait_micros_max: 7 };
+    batch.beat(figures);
     batch.ask_stats(8);
     batch.ask_drained(ID);
     let mut frames = batch.into_frames();
@@ -85,7 +86,7 @@ fn every_frame_comes_back_in_order() {
     assert!(matches!(next(), ToGateway::Ended));
     assert!(matches!(next(), ToGateway::HandedOver(None)));
     assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
-    assert!(matches!(next(), ToGateway::Beat { dropped: 9 }));
+    assert!(matches!(next(), ToGateway::Beat(beat) if beat == figures));
     assert!(matches!(next(), ToGateway::AskStats(8)));
     assert!(matches!(next(), ToGateway::AskDrained));
     assert!(ToGateway::next(&mut frames).is_none());

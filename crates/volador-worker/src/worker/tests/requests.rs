@@ -234,7 +234,7 @@ fn frame_that_is_none_is_an_error_after_those_before_it() {
     let s = Setup::new();
     let mut batch = Batch::new();
     request(&mut batch, id(1), None);
-    batch.beat(0); // of the other direction
+    batch.beat(WorkerFigures::default()); // of the other direction
     assert!(matches!(s.worker.deliver(batch), Err(LinkError::UnknownKind(_))));
     assert_eq!(s.worker.queued(), 1);
 }
