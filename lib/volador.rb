@@ -51,7 +51,7 @@ module Volador
     # @raise [ArgumentError] for a path that does not start with "/" or has "**" anywhere but at the end
     def broadcast(path, data)
       path = path.to_s
-      unless path.start_with?("/") && !path.include?("/**/")
+      unless path.encoding.ascii_compatible? && path.start_with?("/") && !path.include?("/**/")
         raise ArgumentError, "#{PATTERN_RULE}, got #{path.inspect}"
       end
 

@@ -9,7 +9,7 @@ RSpec.describe Volador do
     expect(described_class.broadcast("/rooms/*", "hello")).to be_nil
   end
 
-  ["rooms", "", "/a/**/b", "*"].each do |pattern|
+  ["rooms", "", "/a/**/b", "*", "/rooms".encode("UTF-16LE")].each do |pattern|
     it "refuses to broadcast to #{pattern.inspect}" do
       expect { described_class.broadcast(pattern, "x") }.to raise_error(ArgumentError, /"\/rooms\/\*\*" \(any tail\)/)
     end
