@@ -47,6 +47,10 @@ RSpec.describe "A push connection of a cluster" do
       def push_state(_client) = @count.to_s
     end
 
+    class Polite < Draft
+      def on_shutdown(client) = client.write("bye")
+    end
+
     # Chooses what the next one finds, and takes a block then.
     class Choosing
       def initialize(path) = @name = path
@@ -89,6 +93,7 @@ RSpec.describe "A push connection of a cluster" do
         path = env["PATH_INFO"]
         case path
         when %r{\A/draft} then env["rack.upgrade"] = Draft.new(path, env)
+        when "/polite" then env["rack.upgrade"] = Polite.new(path, env)
         when %r{\A/plain} then env["rack.upgrade"] = Plain.new(path, env)
         when "/choosing" then env["rack.upgrade"] = Choosing.new(path)
         when "/none" then env["rack.upgrade"] = Module.new
@@ -110,6 +115,12 @@ RSpec.describe "A push connection of a cluster" do
     map("/seed") { run SeedApp.new }
     map("/") { run App.new }
   RUBY
+
+  def listens?(cluster)
+    cluster.connect(&:itself)
+  rescue Errno::ECONNREFUSED
+    false
+  end
 
   def deploy(cluster)
     expect(cluster.command("restart")).to match([/generation \d serves/, "", 0])
@@ -217,6 +228,25 @@ RSpec.describe "A push connection of a cluster" do
       expect(client.read_message).to eq("#{old} 2 wait")
       expect(client.read_message).to match(/\A(?!#{old} )\d+ 3 later\z/)
     end
+  end
+
+  it "has its last words in the old worker when the server stops while that is asked to let it go" do
+    cluster = start_cluster(application)
+    File.mkfifo(File.join(cluster.directory, "gate"))
+    WebSocketClient.open(cluster.port, "/polite") do |client|
+      old, = ask(client, "hi")
+      client.send_text("wait")
+      deploy(cluster)
+      client.send_text("later")
+      cluster.signal(:TERM)
+      Deadline.until("the gateway to stop listening") { !listens?(cluster) }
+      File.write(File.join(cluster.directory, "gate"), "open")
+
+      expect(Array.new(3) { client.read_message }).to eq(["#{old} 2 wait", "#{old} 3 later", "bye"])
+      expect(client.read_close).to eq(1001)
+    end
+    expect(cluster.wait.exitstatus).to eq(0)
+    expect(cluster.output.scan(/^closed .*/)).to eq(["closed /polite at 3"])
   end
 
   it "goes on in another worker within a second of a crash, without what was being handled and with all that follows" do

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::{
     Client,
     cluster::{Cluster, Worker},
@@ -247,8 +249,41 @@ fn plain_requests_are_sent_to_a_worker_that_has_as_many_replays_as_it_may() {
 }
 
 #[test]
+fn a_handler_that_was_asked_to_leave_has_its_last_words_at_a_drain_and_the_messages_before() {
+    for is_gone in [false, true] {
+        let (cluster, mut old, mut client, id) = opened(Some(Interest::ALL));
+        let _new = deployed(&cluster);
+        asked_to_hand_over(&mut old, id);
+        client.send_frame(1, b"held");
+        eventually("the message has come", || cluster.stat("messages") == 1);
+        cluster.gateway.drain();
+        assert_eq!(old.message(), "held");
+        assert!(matches!(old.next(), (told, ToWorker::Shutdown) if told == id));
+        old.send(|batch| match is_gone {
+            true => batch.handed_over(id, None),
+            false => {
+                batch.write(id, Payload::Text, b"bye");
+                batch.handled(id, 1);
+                batch.close(id, 1001);
+            }
+        });
+        if !is_gone {
+            assert_eq!(client.frame(), (TEXT, b"bye".to_vec()));
+        }
+        assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+        client.send_frame(8, &1001u16.to_be_bytes());
+        if is_gone {
+            assert!(matches!(old.next(), (closing, ToWorker::Closing) if closing == id));
+        }
+        assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1001 }) if closed == id));
+        old.send(|batch| batch.ended(id));
+        assert!(cluster.gateway.wait_drained(Instant::now() + Duration::from_secs(20)));
+    }
+}
+
+#[test]
 fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
-    let (cluster, mut old, mut client, id) = opened(Some(Interest::ALL));
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
     let _new = deployed(&cluster);
     asked_to_hand_over(&mut old, id);
     cluster.gateway.drain();

@@ -85,6 +85,10 @@ impl Mailbox {
             return Posted::Waits;
         }
         state.over = matches!(event, Event::Close(_) | Event::Released);
+        if event == Event::Shutdown {
+            // The server stops: who has not left yet is not to leave any more.
+            state.events.retain(|event| *event != Event::HandOver);
+        }
         state.published_bytes += weight(&event);
         if std::mem::replace(&mut state.held, true) {
             state.events.push_back(detached(event));
@@ -326,6 +330,16 @@ mod tests {
         assert_eq!(waiting(&mailbox), 2);
         mailbox.shut();
         assert_eq!(waiting(&mailbox), 0);
+    }
+
+    #[test]
+    fn who_is_told_of_the_shutdown_is_not_asked_to_leave_any_more() {
+        let mailbox = Mailbox::new(true);
+        for event in [text("a"), Event::HandOver, published(1), Event::Shutdown] {
+            mailbox.post(event);
+        }
+        let left: Vec<_> = std::iter::from_fn(|| mailbox.next()).collect();
+        assert_eq!(left, [text("a"), published(1), Event::Shutdown]);
     }
 
     #[test]

@@ -84,7 +84,7 @@ module Volador
 
       # The server stops: the handler's last word, and the end.
       def shutdown
-        @lock.synchronize { run(:on_shutdown) }
+        @lock.synchronize { run(:on_shutdown) unless @moving }
       ensure
         @connection.close(GOING_AWAY)
       end

@@ -39,6 +39,9 @@ use crate::{
     stats::{Counters, count},
 };
 
+/// RFC 6455 §7.4.1: "an endpoint is "going away", such as a server going down".
+pub(super) const GOING_AWAY: u16 = 1001;
+
 /// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
 /// caught up, so that TCP holds the client back.
 const UNHANDLED_MAX: u32 = 64;

@@ -11,7 +11,7 @@ use volador_proto::{
 };
 
 use super::{
-    connection::{Now, PushConnection},
+    connection::{GOING_AWAY, Now, PushConnection},
     handover::Moves,
     hub::{Hub, Subscriber},
     message::{Deflaters, Message},
@@ -273,13 +273,14 @@ impl Engine {
         if is_gone {
             return self.hurry(shard, id);
         }
+        self.stay_for_last_words(shard, id);
         let asked = match shard.streams.borrow_mut().push(id) {
             // A handler that is on its way to another worker has no last words.
             Some(connection) if connection.tenant.as_ref().is_some_and(|one| one.stage != Stage::Settled) => None,
             Some(connection) => connection.worker.filter(|_| connection.interest.shutdown && connection.is_open()),
             None => return,
         };
-        let Some(worker) = asked else { return self.close(shard, id, 1001) };
+        let Some(worker) = asked else { return self.close(shard, id, GOING_AWAY) };
         shard.workers.batch(worker).shutdown(id);
         // All handlers together have the worker's threads, and the drain its time, of which the closing handshake needs some.
         let whole = shard.shared.config.drain_timeout;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use volador_proto::link::{Interest, StreamId};
 
 use super::{
-    connection::{Now, PushConnection},
+    connection::{GOING_AWAY, Now, PushConnection},
     engine::Engine,
     tenant::Stage,
 };
@@ -105,10 +105,23 @@ impl Engine {
                 break;
             }
         }
-        loop {
+        // While the server stops nobody leaves.
+        while !shard.draining.get() {
             let next = self.moves.borrow_mut().next_leaving();
             let Some(id) = next else { break };
             self.leave(shard, id);
+        }
+    }
+
+    /// The server stops: a handler that has been asked to leave, and wants to have last words, is not to go any more. (It may
+    /// have, which [`Self::handed_over`] finds out.)
+    pub(super) fn stay_for_last_words(&self, shard: &Shard, id: StreamId) {
+        let mut streams = shard.streams.borrow_mut();
+        let Some(connection) = streams.push(id).filter(|one| one.is_open() && one.interest.shutdown) else { return };
+        let (Some(tenant), Some(worker)) = (&mut connection.tenant, connection.worker) else { return };
+        if tenant.stage == Stage::Leaving {
+            tenant.stay(id, &mut shard.workers.batch(worker));
+            self.moves.borrow_mut().leaving -= 1;
         }
     }
 
@@ -159,6 +172,11 @@ impl Engine {
                 return;
             };
             let Some(tenant) = connection.tenant.as_mut().filter(|tenant| tenant.stage == Stage::Leaving) else {
+                drop(streams);
+                // It was gone before it was to stay: nothing that it says reaches the client.
+                if shard.draining.get() {
+                    self.close(shard, id, GOING_AWAY);
+                }
                 return;
             };
             tenant.stage = Stage::Waiting;

@@ -130,6 +130,14 @@ impl Tenant {
         matches!(self.held.back(), Some(Kept::End(_)))
     }
 
+    /// It was asked to leave, and stays: what has waited meanwhile goes to it.
+    pub(super) fn stay(&mut self, id: StreamId, worker: &mut Batch) {
+        self.stage = Stage::Settled;
+        for kept in std::mem::take(&mut self.held) {
+            self.tell(id, kept, worker);
+        }
+    }
+
     /// The worker has handled so many.
     pub(super) fn handled(&mut self, messages: u32) {
         self.unacked.drain(..(messages as usize).min(self.unacked.len()));

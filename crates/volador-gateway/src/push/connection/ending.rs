@@ -2,7 +2,7 @@
 
 use volador_proto::{link::Transport, ws};
 
-use super::{Now, Phase, PushConnection};
+use super::{GOING_AWAY, Now, Phase, PushConnection};
 
 impl PushConnection {
     /// Begins to close: WebSocket with a close frame, SSE by its end.
@@ -71,7 +71,7 @@ impl PushConnection {
     pub(in crate::push) fn overdue(&mut self) -> Now {
         match self.phase {
             // The handler has had its time for last words.
-            Phase::Open => self.close(1001, ""),
+            Phase::Open => self.close(GOING_AWAY, ""),
             // The worker has had its time for what came before the fault.
             Phase::Failing(error) => self.fail(error),
             _ => Now::Ended(self.lost()),
