@@ -113,6 +113,10 @@ module Volador
       @log = log
       @out = out
       @commands = Commands.new
+      # Held for good by the thread that stops it without `run`.
+      @claim = Mutex.new
+      # Closed when it has stopped.
+      @stopped = Queue.new
       @state = :new
     end
 
@@ -166,13 +170,11 @@ module Volador
       return if @state == :stopped || @state == :new || @pid != Process.pid
 
       @state = :stopped
-      Server.remove(self)
-      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
-      @worker&.stop
-      @gateway&.stop
-      @threads&.kill(GRACE)
-      @commands.close
-      observe(:stopped)
+      begin
+        end_all
+      ensure
+        @stopped.close
+      end
       nil
     end
 
@@ -181,11 +183,13 @@ module Volador
     # without `run` it is done here, and whoever stops it as well meanwhile waits until it is.
     # @return [nil]
     def stop
-      if @waiting
-        @commands << :stop
+      return if @state == :new || @pid != Process.pid
+
+      if @waiting then @commands << :stop
+      elsif @claim.try_lock then stop_here
       else
-        @state == :draining ? @drain&.join : drain
-        halt
+        # Who stops it already may come here again, from a signal handler or an observer.
+        @stopped.pop unless @claim.owned?
       end
       nil
     end
@@ -219,6 +223,22 @@ module Volador
       reason
     end
 
+    def end_all
+      Server.remove(self)
+      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
+      @worker&.stop
+      @gateway&.stop
+      @threads&.kill(GRACE)
+      @commands.close
+      observe(:stopped)
+    end
+
+    def stop_here
+      drain
+    ensure
+      halt
+    end
+
     def finish(reason)
       say "Volador finishes its requests and stops; the signal once more stops it at once"
       drain(reason)
@@ -233,8 +253,7 @@ module Volador
       @state = :draining
       observe(:draining)
       @commands << DRAINING
-      @drain = Thread.new { @commands << drained }
-      @drain.name = "volador drain"
+      Thread.new { @commands << drained }.name = "volador drain"
       signalled = reason == :signal
       loop do
         case @commands.pop

@@ -101,6 +101,28 @@ RSpec.describe "Handing a handler over" do
     expect(Volador::Push::Client.new(Fakes::Connection.new, {}, :websocket, nil, log).unsubscribe("news")).to be(false)
   end
 
+  it "exchanges no handler by its own push_state" do
+    first = handler(:on_close)
+    client = Volador::Push::Client.new(connection, {}, :websocket, first, log)
+    first.define_singleton_method(:push_state) { |one| (one.handler = Object.new) && "left" }
+    client.callbacks.opened
+    client.callbacks.hand_over
+    expect([first.heard, connection.handed_over]).to eq([[], ["left"]])
+    expect(client.handler).to equal(first)
+  end
+
+  it "tells a BasicObject messages, and asks it for its push_state" do
+    bare = Class.new(BasicObject) do
+      def on_message(client, data) = client.write("heard #{data}")
+      def push_state(client) = "of #{client.protocol}"
+    end.new
+    client = Volador::Push::Client.new(connection, {}, :websocket, bare, log)
+    client.callbacks.opened
+    client.callbacks.message("it")
+    client.callbacks.hand_over
+    expect([connection.sent, connection.handed_over, printed.string]).to eq([["heard it"], ["of websocket"], ""])
+  end
+
   it "exchanges no handler whose connection moves" do
     first = handler(:on_open, :on_close, :push_state)
     second = handler(:on_open, :on_close)

@@ -104,6 +104,10 @@ RSpec.describe Volador::Server do
     server = self.server(->(_) { (reached << true) && go_on.pop && [200, {}, ["whole"]] }).start
     client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
     reached.pop
+    # Whoever is told takes a while, in which nothing drains yet.
+    observer = Object.new
+    observer.define_singleton_method(:server_changed) { |_, state| sleep 0.1 if state == :draining }
+    described_class.observers << observer
     first = Thread.new { server.stop }
     Deadline.until("it drains") { first.stop? }
     second = Thread.new { server.stop }
@@ -112,6 +116,20 @@ RSpec.describe Volador::Server do
     expect(client.read_response.body).to eq "whole"
     expect([first, second].map { |thread| thread.join(10) }).to eq [first, second]
     client.close
+  ensure
+    described_class.observers.delete(observer)
+  end
+
+  it "is stopped once, also by one who is told that it drains" do
+    server = self.server.start
+    told = []
+    observer = Object.new
+    observer.define_singleton_method(:server_changed) { |one, state| (told << state) && (one.stop if state == :draining) }
+    described_class.observers << observer
+    server.stop
+    expect(told).to eq %i[draining stopped]
+  ensure
+    described_class.observers.delete(observer)
   end
 
   it "says nothing about the drain timeout when it is halted meanwhile" do

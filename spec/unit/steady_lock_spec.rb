@@ -22,7 +22,8 @@ RSpec.describe Volador::SteadyLock do
   it "is a lock" do
     entered = Queue.new
     lock.synchronize do
-      Thread.new { lock.change { entered << true } }
+      waiting = Thread.new { lock.change { entered << true } }
+      Deadline.until("it waits") { waiting.stop? }
       expect(entered).to be_empty
     end
     expect(entered.pop).to be(true)

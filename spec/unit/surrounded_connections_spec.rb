@@ -58,6 +58,45 @@ RSpec.describe Volador::Push::SurroundedConnections do
     end
   end
 
+  describe "of a Rails application that may exchange code" do
+    # As Rails' own: a run for which nothing has changed is not remembered by the reloader, only by the executor.
+    let(:surroundings) do
+      executor = Struct.new(:active) { alias_method :active?, :active }.new(false)
+      Class.new do
+        attr_accessor :changed, :exchanges
+        define_method(:executor) { executor }
+
+        def wrap
+          @exchanges = exchanges.to_i + 1 if changed
+          outer = executor.active
+          executor.active = true
+          yield
+        ensure
+          executor.active = outer
+        end
+      end.new
+    end
+
+    # Changes a file in its callback, and goes on from there.
+    def changing(&go_on)
+      surroundings = self.surroundings
+      Class.new { define_method(:message) { |_| (surroundings.changed = true) && go_on.call } }.new
+    end
+
+    it "exchanges none in the midst of a callback, nor in a Fiber of it" do
+      connections.add(7, changing { connections.surround { Fiber.new { connections.surround { heard << :deep } }.resume } })
+      connections.message(7, "x")
+      expect([heard, surroundings.exchanges]).to eq [[:deep], nil]
+    end
+
+    it "exchanges none in the midst of what runs in its executor" do
+      surroundings.executor.active = true
+      surroundings.changed = true
+      connections.surround { heard << :inside }
+      expect([heard, surroundings.exchanges]).to eq [[:inside], nil]
+    end
+  end
+
   it "tells events all the same when its surroundings raise" do
     allow(surroundings).to receive(:wrap).and_raise(SyntaxError)
     log = instance_double(Volador::Log, error: nil)

@@ -73,7 +73,7 @@ impl Shard {
         let mut streams = self.streams.borrow_mut();
         let Some(exchange) = streams.exchange(id) else { return true };
         let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
-        add(&self.counters.queue_waits, 1);
+        add(&self.counters.queue_waits, exchange.is_new().into());
         add(&self.counters.queue_wait_micros, waited.as_micros() as usize);
         self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
         match exchange.send(id, key, &mut self.workers.batch(key)) {
@@ -175,23 +175,24 @@ impl Shard {
         }
     }
 
+    /// Each worker is asked for as much as would find a thread: which of them has what has not begun is not known here, it may
+    /// be callbacks that wait. What comes back too much goes to the one that has least to do, as it would have.
     fn recall(&self) -> bool {
-        let (mut free, mut behind) = (0, Vec::new());
-        self.workers.each(|key, member| {
+        let mut free = 0;
+        self.workers.each(|_, member| {
             if member.state() == State::Serving {
                 free += member.free();
-                behind.push((key, member.behind()));
             }
         });
         let mut recalled = false;
-        for (key, requests) in behind {
-            let wanted = requests.min(free);
-            if wanted > 0 {
+        self.workers.each(|key, member| {
+            let wanted = member.behind().min(free);
+            if wanted > 0 && member.state() == State::Serving {
+                member.recalled();
                 self.workers.batch(key).recall(wanted as u32);
-                free -= wanted;
                 recalled = true;
             }
-        }
+        });
         recalled
     }
 }

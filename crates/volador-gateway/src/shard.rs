@@ -53,6 +53,8 @@ pub(crate) struct Shard {
     /// HTTP connections that have something to send.
     pub(crate) corks: Corks,
     pub(crate) draining: Cell<bool>,
+    /// The time of the drain is nearly over: push connections are ended, also those that come now.
+    pub(crate) is_late: Cell<bool>,
     /// When the frames at hand came from another process, by the roster's clock. Asked once for all of a read.
     pub(crate) read_at: Cell<u64>,
     /// Fires when a drain may have come to its end.
@@ -114,6 +116,7 @@ impl Shard {
                 tunnels: Tunnels::default(),
                 corks: Corks::default(),
                 draining: Cell::new(false),
+                is_late: Cell::new(false),
                 read_at: Cell::default(),
                 progress: tokio::sync::Notify::new(),
                 drained,
@@ -358,6 +361,7 @@ impl Shard {
         // Before the time is over, so that there is some for handlers to be told.
         tokio::task::spawn_local(async move {
             tokio::time::sleep(time - (time / 4).min(TELLING_MAX)).await;
+            shard.is_late.set(true);
             shard.engine.end_all(&shard);
         });
         let shard = self.clone();

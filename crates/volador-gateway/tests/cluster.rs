@@ -3,6 +3,7 @@
 mod support;
 
 use support::{
+    Client,
     cluster::{Cluster, Worker},
     config, eventually,
     moving::{is_told_the_end, open, opened},
@@ -120,7 +121,7 @@ fn a_request_behind_a_slow_one_is_recalled_for_a_worker_that_is_free() {
     let mut bodies: Vec<_> = clients.iter_mut().map(|client| client.reply().body).collect();
     bodies.sort();
     assert_eq!(bodies, ["quick", "quick", "quick", "slow"]);
-    assert_eq!(cluster.stat("redispatched"), 1);
+    assert_eq!((cluster.stat("redispatched"), cluster.stat("queue_waits")), (1, 4));
 }
 
 #[test]
@@ -178,6 +179,60 @@ fn a_request_behind_a_message_is_recalled_for_a_worker_that_has_handled_its_own(
     drop((first, second));
     is_told_the_end(&mut one, first_id);
     is_told_the_end(&mut two, second_id);
+}
+
+/// A worker that runs a request, and then has a message to handle as well.
+fn running_beside_a_message() -> (Cluster, Worker, [Client; 2]) {
+    let (cluster, mut busy, mut websocket, _) = opened(Some(Interest::MESSAGES));
+    let mut client = cluster.connect();
+    client.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+    busy.request();
+    websocket.send_frame(1, b"a");
+    assert_eq!(busy.message(), "a");
+    (cluster, busy, [client, websocket])
+}
+
+#[test]
+fn a_worker_that_has_nothing_to_give_back_keeps_none_that_has_from_being_asked() {
+    let (cluster, _busy, _clients) = running_beside_a_message();
+    let [mut two, mut three] = [2, 3].map(|number| cluster.worker(number, 1, 1));
+    eventually("they serve", || cluster.state(2, 1) == "serving" && cluster.state(3, 1) == "serving");
+    let mut clients = [(); 3].map(|()| cluster.connect());
+    let mut send = |n: usize| {
+        clients[n].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    };
+    (0..2).for_each(&mut send);
+    let ids = [two.request().0, three.request().0];
+    send(2);
+    eventually("it has been sent to one of them", || cluster.stat("queue_waits") == 5);
+    let (slow, quick, id) =
+        if two.is_quiet() { (&mut three, &mut two, ids[0]) } else { (&mut two, &mut three, ids[1]) };
+    let (behind, _) = slow.unbegun_request();
+    quick.answer(id, "quick");
+    assert!(matches!(slow.next_or_recall(), (_, ToWorker::Recall(1))));
+    slow.send(|batch| batch.returned(behind));
+    assert_eq!(quick.request().0, behind);
+}
+
+#[test]
+fn a_worker_that_has_given_nothing_back_is_not_asked_again_and_again() {
+    let (cluster, mut busy, [_client, mut websocket]) = running_beside_a_message();
+    let _idle = cluster.worker(2, 1, 1);
+    eventually("the other one serves", || cluster.state(2, 1) == "serving");
+    let mut recalls = 0;
+    for _ in 0..20 {
+        websocket.send_frame(1, b"b");
+        loop {
+            match busy.next_or_recall() {
+                (_, ToWorker::Recall(_)) => recalls += 1,
+                (id, ToWorker::Message(..)) => break busy.send(|batch| batch.handled(id, 1)),
+                other => panic!("{other:?}"),
+            }
+        }
+        // So long that there could be another one.
+        std::thread::sleep(std::time::Duration::from_millis(6));
+    }
+    assert!(recalls <= 2, "{recalls} times");
 }
 
 #[test]

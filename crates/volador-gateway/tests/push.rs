@@ -244,7 +244,7 @@ fn what_comes_behind_the_answer_finds_a_push_connection_though_the_socket_is_wit
     assert_eq!([(); 4].map(|()| client.frame().1.len()), [400, 400, 400, 2000]);
     assert_eq!(client.frame(), (TEXT, b"still".to_vec()));
     drop(client);
-    // One that leaves on the way is not kept in mind.
+    // Nor is one kept in mind that leaves on the way.
     for _ in 0..20 {
         let mut client = server.connect();
         client.send("GET /room HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
@@ -255,7 +255,9 @@ fn what_comes_behind_the_answer_finds_a_push_connection_though_the_socket_is_wit
     });
     let mut client = server.connect();
     client.open_websocket("/room");
-    assert_eq!(client.frame(), (TEXT, b"one is there".to_vec()));
+    let got: Vec<_> =
+        (0..6).map(|_| client.frame()).filter(|(_, data)| data.len() < 100).map(|(_, data)| data).collect();
+    assert_eq!(got, [&b"one is there"[..], b"still"], "each once");
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Job {
         }
     }
 
-    fn is_replay(&self) -> bool {
+    pub(crate) fn is_replay(&self) -> bool {
         matches!(self, Self::Request { request, .. } if request.resumed.is_some())
     }
 }

@@ -246,7 +246,8 @@ impl JobQueue {
         state.set_role(seat, BUSY);
         state.policy.taken(now, queued);
         let request = job.request();
-        if let (Some(_), Some(since)) = (request, since) {
+        // A replay is a move of a connection, for which nobody waits.
+        if let (Some(_), Some(since), false) = (request, since, job.is_replay()) {
             state.waits.add(now.saturating_duration_since(since));
         }
         // Under the lock: a Cancel finds the request in the queue or on the seat, there is nothing between.

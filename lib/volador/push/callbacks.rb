@@ -69,10 +69,10 @@ module Volador
 
       # The connection is to go on in another worker: what the handler's `push_state` returns goes along.
       def hand_over
+        @moving = true
         state = state_left
       ensure
         # Also when the application ends the thread.
-        @moving = true
         @writer.hand_over(state)
       end
 

@@ -14,8 +14,10 @@ module Volador
       GOING_AWAY = 1001
       # Messages, drained and shutdown, by the bits of the extension: a later handler may want what this one does not.
       ALL_EVENTS = 1 | 2 | 4
+      # A BasicObject has neither.
       PUBLIC_SEND = Kernel.instance_method(:public_send)
-      private_constant :ALL_EVENTS, :GOING_AWAY, :PUBLIC_SEND
+      METHOD = Kernel.instance_method(:method)
+      private_constant :ALL_EVENTS, :GOING_AWAY, :PUBLIC_SEND, :METHOD
 
       # An application may give a class, whose instances are then the handlers, one per connection.
       # @param given [Object] env['rack.upgrade']
@@ -42,7 +44,7 @@ module Volador
         @connections = connections
         @opened = false
         @replacing = false
-        @drains = handles?(:on_drained)
+        look_at_handler
         # The extension lets no events overlap; this holds back a new handler, which any thread may set. The thread of a
         # callback may set it at once, from any of its Fibers.
         @lock = ThreadLock.new
@@ -62,7 +64,9 @@ module Volador
 
       def message(data)
         @lock.synchronize do
-          @handler.on_message(@client, data) if @handler.respond_to?(:on_message)
+          # The usual one is asked without a detour.
+          is_heard = @can_be_asked ? @handler.respond_to?(:on_message) : handles?(:on_message)
+          @handler.on_message(@client, data) if is_heard
         rescue ClosedError
           nil # Another client has left, to whose writer this one wrote.
         rescue Exception => e # rubocop:disable Lint/RescueException
@@ -180,12 +184,17 @@ module Volador
 
       def take_over
         @handler = @next
+        look_at_handler
+      end
+
+      def look_at_handler
+        @can_be_asked = Kernel === @handler
         @drains = handles?(:on_drained)
       end
 
       # With the client, like the other callbacks, unless it takes no argument.
       def push_state
-        @handler.method(:push_state).arity.zero? ? super : @handler.push_state(@client)
+        METHOD.bind_call(@handler, :push_state).arity.zero? ? super : @handler.push_state(@client)
       end
 
       def run(callback)

@@ -95,6 +95,8 @@ pub(crate) struct Exchange {
     path_key: Option<PathKey>,
     /// Who works on it; None while it waits for a worker.
     worker: Option<WorkerKey>,
+    /// Whether a worker has been sent it, this one or another before.
+    was_sent: bool,
     /// The request itself, in a cluster: another worker may have to be sent it.
     kept: Option<Rc<SealedRequest>>,
     /// The task that waits for an answer or a part.
@@ -139,7 +141,13 @@ impl Exchange {
             batch.sealed_request(id, request)?;
         }
         self.worker = Some(worker);
+        self.was_sent = true;
         Ok(())
+    }
+
+    /// Whether no worker has been sent it yet.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.was_sent
     }
 
     /// Who works on it.

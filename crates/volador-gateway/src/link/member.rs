@@ -42,6 +42,10 @@ pub(crate) struct Member {
     occupied: AtomicUsize,
     /// How many requests it is sent beyond its threads.
     pub(crate) lead: Lead,
+    /// How often `in_flight` has changed; and how often it had when the worker was last asked for what it has not begun. As long
+    /// as they are the same there is no more to get.
+    changes: AtomicUsize,
+    recalled_at: AtomicUsize,
     /// Push connections whose handler it has, or has to let go of yet.
     handlers: AtomicUsize,
     /// Milliseconds of the roster's clock at its last sign of life.
@@ -64,6 +68,8 @@ impl Member {
             lead: Lead::new(now),
             replays: AtomicUsize::new(0),
             occupied: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+            recalled_at: AtomicUsize::new(usize::MAX),
             handlers: AtomicUsize::new(0),
             beat_at: AtomicU64::new(now),
             progress_at: AtomicU64::new(now),
@@ -92,6 +98,7 @@ impl Member {
 
     /// A request is on its way to it.
     pub(crate) fn sent(&self, now: impl FnOnce() -> u64) {
+        self.changes.fetch_add(1, Relaxed);
         if self.in_flight.fetch_add(1, Relaxed) == self.threads() {
             self.crowded_at.store(now(), Relaxed);
         }
@@ -133,9 +140,17 @@ impl Member {
         self.threads().saturating_sub(self.load())
     }
 
-    /// Requests that wait for a thread, or nearly: how much there is to do beyond its threads, and not more than requests.
+    /// Requests that may wait for a thread: as many as there is to do beyond its threads, unless it has been asked for them.
     pub(crate) fn behind(&self) -> usize {
+        if self.recalled_at.load(Relaxed) == self.changes.load(Relaxed) {
+            return 0;
+        }
         self.load().saturating_sub(self.threads()).min(self.in_flight())
+    }
+
+    /// It is asked for some of these.
+    pub(crate) fn recalled(&self) {
+        self.recalled_at.store(self.changes.load(Relaxed), Relaxed);
     }
 
     /// Since when all threads have been taken, and requests have waited for one, without anything being completed. The
@@ -160,6 +175,7 @@ impl Member {
     pub(crate) fn completed(&self, now: Option<u64>) {
         // Of a worker that sends more answers than it got requests nothing is believed; it must not wrap.
         let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+        self.changes.fetch_add(1, Relaxed);
         if let Some(now) = now {
             self.lead.completed(now);
             self.progress_at.store(now, Relaxed);

@@ -46,6 +46,9 @@ pub(super) const GOING_AWAY: u16 = 1001;
 /// caught up, so that TCP holds the client back.
 const UNHANDLED_MAX: u32 = 64;
 
+/// With so many it may go on: it is not woken for each.
+const UNHANDLED_FEW: u32 = UNHANDLED_MAX / 2;
+
 /// The same in bytes, counted from when the worker last had none in hand.
 const UNHANDLED_BYTES_MAX: u32 = 1 << 20;
 
@@ -117,13 +120,37 @@ pub(crate) struct PushConnection {
     unhandled: u32,
     /// Bytes given to the worker since `unhandled` was 0; not more than fits.
     unhandled_bytes: u32,
-    /// What the socket has given and the worker had no room for. They are not decoded yet: compressed messages may come to a
-    /// thousand times as much. None mostly.
-    undecoded: Option<Box<[u8]>>,
+    /// Whether the worker is behind.
+    is_behind: bool,
+    /// What the socket has given and the worker had no room for; None mostly.
+    undecoded: Option<Box<Undecoded>>,
     /// Messages that the worker believes to wait for the client.
     told: u32,
     /// Whether the worker knows that nothing more is taken.
     knows_end: bool,
+}
+
+/// Bytes that are not decoded yet: compressed messages may come to a thousand times as much.
+#[derive(Debug)]
+pub(super) struct Undecoded {
+    bytes: Box<[u8]>,
+    /// Those before this have been decoded meanwhile.
+    at: usize,
+}
+
+impl Undecoded {
+    pub(super) fn new(bytes: &[u8]) -> Box<Self> {
+        Box::new(Self { bytes: bytes.into(), at: 0 })
+    }
+
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.at..]
+    }
+
+    /// So many are left.
+    pub(super) fn left(&mut self, bytes: usize) {
+        self.at = self.bytes.len() - bytes;
+    }
 }
 
 /// What a connection needs from its shard while bytes are read.
@@ -164,6 +191,7 @@ impl PushConnection {
             queue: None,
             unhandled: 0,
             unhandled_bytes: 0,
+            is_behind: false,
             undecoded: None,
             told: 0,
             knows_end: false,
@@ -191,14 +219,14 @@ impl PushConnection {
     /// Gives the socket up, which has ended, and all that waits for it.
     pub(super) fn leave(&mut self, code: u16) -> Option<PushSocket> {
         self.phase = Phase::Gone(code);
-        self.queue = None;
+        (self.queue, self.undecoded) = (None, None);
         self.told = 0;
         self.socket.take()
     }
 
     /// Whether the worker is behind, so that the socket is not to be read.
     pub(super) fn is_paused(&self) -> bool {
-        self.phase == Phase::Open && is_behind(self.unhandled, self.unhandled_bytes)
+        self.phase == Phase::Open && self.is_behind
     }
 
     /// Whether the socket has given more than the worker had room for.
@@ -207,8 +235,13 @@ impl PushConnection {
     }
 
     /// What has come from the socket before anything that it gives now.
-    pub(super) fn take_undecoded(&mut self) -> Option<Box<[u8]>> {
+    pub(super) fn take_undecoded(&mut self) -> Option<Box<Undecoded>> {
         self.undecoded.take()
+    }
+
+    /// There is something left of it.
+    pub(super) fn keep_undecoded(&mut self, left: Box<Undecoded>) {
+        self.undecoded = Some(left);
     }
 
     /// Whether this worker has been sent the request that opened the connection.
@@ -224,6 +257,17 @@ impl PushConnection {
     /// Messages that no worker will say to have handled.
     pub(super) fn forget_unhandled(&mut self, messages: u32) {
         self.unhandled = self.unhandled.saturating_sub(messages);
+        self.catch_up();
+    }
+
+    /// The worker has less in hand.
+    fn catch_up(&mut self) {
+        if self.unhandled == 0 {
+            self.unhandled_bytes = 0;
+        }
+        if self.unhandled <= UNHANDLED_FEW && self.unhandled_bytes < UNHANDLED_BYTES_MAX {
+            self.is_behind = false;
+        }
     }
 
     /// Another worker has the connection, which has been told nothing of what waits for the client, nor of an end.
@@ -238,23 +282,24 @@ impl PushConnection {
             tenant.handled(messages);
         }
         self.unhandled = self.unhandled.saturating_sub(messages);
+        self.catch_up();
         if self.unhandled > 0 {
             return Now::Alive;
         }
-        self.unhandled_bytes = 0;
         match self.phase {
             Phase::Failing(error) => self.fail(error),
             _ => Now::Alive,
         }
     }
 
-    /// Bytes of the client. They are changed: frames are unmasked where they lie.
-    pub(super) fn received(&mut self, bytes: &mut [u8], reading: &mut Reading<'_>) -> Now {
+    /// Bytes of the client. They are changed: frames are unmasked where they lie. Returns with it how many of them were not
+    /// decoded, since the worker is behind.
+    pub(super) fn received(&mut self, bytes: &mut [u8], reading: &mut Reading<'_>) -> (Now, usize) {
         self.missed = 0;
         if self.transport == Transport::Sse {
-            return Now::Alive; // an event stream has one direction: what the client says has no meaning
+            return (Now::Alive, 0); // an event stream has one direction: what the client says has no meaning
         }
-        let Self { decoder, phase, unhandled, unhandled_bytes, interest, tenant, .. } = self;
+        let Self { decoder, phase, unhandled, unhandled_bytes, is_behind, interest, tenant, .. } = self;
         let open = *phase == Phase::Open;
         let mut replies = Vec::new();
         let mut peer_closed = None;
@@ -274,7 +319,9 @@ impl PushConnection {
                         *unhandled_bytes =
                             unhandled_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
                     }
-                    return !is_behind(*unhandled, *unhandled_bytes);
+                    *is_behind |=
+                        *unhandled >= UNHANDLED_MAX || (*unhandled > 0 && *unhandled_bytes >= UNHANDLED_BYTES_MAX);
+                    return !*is_behind;
                 }
                 // RFC 6455 §5.5.2: a pong in answer to a ping, unless a close frame was received already.
                 ws::Event::Ping(data) if open => replies.push(ws::pong(data)),
@@ -284,19 +331,21 @@ impl PushConnection {
             true
         });
         for reply in replies {
-            if let Now::Ended(code) = self.pong(&reply) {
-                return Now::Ended(code);
+            if let ended @ Now::Ended(_) = self.pong(&reply) {
+                return (ended, 0);
             }
         }
         let taken = match result {
             Ok(taken) => taken,
             // It is on its way to its end by another reason.
-            Err(_) if self.phase != Phase::Open => return Now::Ended(self.lost()),
-            Err(error) => return self.failed_by(error, reading.counters),
+            Err(_) if self.phase != Phase::Open => return (Now::Ended(self.lost()), 0),
+            Err(error) => return (self.failed_by(error, reading.counters), 0),
         };
-        if taken < bytes.len() {
-            self.undecoded = Some(bytes[taken..].into());
-        }
+        (self.answer_close(peer_closed), bytes.len() - taken)
+    }
+
+    /// The peer has sent a close frame, or (None) has not.
+    fn answer_close(&mut self, peer_closed: Option<Option<u16>>) -> Now {
         match (peer_closed, self.phase) {
             (None, _) => Now::Alive,
             // The decoder has ended with the fault.
@@ -361,11 +410,6 @@ impl PushConnection {
             self.fresh = !has_timeout;
         }
     }
-}
-
-/// Whether the worker has as much of a connection in hand as it may.
-fn is_behind(unhandled: u32, bytes: u32) -> bool {
-    unhandled >= UNHANDLED_MAX || (unhandled > 0 && bytes >= UNHANDLED_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -116,14 +116,18 @@ impl Engine {
         let Takeover { id, transport, deflate, head, interest } = takeover;
         let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
         let Former { worker, request, early, path_key } = former.unwrap_or_default().into_former();
-        // Accepted, so the hub has it.
-        let Some(path_key) = path_key else { return self.forsake(shard, id, worker) };
-        if let Err(error) = socket.reregister(shard.selector.registry(), Owner::Push(id.slot()).token()) {
-            log::warn(format_args!("lost a push connection at its start: {error}"));
-            socket.deregister(shard.selector.registry());
-            self.leave_path(path_key);
-            return self.forsake(shard, id, worker);
-        }
+        let registered = socket.reregister(shard.selector.registry(), Owner::Push(id.slot()).token());
+        let path_key = match (path_key, registered) {
+            (Some(path_key), Ok(())) => path_key,
+            (path_key, registered) => {
+                if let Err(error) = registered {
+                    log::warn(format_args!("lost a push connection at its start: {error}"));
+                }
+                socket.deregister(shard.selector.registry());
+                path_key.into_iter().for_each(|key| self.leave_path(key));
+                return self.forsake(shard, id, worker);
+            }
+        };
         let socket = PushSocket::new(socket, shard.counters.clone());
         // Only a handler has to move when its worker ends.
         let member = worker.and_then(|worker| shard.workers.member(worker));
@@ -272,6 +276,10 @@ impl Engine {
         let is_gone = shard.streams.borrow_mut().push(id).is_some_and(|connection| connection.gone().is_some());
         if is_gone {
             return self.hurry(shard, id);
+        }
+        if shard.is_late.get() {
+            self.close(shard, id, GOING_AWAY);
+            return self.with(shard, id, |connection| Now::Ended(connection.lost()));
         }
         self.stay_for_last_words(shard, id);
         let asked = match shard.streams.borrow_mut().push(id) {

@@ -10,7 +10,7 @@ use volador_proto::link::StreamId;
 use volador_ring::Receive;
 
 use super::{
-    connection::{Now, PushConnection, Reading},
+    connection::{Now, PushConnection, Reading, Undecoded},
     engine::Engine,
 };
 use crate::{
@@ -151,16 +151,35 @@ impl Engine {
             Some(connection) if !connection.is_paused() => connection.take_undecoded(),
             _ => return false,
         };
-        let Some(mut left) = left else { return true };
-        self.received(shard, id, &mut left);
-        shard.streams.borrow_mut().push(id).is_some_and(|connection| !connection.is_paused())
+        let Some(mut undecoded) = left else { return true };
+        let left = self.decode(shard, id, undecoded.bytes());
+        match shard.streams.borrow_mut().push(id) {
+            Some(connection) if left > 0 => {
+                undecoded.left(left);
+                connection.keep_undecoded(undecoded);
+                false
+            }
+            Some(connection) => !connection.is_paused(),
+            None => false,
+        }
     }
 
+    /// Bytes of a client, behind which nothing is left.
     pub(super) fn received(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) {
-        let config = &shard.shared.config;
+        let left = self.decode(shard, id, bytes);
+        if left > 0
+            && let Some(connection) = shard.streams.borrow_mut().push(id)
+        {
+            connection.keep_undecoded(Undecoded::new(&bytes[bytes.len() - left..]));
+        }
+    }
+
+    /// Returns how many bytes are left, since the worker is behind.
+    fn decode(&self, shard: &Shard, id: StreamId, bytes: &mut [u8]) -> usize {
+        let (config, mut left) = (&shard.shared.config, 0);
         self.with(shard, id, |connection| {
             let worker = connection.worker.unwrap_or(WorkerKey::NOBODY);
-            let now = panics::contain("what a client sent", || {
+            let received = panics::contain("what a client sent", || {
                 connection.received(
                     bytes,
                     &mut Reading {
@@ -173,7 +192,10 @@ impl Engine {
                 )
             });
             // Others that were read together with it are to have theirs.
-            now.unwrap_or_else(|| Now::Ended(connection.lost()))
+            let (now, undecoded) = received.unwrap_or_else(|| (Now::Ended(connection.lost()), 0));
+            left = undecoded;
+            now
         });
+        left
     }
 }
