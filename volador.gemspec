@@ -19,7 +19,7 @@ Gem::Specification.new do |spec|
   spec.files = Dir.glob(
     [
       "Cargo.{toml,lock}", "crates/**/*.{rs,toml}", "ext/**/*.{rs,toml,rb}",
-      "lib/**/*.rb", "exe/*", "docs/**/*.md", "*.md", "LICENSE"
+      "lib/**/*.rb", "exe/*", "docs/**/*.md", "examples/**/*.{ru,html}", "*.md", "LICENSE"
     ],
     base: __dir__
   ).grep_v(%r{/target/})

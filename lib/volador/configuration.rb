@@ -99,16 +99,15 @@ module Volador
     # @raise [ConfigurationError] for an unknown option or a value that an option cannot have
     def initialize(port: nil, host: nil, bind: nil, environment: nil, quiet: false, log_file: nil, tmpdir: nil,
                    allowed_origins: nil, slow_client: nil, conflate: nil, env: ENV, **numbers)
-      @environment = environment || presence(env["RACK_ENV"]) || "development"
-      @quiet = quiet ? true : false
+      @environment = (presence(environment) || presence(env["RACK_ENV"]) || "development").to_s
+      @quiet = flag(:quiet, quiet)
       @bind = addresses(port, host, bind, env)
       @log_file = file(log_file)
-      @tmpdir = directory(tmpdir || Dir.tmpdir)
+      @tmpdir = directory(presence(tmpdir) || Dir.tmpdir)
       @allowed_origins = origins(allowed_origins)
       @slow_client = policy(slow_client || :disconnect)
       @conflate = globs(conflate)
-      numbers[:threads] ||= presence(env["RAILS_MAX_THREADS"])
-      @numbers = all_numbers(numbers)
+      @numbers = all_numbers(numbers, env)
       freeze
     end
 
@@ -117,9 +116,13 @@ module Volador
       @quiet
     end
 
-    # @return [Log] one that writes where these options say
+    # @return [Log] one that writes where these options say. The gateway's and the worker's own lines go there as well, from the
+    #   first one on that has a file
     def log
-      Log.new(log_file && File.open(log_file, "a").tap { |file| file.sync = true }, quiet: quiet?)
+      return Log.new(quiet: quiet?) unless log_file
+
+      Native.log_to(log_file)
+      Log.new(File.open(log_file, "a").tap { |file| file.sync = true }, quiet: quiet?)
     end
 
     # @return [Hash{Symbol => Object}] what Native::Gateway.new and Native::Worker.new take
@@ -138,7 +141,28 @@ module Volador
       return [Address.parse("unix://#{host}")] if host.start_with?("/", ".")
       return [Address.parse(host)] if host.include?("://")
 
-      [Address.tcp(host, port_number(port.nil? ? presence(env["PORT"]) || Address::DEFAULT_PORT : port))]
+      [Address.tcp(host, port.nil? ? usual_port(env) : port_number(port))]
+    end
+
+    def usual_port(env)
+      port = presence(env["PORT"])
+      port ? of_variable("PORT") { port_number(port) } : Address::DEFAULT_PORT
+    end
+
+    # Whoever has not set an option has to know where the value comes from.
+    def of_variable(name)
+      yield
+    rescue ConfigurationError => e
+      raise ConfigurationError, "#{e.message} by the environment variable #{name}"
+    end
+
+    # Strings as rackup's -O gives them.
+    def flag(name, value)
+      case value.to_s
+      when "true" then true
+      when "false", "" then false
+      else raise ConfigurationError, "#{name} must be true or false, got #{value.inspect}"
+      end
     end
 
     def port_number(value)
@@ -164,15 +188,24 @@ module Volador
       raise ConfigurationError, "conflate must be names or globs of channels, got #{wrong.inspect}"
     end
 
-    def all_numbers(given)
+    def all_numbers(given, env)
       unknown = given.keys - NUMBERS.keys
-      unless unknown.empty?
-        raise ConfigurationError, "there is no option #{unknown.first}; there are port, host, bind, environment, " \
-                                  "quiet, log_file, tmpdir, allowed_origins, slow_client, conflate, " \
-                                  "#{NUMBERS.keys.join(', ')}"
+      raise ConfigurationError, no_option(unknown.first) unless unknown.empty?
+
+      threads = presence(env["RAILS_MAX_THREADS"]) if given[:threads].nil?
+      threads &&= of_variable("RAILS_MAX_THREADS") { NUMBERS[:threads].convert(:threads, threads) }
+      NUMBERS.to_h { |name, number| [name, (threads if name == :threads) || number.convert(name, given[name])] }
+    end
+
+    def no_option(name)
+      require_relative "cluster/settings"
+      if [:compat, :control_socket, *Cluster::Settings::NUMBERS.keys].include?(name)
+        return "#{name} is an option of the command volador and of config/volador.rb: a program that starts a server is one " \
+               "process (docs/configuration.md)"
       end
 
-      NUMBERS.to_h { |name, number| [name, number.convert(name, given[name])] }
+      "there is no option #{name}; there are port, host, bind, environment, quiet, log_file, tmpdir, allowed_origins, " \
+        "slow_client, conflate, #{NUMBERS.keys.join(', ')}"
     end
 
     def directory(path)

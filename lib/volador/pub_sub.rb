@@ -79,7 +79,7 @@ module Volador
       # @return [Boolean]
       def publish(channel, message, engine: nil)
         unless message.is_a?(String) || message.is_a?(Event)
-          raise TypeError, "what is published must be a String, got #{message.class}: call to_s or to_json first"
+          raise TypeError, "what is published must be a String or a Volador::Event, got #{message.class}: call to_s or to_json first"
         end
 
         engine = @default if engine.nil?

@@ -35,9 +35,10 @@ module Volador
     def self.configuration(options)
       chosen = options.slice(*Configuration::NUMBERS.keys, :environment, :log_file, :tmpdir, :allowed_origins,
                              :slow_client, :conflate)
-      chosen[:host] = options[:Host]
-      chosen[:port] = options[:Port]
-      chosen[:bind] = options[:Bind]
+      # Those of our own names are -O's: rackup gives its own always.
+      chosen[:host] = options[:host] || options[:Host]
+      chosen[:port] = options[:port] || options[:Port]
+      chosen[:bind] = options[:Bind] || options[:bind]
       threads = options[:Threads]&.to_s
       chosen[:threads] = threads[/\A\d+:(\d+)\z/, 1] || threads if threads
       chosen[:quiet] = options[:Quiet] || options[:Silent] || options[:quiet]

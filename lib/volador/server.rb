@@ -151,8 +151,9 @@ module Volador
     # @yieldparam server [Server] itself, once it listens
     # @return [nil]
     def run
-      start
+      # First the signals: whoever sees it listen may send one.
       with_signals do
+        start
         announce
         yield self if block_given?
         reason = await_stop

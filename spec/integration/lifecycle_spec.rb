@@ -193,6 +193,31 @@ RSpec.describe "A server's life" do
     socket.close
   end
 
+  it "stops gracefully by a signal that comes as soon as it listens" do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      hasty = Object.new
+      def hasty.server_changed(_server, state) = state == :started && Process.kill(:TERM, Process.pid)
+      Volador::Server.observers << hasty
+      Volador.run(->(_env) { [204, {}, []] }, port: 0)
+    RUBY
+    expect(server.wait.exitstatus).to eq(0)
+    expect(server.output).to match(/finishes its requests and stops/)
+  end
+
+  it "has the lines of both halves in its log file" do
+    Dir.mktmpdir do |folder|
+      file = File.join(folder, "log")
+      server = start_configured("->(env) { env['PATH_INFO'] == '/' ? [200, {}, []] : raise('mine') }", log_file: file)
+      server.get("/raises")
+      WebSocketClient.refusal(server.port, "/", headers: { "Origin" => "http://elsewhere.example" })
+      expect(server.stop.exitstatus).to eq(0)
+      expect(File.readlines(file).grep(/^volador /)).to match([/^volador ERROR: GET \/raises: mine/,
+                                                             /^volador WARN: .*origin/])
+      expect(server.output).not_to match(/mine|origin/)
+    end
+  end
+
   it "stops at once by the first signal after Server#stop, as it has said" do
     server = start_ruby(<<~RUBY)
       require "volador"

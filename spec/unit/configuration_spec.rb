@@ -36,6 +36,29 @@ RSpec.describe Volador::Configuration do
     )
   end
 
+  it "takes an empty environment for none, and a Symbol for its name" do
+    expect(configuration(environment: "")).to have_attributes(environment: "development", bind: ["tcp://127.0.0.1:9292"])
+    expect(configuration(environment: :production).environment).to eq "production"
+  end
+
+  it "takes true and false for quiet, as Strings too, and nothing else" do
+    expect([true, "true", false, "false", nil].map { |value| configuration(quiet: value).quiet? })
+      .to eq [true, true, false, false, false]
+    expect { configuration(quiet: "no") }.to raise_error(Volador::ConfigurationError, 'quiet must be true or false, got "no"')
+  end
+
+  it "says which variable of the environment a wrong value comes from" do
+    { "PORT" => "abc", "RAILS_MAX_THREADS" => "many" }.each do |name, value|
+      expect { configuration(env: { name => value }) }
+        .to raise_error(Volador::ConfigurationError, /got "#{value}" by the environment variable #{name}/)
+    end
+  end
+
+  it "says of an option of workers that a program has none" do
+    expect { configuration(workers: 2) }
+      .to raise_error(Volador::ConfigurationError, %r{workers is an option of the command volador and of config/volador\.rb})
+  end
+
   it "takes numbers as Strings and Integers for seconds" do
     expect(configuration(threads: "8", ping_interval: 5, head_timeout: "1.5"))
       .to have_attributes(threads: 8, ping_interval: 5.0, head_timeout: 1.5)

@@ -40,7 +40,6 @@ mod http;
 mod inbox;
 mod link;
 mod listener;
-mod log;
 mod panics;
 mod push;
 mod selector;
@@ -50,6 +49,7 @@ mod stats;
 mod streams;
 
 use volador_hub::channel::Filter;
+pub(crate) use volador_link::log;
 use volador_proto::link::Match;
 
 pub use config::{BindAddress, Config, SlowClient};

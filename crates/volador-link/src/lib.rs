@@ -8,10 +8,12 @@
 //! | [`outgoing`] | batches that the socket has not taken yet   |
 //! | [`incoming`] | frames out of what the socket brings        |
 //! | [`fault`]    | what the system's errors say of a link      |
+//! | [`log`]      | the lines for the operator, of both halves  |
 #![forbid(unsafe_code)]
 
 mod fault;
 mod incoming;
+pub mod log;
 mod outgoing;
 
 pub use fault::{RETRY, is_peers_end};

@@ -54,7 +54,7 @@ mod response;
 mod seat;
 mod worker;
 
-use magnus::{Error, Ruby, TypedData, function, prelude::*};
+use magnus::{Error, Ruby, TypedData, prelude::*};
 
 /// Run by `require`.
 #[magnus::init(name = "volador_ext")]
@@ -64,7 +64,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let volador = ruby.define_module("Volador")?;
     error::init(ruby, volador)?;
     let native = volador.define_module("Native")?;
-    native.define_singleton_method("become_subreaper", function!(process::become_subreaper, 0))?;
+    process::init(native)?;
     gateway::init(ruby, native)?;
     worker::init(ruby, native)?;
     seat::init(ruby, native)?;

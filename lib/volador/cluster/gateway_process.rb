@@ -3,6 +3,7 @@
 require "volador"
 require_relative "../address"
 require_relative "../clock"
+require_relative "../commands"
 require_relative "../listening"
 require_relative "application_directory"
 require_relative "control_server"
@@ -35,6 +36,7 @@ module Volador
         @log = configuration.log
         @directory = ApplicationDirectory.new
         @guest_lock = Mutex.new
+        @commands = Commands.new
       end
 
       # Serves until it is stopped.
@@ -42,8 +44,10 @@ module Volador
       # @raise [BootError] when it can't start
       def run
         Process.setproctitle("volador: gateway [#{@directory.path}]")
-        prepare
-        supervisor.run
+        Supervisor.with_signals(@commands) do
+          prepare
+          supervisor.run
+        end
         nil
       ensure
         Server.join_by
@@ -80,7 +84,7 @@ module Volador
       def supervisor
         Supervisor.new(gateway: @gateway, notification: @notification, generations: generations, control: @control,
                        status: status, link: @runtime.link, systemd: @systemd,
-                       drain_timeout: @configuration.drain_timeout, log: @log, say: method(:say))
+                       drain_timeout: @configuration.drain_timeout, log: @log, say: method(:say), commands: @commands)
       end
 
       def generations

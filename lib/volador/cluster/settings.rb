@@ -32,14 +32,25 @@ module Volador
       # @param numbers [Hash] see {NUMBERS}
       # @raise [ConfigurationError] for a value that an option cannot have
       def initialize(workers: nil, control_socket: nil, env: ENV, **numbers)
-        workers = env["WEB_CONCURRENCY"] if workers.nil? && !env["WEB_CONCURRENCY"].to_s.empty?
-        numbers[:workers] = workers.to_s == "auto" ? Etc.nprocessors : workers
+        numbers[:workers] = workers.nil? ? usual_workers(env) : count(workers)
         @numbers = NUMBERS.to_h { |name, number| [name, number.convert(name, numbers[name])] }
         @control_socket = path(control_socket)
         freeze
       end
 
       private
+
+      def count(workers)
+        workers.to_s == "auto" ? Etc.nprocessors : workers
+      end
+
+      # Whoever has not set an option has to know where the value comes from.
+      def usual_workers(env)
+        workers = env["WEB_CONCURRENCY"]
+        NUMBERS[:workers].convert(:workers, count(workers)) unless workers.to_s.empty?
+      rescue ConfigurationError => e
+        raise ConfigurationError, "#{e.message} by the environment variable WEB_CONCURRENCY"
+      end
 
       def path(value)
         return if value.nil?

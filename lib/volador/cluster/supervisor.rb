@@ -21,6 +21,15 @@ module Volador
       SIGNALS = %w[TERM INT USR1 TTIN TTOU HUP CHLD].freeze
       private_constant :INTERVAL, :GRACE
 
+      # Signals become commands inside of the block, and nothing else: Ruby allows their handlers little.
+      # @param commands [Commands] of the supervisor, which may come later: signals may come as soon as something listens
+      def self.with_signals(commands)
+        before = SIGNALS.to_h { |name| [name, Signal.trap(name) { commands << name.to_sym }] }
+        yield
+      ensure
+        before&.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
+      end
+
       # @param gateway [Native::Gateway] started
       # @param notification [IO] readable when the gateway has news
       # @param generations [Generations]
@@ -56,10 +65,8 @@ module Volador
       # @return [nil]
       # @raise [BootError] when the application cannot be loaded at the start
       def run
-        with_signals do
-          @generations.start(@clock.call)
-          turn until @state == :over
-        end
+        @generations.start(@clock.call)
+        turn until @state == :over
         raise failure if failure
       end
 
@@ -193,15 +200,6 @@ module Volador
           connection.answer({ ok: error.nil?, error: error, details: details, stopping: (true unless @state == :running),
                               generation: @generations.current.number }.compact)
         end
-      end
-
-      # Signal handlers only pass a command on: Ruby allows them little.
-      def with_signals
-        commands = @commands
-        before = SIGNALS.to_h { |name| [name, Signal.trap(name) { commands << name.to_sym }] }
-        yield
-      ensure
-        before&.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
       end
     end
   end
