@@ -203,24 +203,6 @@ fn last_words_may_take_longer_than_a_closing_handshake() {
 }
 
 #[test]
-fn a_fault_behind_our_close_frame_is_not_what_closed_the_connection() {
-    let (codes, ended) = std::sync::mpsc::channel();
-    let server = Server::start(config(), move |id, frame, answers| match frame {
-        ToWorker::Request(_) => {
-            answers.upgrade(id, Interest::MESSAGES, []);
-            answers.close(id, 1000);
-        }
-        ToWorker::Closed { code } => codes.send(code).unwrap(),
-        _ => {}
-    });
-    let mut client = server.connect();
-    client.open_websocket("/");
-    assert_eq!(client.frame(), (CLOSE, 1000u16.to_be_bytes().to_vec()));
-    client.send_frame(3, b"no such opcode");
-    assert_eq!((ended.recv_timeout(DEADLINE), server.gateway.stats().closed_protocol), (Ok(1000), 0));
-}
-
-#[test]
 fn a_worker_that_is_long_over_what_came_before_a_fault_leaves_the_client_its_time_to_end() {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {

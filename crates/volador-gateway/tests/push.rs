@@ -169,8 +169,8 @@ fn the_close_after_a_fault_reaches_a_client_that_is_still_sending() {
     assert_eq!(client.rest(), "");
 }
 
-#[test]
-fn a_peer_that_does_not_answer_our_close_is_cut_off() {
+/// A WebSocket that the worker closes as soon as it is open, with our close frame read, and the code that the worker is told.
+fn closed_by_us() -> (Server, Client, std::sync::mpsc::Receiver<u16>) {
     let (codes, ended) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {
         ToWorker::Request(_) => {
@@ -183,8 +183,21 @@ fn a_peer_that_does_not_answer_our_close_is_cut_off() {
     let mut client = server.connect();
     client.open_websocket("/");
     assert_eq!(client.frame(), (CLOSE, 1000u16.to_be_bytes().to_vec()));
+    (server, client, ended)
+}
+
+#[test]
+fn a_peer_that_does_not_answer_our_close_is_cut_off() {
+    let (_server, mut client, ended) = closed_by_us();
     assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
     assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_fault_behind_our_close_frame_is_not_what_closed_the_connection() {
+    let (server, mut client, ended) = closed_by_us();
+    client.send_frame(3, b"no such opcode");
+    assert_eq!((ended.recv_timeout(DEADLINE), server.gateway.stats().closed_protocol), (Ok(1000), 0));
 }
 
 #[test]
