@@ -80,8 +80,8 @@ impl Outboxes {
         self.push_at(Instant::now, shard, haste, write)
     }
 
-    /// The same for every shard: a publication, say. Whoever sees an answer that follows it must find it everywhere, so it
-    /// leaves before that.
+    /// The same for every shard: a publication, say. Whoever sees an answer that follows it should find it everywhere, so it
+    /// leaves before that, unless another thread is handing it over at that moment.
     pub(crate) fn push_all(&self, haste: Haste, mut write: impl FnMut(&mut Batch)) -> bool {
         let mut stays = false;
         for shard in self.shards() {

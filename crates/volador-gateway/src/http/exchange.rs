@@ -189,7 +189,7 @@ impl Exchange {
     }
 
     /// Takes a frame of the worker. `early_max` bounds the bytes that are written before a handshake is answered. It does not
-    /// count while the answer is on its way to the connection, in the same turn: what comes behind it finds a socket.
+    /// count until the connection has taken the answer: what comes behind that, mostly in the same turn, finds a socket.
     pub(crate) fn handle(&mut self, frame: ToGateway, early_max: usize) {
         self.complete |= dispatch::completes(&frame);
         match frame {
