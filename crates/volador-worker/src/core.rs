@@ -1,13 +1,11 @@
 //! [`Core`]: what a worker, its seats and its watcher share, and what the gateway's frames do to it.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use rustc_hash::FxHashMap;
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
@@ -41,8 +39,9 @@ pub(crate) struct Core {
     pub(crate) outboxes: OnceLock<Outboxes>,
     /// Set before the gateway of another process is joined.
     pub(crate) journal: OnceLock<Journal>,
-    /// The push streams that something can still arrive for.
-    pub(crate) streams: Mutex<HashMap<StreamId, Arc<PushStream>>>,
+    /// The push streams that something can still arrive for. The gateway counts their ids, so that no client can choose
+    /// some that collide.
+    pub(crate) streams: Mutex<FxHashMap<StreamId, Arc<PushStream>>>,
     /// The worker's own subscriptions.
     pub(crate) listeners: Mutex<Listeners>,
     /// Publications dropped at `block_queue_max_bytes`.
