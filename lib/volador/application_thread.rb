@@ -22,8 +22,9 @@ module Volador
       @log = log
       @name = name
       @responder = Responder.new(seat, log)
-      # What is under way, as the seat gave it, and the handshake of a request.
-      @job = nil
+      # What is under way: its kind, as the seat numbers it, what the seat gives for it, and the handshake of a request.
+      @kind = nil
+      @job = seat.job
       @handshake = nil
       @ended = false
       @halted = false
@@ -61,19 +62,19 @@ module Volador
 
     def run
       seat = @seat
-      # An env; the id of a stream that has been sent something; [env, transport] of a request for a push connection; or
-      # another event, an Array as well. Kept before anything else is done: between two steps of Ruby the thread may be ended.
-      while (job = @job = seat.take)
-        if job.is_a?(Hash)
-          serve(job)
-        elsif job.is_a?(Integer)
-          @connections.message(job, seat.message)
-        elsif job[0].is_a?(Integer)
-          @connections.dispatch(job)
+      job = @job
+      # Kept before anything else is done: between two steps of Ruby the thread may be ended.
+      while (kind = @kind = seat.take)
+        if kind == Native::Seat::REQUEST
+          serve(job[0])
+        elsif kind == Native::Seat::MESSAGE
+          @connections.message(job[0], job[1])
+        elsif kind == Native::Seat::EVENT
+          @connections.dispatch(job[0])
         else
-          serve_push(*job)
+          serve_push(job[0], job[1])
         end
-        @job = nil
+        @kind = nil
       end
       @ended = true
     rescue Exception => e # rubocop:disable Lint/RescueException
@@ -135,11 +136,11 @@ module Volador
       @responder.discard(env, answer) if accepted.nil?
     end
 
-    # A request that was taken may not have got as far as @job: it is answered all the same, else no other can be taken.
+    # A request that was taken may not have got as far as @kind: it is answered all the same, else no other can be taken.
     def abandon(error)
       env, event = under_way
       handshake = @handshake
-      @job = @handshake = nil
+      @kind = @handshake = nil
       return @connections.interrupted(event, error) if event
 
       @log.error("an exception outside of any request", error) unless env
@@ -152,10 +153,11 @@ module Volador
 
     # @return [Array(Hash, Object)] the env of the request, or the event; one of them is nil at least
     def under_way
-      job = @job
-      return [job, nil] if job.is_a?(Hash)
-
-      job.is_a?(Array) && job[0].is_a?(Hash) ? [job[0], nil] : [nil, job]
+      case @kind
+      when nil then [nil, nil]
+      when Native::Seat::MESSAGE, Native::Seat::EVENT then [nil, @job[0]]
+      else [@job[0], nil]
+      end
     end
 
     # Runs while the thread dies.
@@ -163,7 +165,7 @@ module Volador
       return if @halted || forked?
 
       begin
-        if @job || pending?
+        if @kind || pending?
           abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
                                   "it has been replaced"))
         end

@@ -143,6 +143,22 @@ RSpec.describe "The rack.upgrade draft" do
     end
   end
 
+  it "gives the application text of which Ruby knows what it is" do
+    web_socket("/console") do |client|
+      expect(ask(client, '[data.ascii_only?, data.valid_encoding?, (data << "h\u00e4").ascii_only?, data.valid_encoding?]'))
+        .to eq("[true, true, false, true]")
+      expect(ask(client, "# h\u00e4\n[data.ascii_only?, data.valid_encoding?, data.bytesize - data.size]"))
+        .to eq("[false, true, 1]")
+    end
+  end
+
+  it "sends a String of a class of its own" do
+    web_socket("/console") do |client|
+      expect(ask(client, 'client.write(Class.new(String).new("h\u00e4"))')).to eq("h\u00e4")
+      expect(client.read_message).to eq("true")
+    end
+  end
+
   it "sends UTF-8 as text and BINARY as binary" do
     web_socket("/echo") do |client|
       client.read_message

@@ -79,6 +79,10 @@ RSpec.describe "on_open, its writer and its handler" do
 
       describe "the writer" do
         shared_server(<<~RUBY)
+          class Loud < String
+            def to_s = upcase
+          end
+
           class Words
             def call(_env)
               [404, {}, []]
@@ -87,7 +91,7 @@ RSpec.describe "on_open, its writer and its handler" do
             def on_open(env)
               writer = env["push.writer"]
               case env["PATH_INFO"]
-              when "/objects" then [42, :symbol, 1.5, [1], "s"].each { |object| writer.write(object) }
+              when "/objects" then [42, :symbol, 1.5, [1], "s", Loud.new("h\\u00e4")].each { |object| writer.write(object) }
               when "/inside" then 100.times { |index| writer.write("m\#{index}") }
               when "/joined" then Thread.new { 20.times { |index| writer.write("t\#{index}") } }.join
               when "/lines" then writer.write("one\\ntwo\\nevent: three")
@@ -132,7 +136,7 @@ RSpec.describe "on_open, its writer and its handler" do
 
         it "sends the to_s of any object" do
           open(transport, server.port, "/objects") do |client|
-            expect(Array.new(5) { client.read }).to eq(%w[42 symbol 1.5 [1] s])
+            expect(Array.new(6) { client.read }).to eq(["42", "symbol", "1.5", "[1]", "s", "H\u00c4"])
           end
         end
 

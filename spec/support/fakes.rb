@@ -66,11 +66,9 @@ module Fakes
       @timeout = millis.zero? ? 30.0 : millis / 1000.0 if open?
     end
 
+    # Only a mere String; nil for others.
     def write(string)
-      return false unless @open
-
-      @sent << string
-      true
+      keep(string) if string.instance_of?(String)
     end
 
     # Times that it was asked.
@@ -81,7 +79,7 @@ module Fakes
     end
 
     def write_event(*fields)
-      write(fields)
+      keep(fields)
     end
 
     def hand_over(state)
@@ -98,6 +96,15 @@ module Fakes
 
     def open?
       @open
+    end
+
+    private
+
+    def keep(sent)
+      return false unless @open
+
+      @sent << sent
+      true
     end
   end
 
@@ -126,26 +133,20 @@ module Fakes
     def resumed? = @resumed != false
     def state = @resumed || nil
 
+    # What belongs to the current job.
+    def job = (@job ||= [nil, nil])
+
     # A job is an env, or [stream id, name, ...] of an event. With a transport every request asks for it.
     def take
-      job = @jobs.shift
-      job = job.call if job.is_a?(Proc)
+      given = @jobs.shift
+      given = given.call if given.is_a?(Proc)
       raise Volador::Error, "the current request has no complete answer yet" unless answered?
 
-      @unanswered = job.is_a?(Hash)
+      @unanswered = given.is_a?(Hash)
       interrupt, @interrupt = @interrupt, nil
       raise interrupt if interrupt
 
-      return [job, @transport] if job.is_a?(Hash) && @transport
-      return job unless job.is_a?(Array) && job[1] == :message
-
-      @message = job[2]
-      job[0]
-    end
-
-    def message
-      message, @message = @message, nil
-      message
+      put(given)
     end
 
     # Gives what the native one gives: an answer of Integer, Hash and a mere Array.
@@ -225,6 +226,22 @@ module Fakes
     end
 
     private
+
+    # @return [Integer, nil] the kind
+    def put(given)
+      return given if given.nil?
+
+      kind = Volador::Native::Seat
+      return fill(given, @transport, @transport ? kind::PUSH_REQUEST : kind::REQUEST) if given.is_a?(Hash)
+      return fill(given[0], given[2], kind::MESSAGE) if given[1] == :message
+
+      fill(given, nil, kind::EVENT)
+    end
+
+    def fill(first, second, kind)
+      job.replace([first, second])
+      kind
+    end
 
     def answer(*call)
       @unanswered = false

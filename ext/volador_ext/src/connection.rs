@@ -11,6 +11,7 @@ use crate::{
     error::guarded,
     event,
     fork::Forked,
+    object::{self, This},
     payload::{check_len, in_known_encoding, keep_pace, payload_of},
 };
 
@@ -42,15 +43,18 @@ impl Connection {
         Ok(this.ends.get(ruby)?.push.id().to_bits())
     }
 
-    fn write(ruby: &Ruby, this: &Self, data: RString) -> Result<bool, Error> {
+    /// None for anything but a mere String, which may mean something else by itself.
+    fn write(ruby: &Ruby, this: This<'_, Self>, data: Value) -> Result<Option<bool>, Error> {
         guarded(ruby, || {
             let Ends { worker, push } = this.ends.get(ruby)?;
+            let data = RString::from_value(data).filter(|data| object::is_exactly(*data, ruby.class_string()));
+            let Some(data) = data else { return Ok(None) };
             let data = in_known_encoding(ruby, data)?;
             check_len(ruby, data.len())?;
-            let payload = payload_of(ruby, data);
+            let payload = payload_of(data);
             // SAFETY: the slice is copied before Ruby code can run again and change the string.
             let written = worker.write(push, payload, unsafe { data.as_slice() });
-            keep_pace(ruby, worker).map(|()| written)
+            keep_pace(ruby, worker).map(|()| Some(written))
         })
     }
 

@@ -1,43 +1,91 @@
-//! The jobs that `Native::Seat#take` gives to Ruby as Arrays. That of a plain request is its env alone, that of a client's
-//! message the id of the stream: of these there are many, and an object less for each counts.
+//! The jobs that `Native::Seat#take` gives to Ruby: it returns a [`Kind`], and what belongs to the job is in the [`Slots`] of the
+//! seat, which are reused. Of requests and messages there are many, and an object less for each counts, as does a call less.
 
-use std::cell::Cell;
-
-use magnus::{IntoValue, RArray, RHash, RString, Ruby, Value, prelude::*, value::Opaque};
+use magnus::{IntoValue, RArray, RHash, RString, Ruby, Value, prelude::*, rb_sys::AsRawValue, value::Opaque};
+use rb_sys::{RBasic, VALUE, ruby_coderange_type, ruby_encoding_consts};
 use volador_proto::link::{ListenerId, Payload, StreamId, Transport};
 use volador_worker::Event;
 
-/// A request that asks for a push connection: `[env, :websocket or :sse]`.
-pub(crate) fn push_request(ruby: &Ruby, env: RHash, transport: Transport) -> RArray {
-    let transport = match transport {
-        Transport::WebSocket => "websocket",
-        Transport::Sse => "sse",
-    };
-    ruby.ary_new_from_values(&[env.as_value(), ruby.to_symbol(transport).as_value()])
+/// What a job is, as `Native::Seat`'s constants number it, and what is in the slots then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A plain request: its env.
+    Request = 0,
+    /// A message of a client: the id of the stream, and the String.
+    Message = 1,
+    /// Another event: the Array that `Push::Connections#dispatch` describes.
+    Event = 2,
+    /// A request that asks for a push connection: its env, and `:websocket` or `:sse`.
+    PushRequest = 3,
 }
 
-/// An event: `[stream id, name, ...]`, as `Push::Connections#dispatch` describes it. Of a message it is the id, and the message
-/// is put into `aside`.
-pub(crate) fn event(ruby: &Ruby, stream: StreamId, event: &Event, aside: &Cell<Option<Opaque<RString>>>) -> Value {
-    let id = stream.to_bits().into_value_with(ruby);
-    let array = match event {
-        Event::Message(payload, data) => {
-            aside.set(Some(message(ruby, *payload, data).into()));
-            return id;
+/// What belongs to the current job of a seat: an Array of two.
+pub(crate) struct Slots(Opaque<RArray>);
+
+impl Slots {
+    /// Of the Array the caller keeps hold until it is marked.
+    pub(crate) fn new(ruby: &Ruby) -> Self {
+        let nil = ruby.qnil().as_value();
+        Self(ruby.ary_new_from_values(&[nil, nil]).into())
+    }
+
+    pub(crate) fn array(&self) -> Opaque<RArray> {
+        self.0
+    }
+
+    pub(crate) fn put(&self, ruby: &Ruby, first: Value, second: Value) {
+        let array = ruby.get_inner(self.0);
+        // Ruby's half of the extension only reads it. Who finds it (by ObjectSpace) and shortens it does not get its jobs.
+        if array.len() != 2 {
+            return;
         }
-        Event::Published { listener: ListenerId(listener), channel, payload, data } => {
-            let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
-            let message = message(ruby, *payload, data).as_value();
-            ruby.ary_new_from_values(&[id, symbol(ruby, "published"), listener, channel, message])
+        let array = array.as_raw();
+        // SAFETY: an Array of two, which neither raises nor allocates when an element of it is written this way (nor does it
+        // matter whether it is frozen); the collector is told. The values are on the stack meanwhile.
+        unsafe {
+            rb_sys::RARRAY_ASET(array, 0, first.as_raw());
+            rb_sys::RARRAY_ASET(array, 1, second.as_raw());
         }
-        Event::Close(code) => ruby.ary_new_from_values(&[id, symbol(ruby, "close"), code.into_value_with(ruby)]),
-        Event::HandOver => alone(ruby, id, "hand_over"),
-        Event::Resumed => alone(ruby, id, "resumed"),
-        Event::Released => alone(ruby, id, "released"),
-        Event::Drained => alone(ruby, id, "drained"),
-        Event::Shutdown => alone(ruby, id, "shutdown"),
-    };
-    array.as_value()
+    }
+
+    /// An idle seat keeps nothing alive.
+    pub(crate) fn clear(&self, ruby: &Ruby) {
+        let nil = ruby.qnil().as_value();
+        self.put(ruby, nil, nil);
+    }
+
+    pub(crate) fn put_request(&self, ruby: &Ruby, env: RHash, transport: Option<Transport>) -> Kind {
+        let (transport, kind) = match transport {
+            None => (ruby.qnil().as_value(), Kind::Request),
+            Some(Transport::WebSocket) => (symbol(ruby, "websocket"), Kind::PushRequest),
+            Some(Transport::Sse) => (symbol(ruby, "sse"), Kind::PushRequest),
+        };
+        self.put(ruby, env.as_value(), transport);
+        kind
+    }
+
+    pub(crate) fn put_event(&self, ruby: &Ruby, stream: StreamId, event: &Event) -> Kind {
+        let id = stream.to_bits().into_value_with(ruby);
+        let array = match event {
+            Event::Message(payload, data) => {
+                self.put(ruby, id, message(ruby, *payload, data).as_value());
+                return Kind::Message;
+            }
+            Event::Published { listener: ListenerId(listener), channel, payload, data } => {
+                let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
+                let message = message(ruby, *payload, data).as_value();
+                ruby.ary_new_from_values(&[id, symbol(ruby, "published"), listener, channel, message])
+            }
+            Event::Close(code) => ruby.ary_new_from_values(&[id, symbol(ruby, "close"), code.into_value_with(ruby)]),
+            Event::HandOver => alone(ruby, id, "hand_over"),
+            Event::Resumed => alone(ruby, id, "resumed"),
+            Event::Released => alone(ruby, id, "released"),
+            Event::Drained => alone(ruby, id, "drained"),
+            Event::Shutdown => alone(ruby, id, "shutdown"),
+        };
+        self.put(ruby, array.as_value(), ruby.qnil().as_value());
+        Kind::Event
+    }
 }
 
 fn alone(ruby: &Ruby, id: Value, name: &str) -> RArray {
@@ -50,9 +98,23 @@ fn symbol(ruby: &Ruby, name: &str) -> Value {
 
 /// A message: UTF-8 or BINARY.
 fn message(ruby: &Ruby, payload: Payload, data: &[u8]) -> RString {
-    match payload {
-        Payload::Text => ruby.enc_str_new(data, ruby.utf8_encoding()),
-        Payload::Binary => ruby.str_from_slice(data),
+    let string = ruby.str_from_slice(data);
+    if payload == Payload::Text {
+        mark_text(string, data);
+    }
+    string
+}
+
+/// Makes a new String, which is BINARY, one of UTF-8; and notes of ASCII that it is, which Ruby would look for when it first
+/// needs to know. (That other text is valid is left to Ruby, whose functions rely on it.)
+fn mark_text(string: RString, data: &[u8]) {
+    // SAFETY: asks for a constant.
+    let utf8 = unsafe { rb_sys::rb_utf8_encindex() } as VALUE;
+    let ascii = if data.is_ascii() { ruby_coderange_type::RUBY_ENC_CODERANGE_7BIT as VALUE } else { 0 };
+    // SAFETY: a String, and nobody else has it. The bits of encoding (BINARY has the index 0, UTF-8 one of the small ones that
+    // stand in the flags) and coderange (unknown) are 0 in it. So do Ruby's own ENCODING_SET_INLINED and ENC_CODERANGE_SET.
+    unsafe {
+        (*(string.as_raw() as *mut RBasic)).flags |= utf8 << ruby_encoding_consts::RUBY_ENCODING_SHIFT as u32 | ascii;
     }
 }
 

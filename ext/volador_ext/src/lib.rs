@@ -20,6 +20,7 @@
 //! | `error`      | Ruby's exception classes, and panics as exceptions                              |
 //! | `journal`    | a worker's notes of the jobs that have begun, in memory that the gateway reads  |
 //! | `hijack`     | `Volador::Hijack`                                                              |
+//! | `object`     | what an object is, asked without a call of Ruby's                              |
 //! | `process`    | what Ruby has no call for                                                       |
 //! | `gvl`        | **all rules about the global VM lock**                                         |
 //! | `fork`       | objects that came over a fork                                                  |
@@ -47,6 +48,7 @@ mod header_names;
 mod hijack;
 mod job;
 mod journal;
+mod object;
 mod options;
 mod payload;
 mod process;

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use magnus::{
-    Error, Module, RModule, RString, Ruby,
-    encoding::{Coderange, EncodingCapable},
-    prelude::*,
-};
+use magnus::{Error, Module, RModule, RString, Ruby, encoding::Coderange, prelude::*, rb_sys::AsRawValue};
 use volador_proto::link::{DATA_MAX, Payload};
 
 use crate::{error, gvl};
@@ -26,15 +22,24 @@ pub(crate) fn check_len(ruby: &Ruby, len: usize) -> Result<(), Error> {
     Err(error::volador(ruby, format!("a message of {len} bytes is too long: send it in pieces, or a link to it")))
 }
 
+/// Whether the string says that it is text.
+fn is_text(data: RString) -> bool {
+    // SAFETY: a String, and constants.
+    unsafe {
+        let encoding = rb_sys::ENCODING_GET(data.as_raw());
+        encoding == rb_sys::rb_utf8_encindex() || encoding == rb_sys::rb_usascii_encindex()
+    }
+}
+
 /// Whether the encoding is one that says by itself whether the string is text.
-fn is_known(ruby: &Ruby, data: RString) -> bool {
-    let encoding = data.enc_get();
-    encoding == ruby.utf8_encindex() || encoding == ruby.ascii8bit_encindex() || encoding == ruby.usascii_encindex()
+fn is_known(data: RString) -> bool {
+    // SAFETY: as above.
+    is_text(data) || unsafe { rb_sys::ENCODING_GET(data.as_raw()) == rb_sys::rb_ascii8bit_encindex() }
 }
 
 /// The same string, or what `Volador::Push::Payload` makes of one in another encoding: it is rare, and Ruby's to convert.
 pub(crate) fn in_known_encoding(ruby: &Ruby, data: RString) -> Result<RString, Error> {
-    if is_known(ruby, data) {
+    if is_known(data) {
         return Ok(data);
     }
     let volador: RModule = ruby.class_object().const_get("Volador")?;
@@ -43,11 +48,9 @@ pub(crate) fn in_known_encoding(ruby: &Ruby, data: RString) -> Result<RString, E
 }
 
 /// Text, if the string says that it is text and is right: a receiver closes the connection over invalid UTF-8.
-pub(crate) fn payload_of(ruby: &Ruby, data: RString) -> Payload {
-    let encoding = data.enc_get();
-    let is_text = encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex();
+pub(crate) fn payload_of(data: RString) -> Payload {
     match data.enc_coderange_scan() {
-        Coderange::SevenBit | Coderange::Valid if is_text => Payload::Text,
+        Coderange::SevenBit | Coderange::Valid if is_text(data) => Payload::Text,
         _ => Payload::Binary,
     }
 }

@@ -7,7 +7,7 @@ use magnus::{
     rb_sys::{AsRawId, AsRawValue},
     value::LazyId,
 };
-use rb_sys::{RBasic, rb_method_boundp};
+use rb_sys::rb_method_boundp;
 
 use crate::error::{self, class_of, quoted};
 
@@ -221,13 +221,6 @@ pub(crate) fn arrays_close(ruby: &Ruby) -> bool {
     let (array, close) = (ruby.class_array().as_raw(), LazyId::get_inner_with(&CLOSE, ruby).as_raw());
     // SAFETY: a class and the name of a method. To look one up runs no Ruby code.
     unsafe { rb_method_boundp(array, close, 1) != 0 }
-}
-
-/// Whether an Array has no class of its own. Then it is nothing but its parts, unless [`arrays_close`].
-pub(crate) fn is_plain(ruby: &Ruby, body: RArray) -> bool {
-    let array = ruby.class_array().as_raw();
-    // SAFETY: an Array is an object on the heap, and those begin with their class (a singleton class, if there is one).
-    unsafe { (*(body.as_raw() as *const RBasic)).klass == array }
 }
 
 /// The number of bytes of all parts.

@@ -7,7 +7,7 @@ mod hijacking;
 use std::cell::{Cell, RefCell, RefMut};
 
 use magnus::{
-    DataTypeFunctions, Error, Module, RHash, RModule, RString, Ruby, TypedData, Value, gc, method, prelude::*,
+    DataTypeFunctions, Error, Module, RArray, RHash, RModule, RString, Ruby, TypedData, Value, gc, method, prelude::*,
     typed_data, value::Opaque,
 };
 use volador_proto::link::{Interest, Request, Resumed};
@@ -20,7 +20,9 @@ use crate::{
     env::{self, Env},
     error::{self, guarded},
     fork::Forked,
-    gvl, job,
+    gvl,
+    job::{self, Kind, Slots},
+    object::This,
     response::{self, Head},
     worker::Worker,
 };
@@ -40,8 +42,8 @@ pub(crate) struct Seat {
     hijack: Cell<Option<Opaque<Value>>>,
     /// The File of the current request's body.
     input: Cell<Option<Opaque<Value>>>,
-    /// What the client has sent, when that is the current job and has not been asked for.
-    message: Cell<Option<Opaque<RString>>>,
+    /// Where Ruby finds the current job.
+    slots: Slots,
     /// The Connection of the current request, once it was asked for.
     connection: Cell<Option<Opaque<Value>>>,
     /// What an env begins with.
@@ -77,9 +79,7 @@ impl DataTypeFunctions for Seat {
         if let Some(env) = self.env.get() {
             marker.mark(env);
         }
-        if let Some(message) = self.message.get() {
-            marker.mark(message);
-        }
+        marker.mark(self.slots.array());
         self.usual.mark(marker);
     }
 }
@@ -87,7 +87,8 @@ impl DataTypeFunctions for Seat {
 impl Seat {
     pub(crate) fn wrap(ruby: &Ruby, worker: typed_data::Obj<Worker>) -> Result<typed_data::Obj<Self>, Error> {
         let usual = env::Usual::new(ruby, ruby.get_inner(worker.env), ruby.get_inner(worker.empty_input))?;
-        let usual_hash = usual.hash(ruby);
+        let slots = Slots::new(ruby);
+        let (usual_hash, slots_array) = (usual.hash(ruby), ruby.get_inner(slots.array()));
         let seat = worker.get(ruby)?.seat();
         let waiter = seat.waiter();
         let desk = Desk {
@@ -106,14 +107,14 @@ impl Seat {
             env: Cell::new(None),
             hijack: Cell::new(None),
             input: Cell::new(None),
-            message: Cell::new(None),
+            slots,
             connection: Cell::new(None),
             usual,
             arrays_close: Cell::new(response::arrays_close(ruby)),
         });
         // Until here, where the seat marks it: the object was being allocated while its contents were on Rust's heap, which
         // is not looked at.
-        std::hint::black_box(usual_hash);
+        std::hint::black_box((usual_hash, slots_array));
         Ok(seat)
     }
 
@@ -132,13 +133,18 @@ impl Seat {
         }
     }
 
-    fn take(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<Value, Error> {
+    /// The Array in which the current job is; see [`Kind`].
+    fn job(ruby: &Ruby, this: &Self) -> RArray {
+        ruby.get_inner(this.slots.array())
+    }
+
+    /// Waits for a job. None: there will be no more.
+    fn take(ruby: &Ruby, this: This<'_, Self>) -> Result<Option<u8>, Error> {
         guarded(ruby, || {
             this.close_input(ruby)?;
             this.connection.set(None);
             this.env.set(None);
             this.hijack.set(None);
-            this.message.set(None);
             let waiter = this.waiter.get(ruby)?;
             loop {
                 // First with the GVL: while there is work, it is not given away.
@@ -153,10 +159,15 @@ impl Seat {
                     desk.seat.take()
                 };
                 match taken {
-                    Taken::Request(request) => return Self::open(ruby, this, request),
-                    Taken::Event(stream, event) => return Ok(job::event(ruby, stream, &event, &this.message)),
-                    Taken::Stopped => return Ok(ruby.qnil().as_value()),
-                    Taken::Empty => {}
+                    Taken::Request(request) => {
+                        return this.open(ruby, this.object(), request).map(|kind| Some(kind as u8));
+                    }
+                    Taken::Event(stream, event) => return Ok(Some(this.slots.put_event(ruby, stream, &event) as u8)),
+                    Taken::Stopped => {
+                        this.slots.clear(ruby);
+                        return Ok(None);
+                    }
+                    Taken::Empty => this.slots.clear(ruby),
                 }
                 this.arrays_close.set(response::arrays_close(ruby));
                 waiter.prepare();
@@ -171,27 +182,19 @@ impl Seat {
     }
 
     /// The job of a request that was taken.
-    fn open(ruby: &Ruby, this: typed_data::Obj<Self>, request: Box<Request>) -> Result<Value, Error> {
+    fn open(&self, ruby: &Ruby, this: Value, request: Box<Request>) -> Result<Kind, Error> {
         {
-            let mut desk = this.desk(ruby)?;
+            let mut desk = self.desk(ruby)?;
             desk.is_push = request.transport.is_some();
             desk.resumed = request.resumed.clone();
             desk.head_only = request.method() == b"HEAD";
         }
         let transport = request.transport;
-        let Env { hash: env, hijack, file } = env::build(ruby, request, &this.usual, this.as_value())?;
-        this.hijack.set(Some(hijack.into()));
-        this.input.set(file.map(Opaque::from));
-        this.env.set(Some(env.into()));
-        Ok(match transport {
-            None => env.as_value(),
-            Some(transport) => job::push_request(ruby, env, transport).as_value(),
-        })
-    }
-
-    /// What has been sent to the stream whose id was taken; once, so that it does not outlive its callback here.
-    fn message(ruby: &Ruby, this: &Self) -> Option<RString> {
-        this.message.take().map(|message| ruby.get_inner(message))
+        let Env { hash: env, hijack, file } = env::build(ruby, request, &self.usual, this)?;
+        self.hijack.set(Some(hijack.into()));
+        self.input.set(file.map(Opaque::from));
+        self.env.set(Some(env.into()));
+        Ok(self.slots.put_request(ruby, env, transport))
     }
 
     /// # Errors
@@ -273,8 +276,16 @@ fn read_interest(ruby: &Ruby, bits: u8) -> Result<Interest, Error> {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Seat", ruby.class_object())?;
     class.undef_default_alloc_func();
+    for (name, kind) in [
+        ("REQUEST", Kind::Request),
+        ("MESSAGE", Kind::Message),
+        ("EVENT", Kind::Event),
+        ("PUSH_REQUEST", Kind::PushRequest),
+    ] {
+        class.const_set(name, kind as u8)?;
+    }
     class.define_method("take", method!(Seat::take, 0))?;
-    class.define_method("message", method!(Seat::message, 0))?;
+    class.define_method("job", method!(Seat::job, 0))?;
     class.define_method("resumed?", method!(Seat::is_resumed, 0))?;
     class.define_method("state", method!(Seat::state, 0))?;
     class.define_method("respond", method!(Seat::respond, 3))?;

@@ -169,7 +169,7 @@ impl Worker {
     fn broadcast(ruby: &Ruby, this: &Self, pattern: RString, data: RString) -> Result<(), Error> {
         guarded(ruby, || {
             check_len(ruby, pattern.len() + data.len())?;
-            let payload = payload_of(ruby, data);
+            let payload = payload_of(data);
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (pattern, data) = unsafe { (pattern.as_slice(), data.as_slice()) };
             let worker = this.get(ruby)?;
@@ -201,7 +201,7 @@ impl Worker {
         guarded(ruby, || {
             channel::check(ruby, name, Match::Exact)?;
             check_len(ruby, name.len() + data.len())?;
-            let payload = payload_of(ruby, data);
+            let payload = payload_of(data);
             // SAFETY: both slices are copied before Ruby code can run again and change the strings.
             let (name, data) = unsafe { (name.as_slice(), data.as_slice()) };
             let worker = this.get(ruby)?;

@@ -64,10 +64,9 @@ module Volador
       # @raise [TypeError] for anything but a String or an Event
       # @raise [ArgumentError] for fields that an event can't have
       def write(data, fields = nil)
-        written = if data.is_a?(String) && !fields then @connection.write(data)
-                  elsif data.is_a?(Event) || fields then write_event(data, fields)
-                  else raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first"
-                  end
+        # nil: it is no mere String, which the connection finds out for less than it costs to ask here.
+        written = fields ? write_event(data, fields) : @connection.write(data)
+        written = write_other(data) if written.nil?
         ask_drained if written && @callbacks.drains?
         written
       end
@@ -225,14 +224,20 @@ module Volador
         @connection.ask_drained
       end
 
-      def write_event(data, fields)
-        if fields
-          raise ArgumentError, "write takes the fields of an event by name, got #{fields.class}" unless fields.is_a?(Hash)
-          raise TypeError, "write takes a String with these fields, got #{data.class}" unless data.is_a?(String)
+      # @return [Boolean]
+      def write_other(data)
+        return @connection.write_event(*data) if data.is_a?(Event)
+        raise TypeError, "write takes a String, got #{data.class}: call to_s or to_json first" unless data.is_a?(String)
 
-          data = Event.new(data, **fields)
-        end
-        @connection.write_event(*data)
+        @connection.write(String.new(data))
+      end
+
+      # @return [Boolean]
+      def write_event(data, fields)
+        raise ArgumentError, "write takes the fields of an event by name, got #{fields.class}" unless fields.is_a?(Hash)
+        raise TypeError, "write takes a String with these fields, got #{data.class}" unless data.is_a?(String)
+
+        @connection.write_event(*Event.new(data, **fields))
       end
 
       # @return [Listener, nil] nil once the connection is closed

@@ -22,11 +22,9 @@ module Volador
       # @return [true]
       # @raise [ClosedError] once the connection is closed
       def write(object)
-        # The usual one first: to find that an object is not of a class costs more than to find that it is.
-        written = if object.instance_of?(String) then @connection.write(object)
-                  elsif object.is_a?(Event) then @connection.write_event(*object)
-                  else @connection.write(object.to_s)
-                  end
+        # nil: it is no mere String, which the connection finds out for less than it costs to ask here.
+        written = @connection.write(object)
+        written = write_other(object) if written.nil?
         written || raise(ClosedError)
       end
 
@@ -49,6 +47,13 @@ module Volador
       # @return [Boolean]
       def closed?
         !@connection.open?
+      end
+
+      private
+
+      # @return [Boolean]
+      def write_other(object)
+        object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(String.new(object.to_s))
       end
     end
   end

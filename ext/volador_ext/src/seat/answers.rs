@@ -10,6 +10,7 @@ use super::Seat;
 use crate::{
     error::{self, guarded},
     gvl,
+    object::{self, This},
     response::{self, Head},
 };
 
@@ -40,7 +41,7 @@ impl Seat {
     }
 
     /// Gives an answer of the usual form, `[Integer, Hash, Array]`. False for any other, with which nothing has been done.
-    pub(super) fn respond_plainly(ruby: &Ruby, this: &Self, answer: Value) -> Result<bool, Error> {
+    pub(super) fn respond_plainly(ruby: &Ruby, this: This<'_, Self>, answer: Value) -> Result<bool, Error> {
         guarded(ruby, || {
             if this.desk(ruby)?.is_hijacked {
                 return Ok(false);
@@ -55,7 +56,7 @@ impl Seat {
             }
             let Some(parts) = RArray::from_value(body) else { return Ok(false) };
             // One with methods of its own may want more than that its parts are sent.
-            if this.arrays_close.get() || !response::is_plain(ruby, parts) {
+            if this.arrays_close.get() || !object::is_exactly(parts, ruby.class_array()) {
                 return Ok(false);
             }
             let status = response::status(ruby, status)?;
