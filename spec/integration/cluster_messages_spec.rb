@@ -239,6 +239,28 @@ RSpec.describe "Publishing among the processes of a cluster" do
     close(here)
   end
 
+  it "does not keep a script from giving up, when the server does not answer" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      require "timeout"
+      Volador.connect
+      Process.kill(:STOP, #{cluster.pid})
+      Thread.pass until Dir["/proc/#{cluster.pid}/task/*/stat"].all? { |file| File.read(file)[/\\) (.)/, 1] == "T" }
+      began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      begin
+        Timeout.timeout(0.2) { Volador.stats }
+      rescue Timeout::Error
+        puts "given up"
+      end
+      Thread.new { Volador.stats }.tap { |thread| thread.join(0.2) }.kill.join
+      puts Process.clock_gettime(Process::CLOCK_MONOTONIC) - began < 3
+      Process.kill(:CONT, #{cluster.pid})
+      puts Volador.stats[:workers]
+    RUBY
+
+    expect(printed.lines.map(&:chomp)).to eq(["given up", "true", "2"])
+  end
+
   it "says to a script that there is no server" do
     cluster = keep(ClusterServer.cluster(app))
 

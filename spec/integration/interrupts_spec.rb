@@ -171,4 +171,45 @@ RSpec.describe "An interrupt" do
     expect(later).to match(/ run\z/)
     expect(later.split[1]).not_to eq(killed.split[1])
   end
+
+  it "ends its thread alone, when it kills it while an error of the extension becomes an exception" do
+    server = start_ruby(<<~'RUBY')
+      require "net/http"
+      require "volador"
+      Volador::Error.prepend(Module.new do
+        def initialize(*)
+          Thread.new(Thread.current, &:kill).join if Thread.current[:kill]
+          super
+        end
+      end)
+      hijack = nil
+      app = ->(env) { (hijack = env["rack.hijack"]) && [200, {}, ["plain"]] }
+      server = Volador::Server.new(app, Volador::Configuration.new(port: 0, quiet: true)).start
+      Net::HTTP.get(URI(server.url))
+      # The request is over, so this raises.
+      raise "alive" if Thread.new { (Thread.current[:kill] = true) && hijack.call }.join.status
+      puts Net::HTTP.get(URI(server.url))
+      server.stop
+    RUBY
+
+    expect(server.wait).to be_success
+    expect(server.output).to include("plain")
+  end
+
+  it "takes the place of an error of the extension, when it comes while that becomes an exception" do
+    server = start_ruby(<<~'RUBY')
+      require "timeout"
+      require "volador"
+      Volador::ConfigurationError.prepend(Module.new { def initialize(*) = sleep })
+      options = Volador::Configuration.new(port: 0).to_native
+      begin
+        Timeout.timeout(0.1) { Volador::Native::Gateway.new(options.merge(bind: ["nowhere"])) }
+      rescue Timeout::Error
+        puts "timed out"
+      end
+    RUBY
+
+    expect(server.wait).to be_success
+    expect(server.output).to include("timed out")
+  end
 end

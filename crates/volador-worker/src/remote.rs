@@ -171,28 +171,32 @@ impl Remote {
         *end
     }
 
-    /// The gateway's figures: lines of a name and a value.
-    ///
-    /// # Errors
-    /// When the gateway does not answer in time, or is gone.
-    pub fn figures(&self, timeout: Duration) -> io::Result<String> {
-        let until = Instant::now() + timeout;
+    /// Asks the gateway for its figures.
+    pub fn ask_figures(&self) {
         let mut figures = self.shared.figures.lock();
         let token = figures.0.wrapping_add(1);
         *figures = (token, None);
         self.worker.report(0, |batch| batch.ask_stats(token));
         self.worker.flush();
+    }
+
+    /// The figures that were asked for: lines of a name and a value. None: not by then.
+    ///
+    /// # Errors
+    /// When the gateway is gone.
+    pub fn wait_figures(&self, until: Instant) -> Option<io::Result<String>> {
+        let mut figures = self.shared.figures.lock();
         loop {
             // Whoever asked later waits for a later number; any answer is new enough for those before.
             if let Some(answer) = &figures.1 {
-                return Ok(answer.clone());
+                return Some(Ok(answer.clone()));
             }
             // A worker that is told to stop may still ask.
             if self.shared.closed.load(Ordering::Acquire) {
-                return Err(io::ErrorKind::NotConnected.into());
+                return Some(Err(io::ErrorKind::NotConnected.into()));
             }
             if Instant::now() >= until {
-                return Err(io::ErrorKind::TimedOut.into());
+                return None;
             }
             figures = self.shared.answered.wait_until(figures, until);
         }

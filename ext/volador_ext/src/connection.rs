@@ -40,7 +40,7 @@ impl Connection {
     }
 
     fn id(ruby: &Ruby, this: &Self) -> Result<u64, Error> {
-        Ok(this.ends.get(ruby)?.push.id().to_bits())
+        guarded(ruby, || Ok(this.ends.get(ruby)?.push.id().to_bits()))
     }
 
     /// None for anything but a mere String, which may mean something else by itself.
@@ -115,13 +115,15 @@ impl Connection {
 
     /// Messages that wait for the client; -1 once it is closed.
     fn pending(ruby: &Ruby, this: &Self) -> Result<i64, Error> {
-        Ok(this.ends.get(ruby)?.push.pending().map_or(-1, i64::from))
+        guarded(ruby, || Ok(this.ends.get(ruby)?.push.pending().map_or(-1, i64::from)))
     }
 
     /// Seconds between two pings or heartbeats.
     fn timeout(ruby: &Ruby, this: &Self) -> Result<f64, Error> {
-        let Ends { worker, push } = this.ends.get(ruby)?;
-        Ok(worker.timeout(push).as_secs_f64())
+        guarded(ruby, || {
+            let Ends { worker, push } = this.ends.get(ruby)?;
+            Ok(worker.timeout(push).as_secs_f64())
+        })
     }
 
     /// 0: as all others.
@@ -161,7 +163,7 @@ impl Connection {
     }
 
     fn is_open(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
-        Ok(this.ends.get(ruby)?.push.is_open())
+        guarded(ruby, || Ok(this.ends.get(ruby)?.push.is_open()))
     }
 }
 

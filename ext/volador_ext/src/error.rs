@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use magnus::{Error, ExceptionClass, RModule, RString, Ruby, Value, prelude::*, value::Lazy};
+use magnus::{Error, ExceptionClass, RModule, RString, Ruby, Value, error::ErrorType, prelude::*, value::Lazy};
 use volador_gateway::GatewayError;
 use volador_worker::WriteError;
 
@@ -88,13 +88,24 @@ pub(crate) fn quoted(string: RString) -> String {
 }
 
 /// Runs the body of a method. A panic becomes a `Volador::Error`: one faulty request must not end the process, which a
-/// panic that reaches Ruby does (as an exception that can't be rescued).
+/// panic that reaches Ruby does (as an exception that can't be rescued). The exception of an error is made in here.
 pub(crate) fn guarded<R>(ruby: &Ruby, body: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
     // Unwind safety: what a panic may leave half done is the seat's current request. Its answer is missing then, or
     // cut off at the next take.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("no message");
         Err(volador(ruby, format!("internal error in Volador, please report it: {text}")))
-    })
+    });
+    result.map_err(made)
+}
+
+/// An error with its exception. Magnus makes that where it raises it, and can't go on when an interrupt comes meanwhile: a
+/// Thread#kill or a Timeout would end the process. Here the interrupt takes its place.
+fn made(error: Error) -> Error {
+    let ErrorType::Error(class, message) = error.error_type() else { return error };
+    match class.new_instance((message.as_ref(),)) {
+        Ok(exception) => exception.into(),
+        Err(raised) => raised,
+    }
 }

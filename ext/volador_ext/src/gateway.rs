@@ -26,10 +26,6 @@ use crate::{
     worker::Worker,
 };
 
-/// A drain waits in slices. It is the main thread that drains, and a signal for the main thread does not call its unblock
-/// function while all other threads are parked: Ruby notices it when the main thread comes back.
-const SLICE: Duration = Duration::from_millis(50);
-
 /// The Ruby object of the gateway.
 #[derive(Debug)]
 #[magnus::wrap(class = "Volador::Native::Gateway", free_immediately, size)]
@@ -65,7 +61,10 @@ impl Gateway {
                 false => volador_gateway::Gateway::bind,
             };
             // Looking up a host name may take its time.
-            let gateway = gvl::blocking(ruby, || bind(config))?.map_err(|error| error::gateway(ruby, &error))?;
+            let gateway = gvl::aside(ruby, move || bind(config), drop)?
+                .map_err(volador_gateway::GatewayError::Start)
+                .flatten()
+                .map_err(|error| error::gateway(ruby, &error))?;
             Ok(ruby.obj_wrap(Self {
                 addresses: gateway.addresses().to_vec(),
                 server: Forked::new(Server {
@@ -166,16 +165,11 @@ impl Gateway {
                 .map_err(|_| error::configuration(ruby, format!("can't drain for {seconds} seconds")))?;
             let until = Instant::now() + timeout.min(Duration::from_secs(1 << 30));
             gvl::blocking(ruby, || server.gateway.read().drain())?;
-            loop {
-                let wait = || server.gateway.read().wait_drained(until.min(Instant::now() + SLICE));
-                if gvl::blocking(ruby, wait)? {
-                    return Ok(true);
-                }
-                if Instant::now() >= until || server.stopping.load(Ordering::Relaxed) {
-                    return Ok(false);
-                }
-                ruby.thread_check_ints()?;
-            }
+            let is_drained = gvl::in_slices(ruby, until, |until| {
+                let is_drained = server.gateway.read().wait_drained(until);
+                (is_drained || server.stopping.load(Ordering::Relaxed)).then_some(is_drained)
+            })?;
+            Ok(is_drained.unwrap_or(false))
         })
     }
 
@@ -183,8 +177,7 @@ impl Gateway {
         guarded(ruby, || {
             let server = this.server.get(ruby)?;
             server.stopping.store(true, Ordering::Relaxed);
-            gvl::finishing(|| server.gateway.write().stop());
-            Ok(())
+            gvl::finishing(ruby, || server.gateway.write().stop())
         })
     }
 

@@ -16,11 +16,19 @@
 
 use std::{
     ffi::c_void,
+    io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use magnus::{Error, Ruby};
+
+/// How long the main thread waits at once. A signal for it does not call its unblock function while all other threads are
+/// parked: Ruby notices it when the main thread comes back.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// What ends the wait of a thread that is interrupted.
 pub(crate) trait Unblock: Sync {
@@ -107,9 +115,76 @@ pub(crate) fn blocking<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> Re
     }
 }
 
-/// Runs `f`, which takes no long time and must be run, even if an interrupt is pending: then with the GVL.
-pub(crate) fn finishing<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    uninterrupted(f).unwrap_or_else(|f| f())
+/// Runs `f`, which takes no long time and must be run, without the GVL.
+///
+/// # Errors
+/// What an interrupt raises; `f` has been run all the same.
+pub(crate) fn finishing<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> Result<R, Error> {
+    let (mut f, mut interrupt) = (f, None);
+    loop {
+        match uninterrupted(f) {
+            Ok(result) => return interrupt.map_or(Ok(result), Err),
+            Err(again) => f = again,
+        }
+        // The first one counts. It has to be taken, for nothing is begun without the GVL while one is pending.
+        let raised = ruby.thread_check_ints().err();
+        interrupt = interrupt.or(raised);
+    }
+}
+
+/// Waits until `wait`, which is given the end of each slice, has something, or until then. Interrupts come between slices.
+///
+/// # Errors
+/// What an interrupt raises.
+pub(crate) fn in_slices<R: Send>(
+    ruby: &Ruby,
+    until: Instant,
+    mut wait: impl FnMut(Instant) -> Option<R> + Send,
+) -> Result<Option<R>, Error> {
+    loop {
+        if let Some(result) = blocking(ruby, || wait(until.min(Instant::now() + SLICE)))? {
+            return Ok(Some(result));
+        }
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+        ruby.thread_check_ints()?;
+    }
+}
+
+/// Runs `f`, which may take its time and can't be stopped, in a thread of its own. What it brings after an interrupt is given
+/// to `undo`.
+///
+/// # Errors
+/// What an interrupt raises.
+pub(crate) fn aside<R: Send + 'static>(
+    ruby: &Ruby,
+    f: impl FnOnce() -> R + Send + 'static,
+    undo: impl FnOnce(R) + Send + 'static,
+) -> Result<io::Result<R>, Error> {
+    let (sender, receiver) = mpsc::sync_channel(0);
+    let run = move || {
+        // No one takes it any more.
+        if let Err(mpsc::SendError(late)) = sender.send(f()) {
+            undo(late);
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("volador-aside".to_owned()).spawn(run) {
+        return Ok(Err(error));
+    }
+    let mut receiver = receiver;
+    loop {
+        let (back, result) = blocking(ruby, move || {
+            let result = receiver.recv_timeout(SLICE);
+            (receiver, result)
+        })?;
+        match result {
+            Ok(result) => return Ok(Ok(result)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Err(io::Error::other("its thread has panicked"))),
+            Err(RecvTimeoutError::Timeout) => receiver = back,
+        }
+        ruby.thread_check_ints()?;
+    }
 }
 
 /// As [`without_gvl`], for what can't be interrupted and takes no long time; also for the main thread.

@@ -30,6 +30,7 @@
 //!   never call Ruby.
 //! - What may raise goes through magnus, which catches it (`rb_protect`); no exception may jump over Rust frames. The one
 //!   that still can is a lack of memory where magnus makes a String: nothing may depend on a destructor there.
+//! - Every method that may fail runs in `error::guarded`, where its error becomes an exception.
 //! - Ruby values live on the stack, or in a marked field, or are registered for good. Never in a `Vec`, `Box` or closure.
 
 // Only the init function that magnus generates is public, and nothing can be written above that.

@@ -210,15 +210,15 @@ impl Seat {
     }
 
     fn is_resumed(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
-        Ok(this.desk(ruby)?.resumed.is_some())
+        guarded(ruby, || Ok(this.desk(ruby)?.resumed.is_some()))
     }
 
     /// What the former handler of the resumed connection has left.
     fn state(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
         guarded(ruby, || {
-            let desk = this.desk(ruby)?;
-            let state = desk.resumed.as_ref().and_then(|resumed| resumed.state.as_ref());
-            Ok(state.map(|state| job::text_if_valid(ruby, state)))
+            // The desk is free again before a String is made: that may jump, for want of memory.
+            let state = this.desk(ruby)?.resumed.as_ref().and_then(|resumed| resumed.state.clone());
+            Ok(state.map(|state| job::text_if_valid(ruby, &state)))
         })
     }
 
@@ -243,11 +243,11 @@ impl Seat {
     }
 
     fn is_answered(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
-        Ok(!this.desk(ruby)?.seat.is_unanswered())
+        guarded(ruby, || Ok(!this.desk(ruby)?.seat.is_unanswered()))
     }
 
     fn is_streaming(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
-        Ok(this.desk(ruby)?.seat.is_streaming())
+        guarded(ruby, || Ok(this.desk(ruby)?.seat.is_streaming()))
     }
 
     fn connection(ruby: &Ruby, this: &Self) -> Result<Option<Value>, Error> {

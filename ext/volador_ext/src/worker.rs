@@ -1,7 +1,8 @@
 //! `Native::Worker`: the worker's half of the server.
 
 use std::{
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -23,9 +24,6 @@ use crate::{
     payload::{check_len, keep_pace, payload_of},
     seat::Seat,
 };
-
-/// How long the main thread waits at once.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// How long a worker that leaves may take to send what is left.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -105,13 +103,16 @@ impl Worker {
             if slot.get().is_some() {
                 return Err(error::volador(ruby, "the worker has joined a gateway before"));
             }
-            let joined = gvl::blocking(ruby, || Remote::join(worker, Path::new(&link), hello, journal::open))?
+            let path = PathBuf::from(&link);
+            let leave = |joined: io::Result<Remote>| drop(joined.map(|joined| joined.leave(Duration::ZERO)));
+            let joined = gvl::aside(ruby, move || Remote::join(worker, &path, hello, journal::open), leave)?
+                .flatten()
                 .map_err(|error| error::io(ruby, &error, format!("can't join the gateway at {link}")))?;
             let descriptors = joined.descriptors().to_vec();
             match slot.set(joined) {
                 Ok(()) => drop(this.links.get(ruby)?.set(NotInherited::new(&descriptors))),
                 // Another thread has joined meanwhile.
-                Err(joined) => gvl::finishing(|| joined.leave(Duration::ZERO)),
+                Err(joined) => gvl::finishing(ruby, || joined.leave(Duration::ZERO))?,
             }
             Ok(())
         })
@@ -135,32 +136,29 @@ impl Worker {
         guarded(ruby, || {
             let remote = this.remote(ruby)?;
             let timeout = Duration::try_from_secs_f64(seconds.min(1e9)).unwrap_or_default();
-            let until = Instant::now() + timeout;
-            // In slices: it is the main thread that waits, see `gvl`.
-            loop {
-                let slice = until.saturating_duration_since(Instant::now()).min(SLICE);
-                match gvl::blocking(ruby, || remote.wait_end(slice))? {
-                    Some(End::Stop) => return Ok(Some(ruby.to_symbol("stop"))),
-                    Some(End::Lost) => return Ok(Some(ruby.to_symbol("lost"))),
-                    None if Instant::now() >= until => return Ok(None),
-                    None => ruby.thread_check_ints()?,
-                }
-            }
+            let wait = |until: Instant| remote.wait_end(until.saturating_duration_since(Instant::now()));
+            let end = gvl::in_slices(ruby, Instant::now() + timeout, wait)?;
+            Ok(end.map(|end| match end {
+                End::Stop => ruby.to_symbol("stop"),
+                End::Lost => ruby.to_symbol("lost"),
+            }))
         })
     }
 
     fn leave(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         guarded(ruby, || {
             let remote = this.remote(ruby)?;
-            gvl::finishing(|| remote.leave(LEAVE_TIMEOUT));
-            Ok(())
+            gvl::finishing(ruby, || remote.leave(LEAVE_TIMEOUT))
         })
     }
 
     fn gateway_stats(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
         guarded(ruby, || {
             let remote = this.remote(ruby)?;
-            let lines = gvl::blocking(ruby, || remote.figures(STATS_TIMEOUT))?
+            gvl::blocking(ruby, || remote.ask_figures())?;
+            let until = Instant::now() + STATS_TIMEOUT;
+            let lines = gvl::in_slices(ruby, until, |until| remote.wait_figures(until))?
+                .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
                 .map_err(|error| error::volador(ruby, format!("the gateway did not tell its figures: {error}")))?;
             figures::parse(ruby, &lines)
         })
@@ -248,17 +246,21 @@ impl Worker {
     }
 
     fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        this.get(ruby)?.finish();
-        Ok(())
+        guarded(ruby, || {
+            this.get(ruby)?.finish();
+            Ok(())
+        })
     }
 
     fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        this.get(ruby)?.stop();
-        Ok(())
+        guarded(ruby, || {
+            this.get(ruby)?.stop();
+            Ok(())
+        })
     }
 
     fn queued(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
-        Ok(this.get(ruby)?.queued())
+        guarded(ruby, || Ok(this.get(ruby)?.queued()))
     }
 
     /// What `Server#stats` adds to the gateway's figures.
@@ -277,7 +279,7 @@ impl Worker {
     }
 
     fn seat(ruby: &Ruby, this: typed_data::Obj<Self>) -> Result<typed_data::Obj<Seat>, Error> {
-        Seat::wrap(ruby, this)
+        guarded(ruby, || Seat::wrap(ruby, this))
     }
 }
 

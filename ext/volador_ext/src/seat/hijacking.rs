@@ -80,7 +80,7 @@ impl Seat {
     }
 
     pub(super) fn is_hijacked(ruby: &Ruby, this: &Self) -> Result<bool, Error> {
-        Ok(this.desk(ruby)?.is_hijacked)
+        guarded(ruby, || Ok(this.desk(ruby)?.is_hijacked))
     }
 
     fn take_connection(&self, ruby: &Ruby, first: &[u8]) -> Result<RawFd, Error> {
