@@ -95,6 +95,8 @@ module Volador
       end
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
+      # In the midst of a large answer: nobody's fault.
+      return @seat.abort if e.is_a?(ClientGone) && @seat.streaming?
 
       @responder.fail(env, e)
       @responder.finished(env, nil, nil, e)

@@ -172,4 +172,17 @@ RSpec.describe "A faulty answer of the app" do
       end
     end
   end
+
+  it "is none, and logs nothing, when the client leaves in the midst of a large one" do
+    large = start_volador("run ->(_env) { [200, {}, ['z' * 3_000_000]] }")
+    100.times do
+      large.connect do |socket|
+        socket.send_request("GET", "/")
+        socket.reset
+      end
+    end
+    large.stop
+
+    expect(large.output).not_to include("ERROR")
+  end
 end
