@@ -54,24 +54,13 @@ module Volador
       finished(env, status, headers, error)
     end
 
-    # Accepts a push handshake.
+    # Accepts a push handshake. The body is closed before `on_open`, as the draft has it: what middleware holds until then (a
+    # lock, a database connection) is free, and `on_open` has the same surroundings as each later callback.
     # @param env [Hash]
     # @param answer [Array] what the middleware made of the provisional answer
     # @param handshake [Push::Handshake]
     def upgrade(env, answer, handshake)
-      body = body_of(answer)
-      status, headers = head_of(answer, lowest: Push::Handshake::NO_STATUS)
-      headers = headers.reject { |name, _| HANDSHAKE_HEADERS.key?(name.to_s.downcase) }
-      @seat.upgrade(headers, handshake.register)
-    rescue Exception => e # rubocop:disable Lint/RescueException
-      error = e
-      fail(env, e, close_connection: true)
-      handshake.refused
-    else
-      handshake.opened
-    ensure
-      close(env, body)
-      finished(env, status, headers, error)
+      handshake.opened if accept(env, answer, handshake)
     end
 
     # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client.
@@ -107,6 +96,24 @@ module Volador
     end
 
     private
+
+    # @return [Boolean]
+    def accept(env, answer, handshake)
+      body = body_of(answer)
+      status, headers = head_of(answer, lowest: Push::Handshake::NO_STATUS)
+      headers = headers.reject { |name, _| HANDSHAKE_HEADERS.key?(name.to_s.downcase) }
+      @seat.upgrade(headers, handshake.register)
+      handshake.answered
+      true
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      error = e
+      fail(env, e, close_connection: true)
+      handshake.refused
+      false
+    ensure
+      close(env, body)
+      finished(env, status, headers, error)
+    end
 
     def body_of(answer)
       answer[2] if answer.is_a?(Array)

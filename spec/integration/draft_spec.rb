@@ -251,4 +251,49 @@ RSpec.describe "The rack.upgrade draft" do
     expect(server.output.scan(/^(?:shutdown|closed|silently).*$/).sort)
       .to eq(["closed", "closed", "shutdown true", "shutdown true", "silently closed"])
   end
+
+  describe "an answer's body that tells when it is closed" do
+    config = <<~RUBY
+      class Body
+        def initialize(path) = @path = path
+        def each = nil
+
+        def close
+          warn "body of \#{@path} closed"
+          Thread.exit if @path == "/exit"
+        end
+      end
+
+      class Told
+        def on_open(client)
+          warn "on_open of \#{client.env['PATH_INFO']}"
+          client.write("open")
+        end
+
+        def on_close(client) = warn("on_close of \#{client.env['PATH_INFO']}")
+      end
+
+      run(lambda do |env|
+        env["rack.upgrade"] = Told.new
+        [200, {}, Body.new(env["PATH_INFO"])]
+      end)
+    RUBY
+
+    it "is closed before on_open" do
+      server = start_volador(config)
+      PushClient::TRANSPORTS.each { |transport| PushClient.open(transport, server.port, "/#{transport}", &:read) }
+
+      notes = server.output.scan(/^(?:body|on_open) .*/)
+      expect(notes).to eq(PushClient::TRANSPORTS.flat_map { |path| ["body of /#{path} closed", "on_open of /#{path}"] })
+    end
+
+    it "closes the connection with 1011 when that ends the thread, and on_open is not called" do
+      server = start_volador(config)
+      WebSocketClient.open(server.port, "/exit") { |client| expect(client.read_close).to eq(1011) }
+      PushClient.open(:sse, server.port, "/later", &:read)
+
+      server.wait_for_output(%r{^on_close of /later$})
+      expect(server.output).not_to match(%r{^on_\w+ of /exit})
+    end
+  end
 end

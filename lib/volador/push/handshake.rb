@@ -107,9 +107,13 @@ module Volador
         interest
       end
 
-      # After it has been answered. Whether a resumed connection has come to this worker is told by an event.
-      def opened
+      # It has been answered: there is a connection.
+      def answered
         @state = :opened
+      end
+
+      # Once nothing of the request is left. Whether a resumed connection has come to this worker is told by an event.
+      def opened
         @connections.surround { @callbacks.opened } if @callbacks && !@resumed
       end
 
