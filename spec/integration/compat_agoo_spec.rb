@@ -297,6 +297,20 @@ RSpec.describe "Applications written for Agoo" do
     end
   end
 
+  it "asks a handler of /* for what has a name only, and reports one that answers nothing" do
+    server = start_program(<<~RUBY)
+      File.write("index.html", "the index")
+      #{format(init, 1)}
+      Agoo::Server.handle(:GET, "/*", ->(_env) { [200, {}, ["the handler"]] })
+      Agoo::Server.handle(:GET, "/no/answer", ->(_env) {})
+      Agoo::Server.start
+      sleep
+    RUBY
+    expect(%w[/ /name].map { |path| server.get(path).body }).to eq ["the index", "the handler"]
+    expect(server.get("/no/answer").status).to eq 500
+    server.wait_for_output(%r{ERROR: GET /no/answer: the application returned nil})
+  end
+
   it "ends the process by Agoo.shutdown" do
     server = start_program(<<~RUBY)
       #{format(init, 1)}

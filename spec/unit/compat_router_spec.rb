@@ -21,14 +21,19 @@ RSpec.describe Volador::Compat::Agoo::Router do
   describe Volador::Compat::Agoo::Router::Route do
     {
       "/a" => [%w[/a], %w[/ /ab /a/b]],
-      "/a/*" => [%w[/a/b /a/], %w[/a /a/b/c]],
-      "/a/*/c" => [%w[/a/b/c], %w[/a/c /a/b/b/c]],
-      "/a/x*" => [%w[/a/xyz], %w[/a/y]],
-      "/a/**" => [%w[/a/b /a/b/c], %w[/a /b/a]],
+      "/*" => [%w[/a], %w[/ /a/b]],
+      "/a/*" => [%w[/a/b], %w[/a /a/ /a/b/c]],
+      "/a/*/c" => [%w[/a/b/c /a//c], %w[/a/c /a/b/b/c]],
+      "/a/x*" => [%w[/a/xyz], %w[/a/x /a/y]],
+      "/ab*/c" => [%w[/ab/c /abc/c], %w[/abc]],
+      "/a*z" => [[], %w[/az /abz]],
+      "/a/**" => [%w[/a/b /a/b/c], %w[/a /a/ /b/a]],
+      "/a**" => [%w[/ab /a/b], %w[/a]],
+      "/*/**" => [%w[/a/b /a/b/c], %w[/a /a/]],
       "**" => [%w[/ /a/b], []],
       "/a.b" => [%w[/a.b], %w[/axb]]
     }.each do |pattern, (fitting, others)|
-      it "#{pattern} fits #{fitting.join(', ')}#{" and not #{others.join(', ')}" unless others.empty?}" do
+      it "#{pattern} fits #{fitting.inspect} and not #{others.inspect}" do
         route = described_class.new(nil, pattern)
         expect(fitting).to all(satisfy { |path| route.match?("GET", path) })
         expect(others.select { |path| route.match?("GET", path) }).to be_empty
@@ -45,6 +50,16 @@ RSpec.describe Volador::Compat::Agoo::Router do
     expect(ask(router, "/x/")).to eq [200, "get"]
     expect(ask(router, "/x", "POST")).to eq [200, "any"]
     expect(ask(router, "/y")).to eq [404, "Not Found"]
+  end
+
+  it "takes what the handler of a route returns for its answer, also nil" do
+    router = described_class.new
+    router.handle(:GET, "/nil", ->(_env) {})
+    router.handle(:GET, "/false", ->(_env) { false })
+    router.handle(nil, "**", app("later"))
+    router.handle_not_found(app("not found"))
+    answers = %w[/nil /false].map { |path| router.call(Rack::MockRequest.env_for(path)) }
+    expect(answers).to eq [nil, false]
   end
 
   it "serves files, of the root and of groups, behind the handlers or before them" do

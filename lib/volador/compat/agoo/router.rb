@@ -16,11 +16,13 @@ module Volador
         # Whether a request is for one handler.
         class Route
           # @param method [String, nil] nil: all
-          # @param pattern [String] "*" is anything within a segment, "**" any tail
+          # As Agoo reads it (agoo_hook_match in its hook.c): what "*" stands for reaches to the end of its segment.
+          # @param pattern [String] "*" is the rest of a segment, "**" of the path; at the end of the pattern neither is
+          #   empty, elsewhere "*" may be
           def initialize(method, pattern)
             @method = method
             head, tail = pattern.split("**", 2)
-            source = head.to_s.split("*", -1).map { |part| Regexp.escape(part) }.join("[^/]*")
+            source = Regexp.escape(head.to_s).gsub(/\\\*(\z)?/) { Regexp.last_match(1) ? "[^/]+" : "[^/]*+" }
             @pattern = /\A#{source}#{'.+' if tail}\z/m
           end
 
@@ -81,18 +83,26 @@ module Volador
         end
 
         def call(env)
-          (@root_first && file(env)) || handled(env) || (!@root_first && file(env)) ||
-            (@not_found ? @not_found.call(env) : [404, NOT_FOUND[1].dup, NOT_FOUND[2].dup])
+          answer = file(env) if @root_first
+          return answer if answer
+
+          app = handler(env)
+          # Whatever it answers, nil as well: that is an error, and no reason to look for a file.
+          return app.call(env) if app
+
+          answer = file(env) unless @root_first
+          answer || (@not_found ? @not_found.call(env) : [404, NOT_FOUND[1].dup, NOT_FOUND[2].dup])
         end
 
         private
 
-        def handled(env)
+        # @return [#call, nil]
+        def handler(env)
           method = env["REQUEST_METHOD"]
           path = env["PATH_INFO"]
           path = path.chomp("/") if path.size > 1
           _, app = @mapping.find { |route, _| route.match?(method, path) }
-          app&.call(env)
+          app
         end
 
         def file(env)

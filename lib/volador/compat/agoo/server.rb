@@ -29,7 +29,7 @@ module Volador
           end
 
           # @param method [Symbol, nil] :GET, …; nil: all
-          # @param pattern [String] a path; "*" is anything within a segment, "**" any tail
+          # @param pattern [String] a path, with "*" and "**", see {Router::Route}
           # @param handler [#call, #on_request, String]
           # @return [nil]
           def handle(method, pattern, handler)
