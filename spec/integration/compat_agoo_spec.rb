@@ -190,6 +190,13 @@ RSpec.describe "Applications written for Agoo" do
             case command
             when "all" then Agoo.unsubscribe(*arguments)
             when "number" then client.write(42)
+            when "refused"
+              begin
+                client.subscribe(*arguments)
+                client.write("taken")
+              rescue ArgumentError
+                nil
+              end
             when "clients" then nil
             else client.public_send(command, *arguments)
             end
@@ -235,6 +242,16 @@ RSpec.describe "Applications written for Agoo" do
           tell(client, %w[publish a lost], %w[publish d end])
           expect(other.read_message).to eq "end"
         end
+      end
+    end
+
+    it "are left all at once where one was refused" do
+      WebSocketClient.open(@server.port, "/one") do |client|
+        tell(client, %w[subscribe a], *["", nil, "a.>.b", "x" * 1025].map { |name| ["refused", name] }, %w[subscribe z])
+        tell(client, %w[unsubscribe])
+        [%w[publish a lost], %w[publish z lost], %w[number]].each { |command| client.send_text(command.to_json) }
+        texts = Array.new(4) { client.read_message }
+        expect(texts).to eq ["=0", "=0", "42", "=0"]
       end
     end
 

@@ -27,11 +27,12 @@ module Volador
           return super unless given.size == 1 && named.empty? && block.nil? && !given[0].is_a?(Hash)
 
           name, match = Subjects.read(given[0])
-          subjects = Agoo.subjects
-          subjects.add(self, name)
+          # First, so that an end of the connection or an Agoo.unsubscribe meanwhile finds it.
+          Agoo.subjects.add(self, name)
           subscription = match ? super(name, match: match) : super(name)
-          subjects.delete(self, name) unless subscription
-          subscription
+        ensure
+          # The name was refused, or the connection is closed.
+          Agoo.subjects.delete(self, name) if name && !subscription
         end
 
         # @param subject [#to_s, nil] none: all that were subscribed to in this form
