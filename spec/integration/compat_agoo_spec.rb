@@ -328,6 +328,26 @@ RSpec.describe "Applications written for Agoo" do
     server.wait_for_output(%r{ERROR: GET /no/answer: the application returned nil})
   end
 
+  it "gives a handler with on_request the connection, and the text of its answer" do
+    server = start_program(<<~'RUBY')
+      Agoo::Server.init(0, nil, bind: "http://127.0.0.1:0", thread_count: 1)
+      class Taker
+        def on_request(request, response)
+          response.body = "port #{request.server_port}"
+          socket = request.call
+          socket.write(response.to_s)
+          socket.close
+        end
+      end
+      Agoo::Server.handle(:GET, "/take", Taker.new)
+      Agoo::Server.start
+      sleep
+    RUBY
+    expect(server.get("/take", "Host" => "a.test:81").body).to eq "port 81"
+    expect(server.stop).to be_success
+    expect(server.output).not_to include "ERROR"
+  end
+
   it "ends the process by Agoo.shutdown" do
     server = start_program(<<~RUBY)
       #{format(init, 1)}

@@ -114,13 +114,13 @@ RSpec.describe Volador::Compat::Agoo::Router do
       def on_request(request, response)
         response.code = 201
         response["X-Path"] = request.path_info
-        response.body = "#{request.request_method} #{request.query_string} #{request.body} #{request.server_port}"
+        response.body = "#{request.request_method} #{request.query_string} #{request.body} #{request.server_name}"
       end
     end
     router = described_class.new
     router.handle(:PUT, "/x", handler.new)
     status, headers, body = router.call(Rack::MockRequest.env_for("/x?a=1", method: "PUT", input: "hello"))
-    expect([status, headers, body]).to eq [201, { "x-path" => "/x" }, ["PUT a=1 hello 80"]]
+    expect([status, headers, body]).to eq [201, { "x-path" => "/x" }, ["PUT a=1 hello example.org"]]
   end
 
   it "takes the name of a class, and a handler for what is not found" do

@@ -24,9 +24,9 @@ module Volador
           @env = env
         end
 
-        # @return [Integer]
+        # @return [String, nil] of the Host header; nil where that names none
         def server_port
-          Integer(@env["SERVER_PORT"])
+          @env["HTTP_HOST"]&.slice(/:(\d+)\z/, 1)
         end
 
         # @return [Symbol, nil] :websocket or :sse
@@ -36,12 +36,18 @@ module Volador
 
         # @return [Hash{String => String}] the fields of the request's head, as the env names them
         def headers
-          @env.select { |name, _| name.start_with?("HTTP_", "CONTENT_") }
+          @env.select { |name, _| name.start_with?("HTTP_", "CONTENT_") && name != "HTTP_VERSION" }
         end
 
         # @return [String]
         def body
           @body ||= @env["rack.input"]&.read.to_s
+        end
+
+        # Takes the connection: what the handler answers is not sent.
+        # @return [IO]
+        def call
+          @env["rack.hijack"].call
         end
 
         # Puts something into the env.
@@ -91,6 +97,14 @@ module Volador
         # @return [Array] for Rack
         def to_a
           [@code, @headers, [@body.to_s]]
+        end
+
+        # @return [String] as it is sent, but for what the server adds
+        def to_s
+          require "rack/utils"
+          head = ["HTTP/1.1 #{@code} #{::Rack::Utils::HTTP_STATUS_CODES[@code]}",
+                  "content-length: #{@body.to_s.bytesize}", *@headers.map { |name, value| "#{name}: #{value}" }]
+          "#{head.join("\r\n")}\r\n\r\n#{@body}"
         end
       end
 
