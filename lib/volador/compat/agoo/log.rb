@@ -9,54 +9,48 @@ module Volador
       # remembered as far as it says which entries are wanted; files, rotation and colours are left to whoever keeps
       # the process's output.
       module Log
+        # How entries of each state are written. Of the last five only the application has any.
+        LEVELS = { FATAL: :error, ERROR: :error, WARN: :warn, INFO: :info, DEBUG: :info, connect: :info, request: :info,
+                   response: :info, eval: :info, push: :info }.freeze
+        private_constant :LEVELS
+
         @log = Volador::Log.new
-        @states = { INFO: true, DEBUG: false }
+        @states = LEVELS.to_h { |name, _| [name, %i[FATAL ERROR WARN INFO].include?(name)] }
 
         class << self
-          # @param settings [Hash] states: {INFO:, DEBUG:}; the rest has no effect
+          # @param settings [Hash] states: by their names, true or false; the rest has no effect
           # @return [nil]
           def configure(settings)
-            settings.fetch(:states, {}).each { |name, on| @states[name.to_sym] = on ? true : false }
+            settings.fetch(:states, {}).each do |name, wanted|
+              @states[name.to_sym] = wanted if @states.key?(name.to_sym) && [true, false].include?(wanted)
+            end
             nil
           end
 
-          def error(message)
-            @log.error(message.to_s)
+          %w[error warn info debug].each do |name|
+            define_method(name) { |message| log(name, message) }
+            define_method("#{name}?") { state(name) }
           end
 
-          def warn(message)
-            @log.warn(message.to_s)
-          end
-
-          def info(message)
-            @log.info(message.to_s) if info?
-          end
-
-          def debug(message)
-            @log.info(message.to_s) if debug?
-          end
-
-          # @return [true]
-          def error?
-            true
-          end
-          alias warn? error?
-
-          def info?
-            @states[:INFO]
-          end
-
-          def debug?
-            @states[:DEBUG]
+          # @param name [#to_s] of a state, in whatever case
+          # @param message [#to_s]
+          # @raise [ArgumentError] for a state that there is not
+          # @return [nil]
+          def log(name, message)
+            state = known(name)
+            @log.public_send(LEVELS.fetch(state), message.to_s) if @states[state]
+            nil
           end
 
           # @return [Boolean] whether those entries are wanted
           def state(name)
-            @states.fetch(name.to_sym, false)
+            @states.fetch(find(name), false)
           end
 
-          def set_state(name, wanted) # rubocop:disable Naming/AccessorMethodName
-            @states[name.to_sym] = wanted ? true : false
+          # @raise [ArgumentError] for a state that there is not
+          # @return [Boolean] as {state}
+          def set_state(name, wanted)
+            @states[known(name)] = wanted == true
           end
 
           # Without effect.
@@ -67,6 +61,17 @@ module Volador
             alias_method name, :ignore
           end
           private :ignore
+
+          private
+
+          def find(name)
+            LEVELS.each_key.find { |one| one.to_s.casecmp?(name.to_s) }
+          end
+
+          def known(name)
+            find(name) ||
+              raise(ArgumentError, "#{name.inspect} is no state of Agoo::Log: they are #{LEVELS.keys.join(', ')}")
+          end
         end
       end
     end
