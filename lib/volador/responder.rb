@@ -15,9 +15,10 @@ module Volador
     # What the client sees of an application's failure.
     FAILURE = "Internal Server Error"
     SWITCHING_PROTOCOLS = 101
+    STATUSES = (100..999).freeze
     # Statuses of answers without content, whatever their headers have left of it (RFC 9110 §6.4.1, §15.3.6).
     NO_CONTENT = [204, 205, 304].freeze
-    private_constant :SWITCHING_PROTOCOLS, :NO_CONTENT
+    private_constant :SWITCHING_PROTOCOLS, :STATUSES, :NO_CONTENT
     # Headers of a push handshake that are the gateway's own business.
     HANDSHAKE_HEADERS = %w[
       connection content-length content-type date keep-alive sec-websocket-accept sec-websocket-extensions
@@ -100,7 +101,7 @@ module Volador
     # @return [Boolean]
     def accept(env, answer, handshake)
       body = body_of(answer)
-      status, headers = head_of(answer, lowest: Push::Handshake::NO_STATUS)
+      status, headers = head_of(answer, statuses: Push::Handshake::UPGRADING)
       headers = headers.reject { |name, _| HANDSHAKE_HEADERS.key?(name.to_s.downcase) }
       @seat.upgrade(headers, handshake.register)
       handshake.answered
@@ -120,7 +121,7 @@ module Volador
     end
 
     # @return [Array(Integer, Hash)]
-    def head_of(answer, lowest: 100)
+    def head_of(answer, statuses: STATUSES)
       unless answer.is_a?(Array) && answer.size == 3
         what = answer.is_a?(Array) ? "an Array of #{answer.size}" : answer.nil? ? "nil" : answer.class
         raise ResponseError, "the application returned #{what}: a Rack response is an Array of status, headers and body"
@@ -128,7 +129,7 @@ module Volador
 
       status, headers, = answer
       status = status.to_i if status.respond_to?(:to_i)
-      unless status.is_a?(Integer) && status.between?(lowest, 999)
+      unless status.is_a?(Integer) && statuses.cover?(status)
         raise ResponseError, "the application returned the status #{answer[0].inspect}: it must be an Integer from 100"
       end
 

@@ -42,8 +42,10 @@ RSpec.describe "The rack.upgrade draft" do
         expect(noted("refused")).to be_empty
       end
 
-      it "takes the status 0, which Iodine's documents have" do
-        push(transport, "/zero") { |client| expect(client.read).to eq("open") }
+      it "takes the status 0, which Iodine's documents have, and others that HTTP does not know" do
+        %w[0 -1 99].each do |status|
+          push(transport, "/status?#{status}") { |client| expect(client.read).to eq("open") }
+        end
       end
 
       it "works below map" do

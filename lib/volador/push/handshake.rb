@@ -12,11 +12,13 @@ module Volador
     class Handshake
       # Where env carries it.
       ENV_KEY = "volador.push"
-      # A status that Iodine's first form gives to say "upgrade"; no valid status of its own.
-      NO_STATUS = 0
+      # Statuses that upgrade, those that HTTP does not know as well: Iodine's forms have 0.
+      UPGRADING = (...300).freeze
+      # Rack knows no status below.
+      LOWEST_STATUS = 100
       # Closes a WebSocket over "an unexpected condition" (RFC 6455 §7.4.1).
       FAILED = 1011
-      private_constant :FAILED
+      private_constant :LOWEST_STATUS, :FAILED
 
       # @return [Symbol] :websocket or :sse
       attr_reader :transport
@@ -68,7 +70,7 @@ module Volador
         @state = :failed if @state == :opening
       end
 
-      # What an app returns that upgrades is made presentable to the middleware, for which 0 is no status.
+      # What an app returns that upgrades is made presentable to the middleware, for which 0, say, is no status.
       # @param env [Hash] of the innermost app; middleware may have given it another than the server's
       # @param answer [Object] of the innermost app
       # @return [Object] the same, or with status 101 (200 for SSE)
@@ -77,7 +79,8 @@ module Volador
 
         @innermost_env = env
         return answer unless upgrade?(env) || draft_handler(env)
-        return answer unless answer.is_a?(Array) && answer.size == 3 && answer[0] == NO_STATUS
+        return answer unless answer.is_a?(Array) && answer.size == 3
+        return answer unless answer[0].is_a?(Integer) && answer[0] < LOWEST_STATUS
 
         status, headers, body = provisional_answer
         answer[1].each { |name, value| headers[name] = value unless name.to_s.match?(/\Acontent-(type|length)\z/i) }
@@ -91,7 +94,7 @@ module Volador
       # @return [Boolean] whether the connection becomes a push connection
       def accepted?(env, answer)
         status = answer[0] if answer.is_a?(Array) && answer.size == 3
-        return false unless status.respond_to?(:to_i) && status.to_i < 300
+        return false unless status.respond_to?(:to_i) && UPGRADING.cover?(status.to_i)
         return true if @state == :open
 
         @callbacks = draft_callbacks(@innermost_env || env) || draft_callbacks(env) || upgrade_callbacks(env)

@@ -123,9 +123,9 @@ RSpec.shared_context "with an app of the draft" do
         when "unmade"
           env["rack.upgrade"] = Unmade
           return [200, PLAIN.dup, UnsentBody.new("of the unmade")]
-        when "zero"
-          env["rack.upgrade"] = Recorder.new("zero")
-          return [0, {}, []]
+        when "status"
+          env["rack.upgrade"] = Recorder.new("status")
+          return [Integer(env["QUERY_STRING"]), {}, []]
         when "headers"
           env["rack.upgrade"] = Recorder.new("headers")
           chosen = env["HTTP_X_CHOOSE"] || env["HTTP_SEC_WEBSOCKET_PROTOCOL"].to_s.split(", ").last
