@@ -32,6 +32,20 @@ RSpec.describe Volador::Compat::Iodine::Lifecycle do
     expect(lifecycle).not_to be_running
   end
 
+  it "runs no more from the moment on that the last server stops" do
+    running = []
+    %i[pre_start on_start start_shutdown on_finish].each do |state|
+      lifecycle.on(state) { running << lifecycle.running? }
+    end
+    change(:started)
+    lifecycle.server_changed(both[0], :draining)
+    expect(lifecycle).to be_running
+    lifecycle.server_changed(both[1], :draining)
+    change(:stopped)
+    expect(running).to eq [true, true, false, false]
+    expect(tasks).to have_received(:stop).once
+  end
+
   it "says nothing of a server whose start has failed" do
     lifecycle.on(:on_finish) { told << :on_finish }
     change(:stopped)

@@ -148,7 +148,7 @@ module Volador
           nil
         end
 
-        # @return [Boolean] whether a server runs
+        # @return [Boolean] whether a server runs that has not been told to stop
         def running?
           @lifecycle.running?
         end

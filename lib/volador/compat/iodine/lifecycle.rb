@@ -19,7 +19,9 @@ module Volador
           @log = log
           @lock = Mutex.new
           @blocks = Hash.new { |blocks, state| blocks[state] = [] }
+          # Those that have started and have not stopped, and of them those that do not drain.
           @servers = []
+          @running = []
         end
 
         # @param state [Symbol] one of STATES
@@ -33,9 +35,9 @@ module Volador
           block
         end
 
-        # @return [Boolean] whether a server runs
+        # @return [Boolean] whether a server runs that has not been told to stop
         def running?
-          !@servers.empty?
+          !@running.empty?
         end
 
         # @param server [Server]
@@ -43,7 +45,7 @@ module Volador
         def server_changed(server, what)
           case what
           when :started then started(server)
-          when :draining then fire(:start_shutdown) if @servers == [server]
+          when :draining then draining(server)
           else stopped(server)
           end
         end
@@ -51,18 +53,35 @@ module Volador
         private
 
         def started(server)
-          return unless @lock.synchronize { (@servers += [server]).size } == 1
+          first = @lock.synchronize do
+            @running += [server]
+            (@servers += [server]).size == 1
+          end
+          return unless first
 
           fire(:pre_start)
           @tasks.start(server.configuration.threads)
           fire(:on_start)
         end
 
+        def draining(server)
+          last = @lock.synchronize do
+            ran = running?
+            @running -= [server]
+            ran && !running?
+          end
+          fire(:start_shutdown) if last
+        end
+
         # Also told of a server whose start has failed.
         def stopped(server)
-          ran = running?
-          @lock.synchronize { @servers -= [server] }
-          return if running? || !ran
+          last = @lock.synchronize do
+            ran = !@servers.empty?
+            @running -= [server]
+            @servers -= [server]
+            ran && @servers.empty?
+          end
+          return unless last
 
           @tasks.stop
           fire(:on_finish)
