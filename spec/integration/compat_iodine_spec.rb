@@ -419,6 +419,22 @@ RSpec.describe "Applications written for Iodine" do
     end
   end
 
+  it "has Puma's names for blocks of forks in config.ru, and says that these never run" do
+    server = start_volador(<<~'RUBY', "--compat", "iodine")
+      names = %w[on_worker_boot on_worker_fork before_fork after_fork after_fork_in_worker after_fork_in_master]
+      before_fork { puts "called" }
+      on_worker_boot { puts "called" }
+      after_fork_in_worker { puts "called" }
+      ours = names.count { |name| respond_to?(name, true) && !respond_to?(name) }
+      run ->(_env) { [200, {}, ["#{ours} names"]] }
+    RUBY
+    expect(server.get("/").body).to eq "6 names"
+    expect(server.stop).to be_success
+    warned = server.output.scan(/WARN: (\w+) is an old name of Iodine\.on_state\(:(\w+)\), and here its block never runs/)
+    expect(warned).to eq [%w[before_fork before_fork], %w[on_worker_boot after_fork], %w[after_fork_in_worker enter_child]]
+    expect(server.output).not_to include("called")
+  end
+
   it "leaves the gem alone where that is loaded, and says so" do
     server = start_ruby("module Iodine; end\nrequire 'volador/compat/iodine'\n")
     expect(server.wait.exitstatus).to eq 1

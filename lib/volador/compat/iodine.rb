@@ -7,6 +7,7 @@ require_relative "claim"
 require_relative "iodine/arguments"
 require_relative "iodine/client_forms"
 require_relative "iodine/deployment"
+require_relative "iodine/fork_blocks"
 require_relative "iodine/lifecycle"
 require_relative "iodine/listener"
 require_relative "iodine/pub_sub"
@@ -208,6 +209,7 @@ module Volador
 
     claim(:Iodine, Iodine, "iodine", "iodine/version", "iodine/connection", "iodine/pubsub", "iodine/json",
           "rack/handler/iodine")
+    Iodine::ForkBlocks.install
     CallDecides.install
     Push::Client.prepend(Iodine::ClientForms)
     Application.singleton_class.prepend(Iodine::Deployment::Check)
