@@ -419,6 +419,18 @@ RSpec.describe "Applications written for Iodine" do
     end
   end
 
+  it "parses JSON, and raises what the gem raises for other text" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      p Iodine::JSON.parse('{"a":[1]}'), Iodine::JSON.parse!('{"a":1}', symbolize_names: true)
+      ["", '{"a":'].each { |text| Iodine::JSON.parse(text) rescue puts("#{$!.class}: #{$!.message}") }
+    RUBY
+    expect(server.wait).to be_success
+    lines = server.output.lines(chomp: true)
+    expect(lines.first(2)).to eq [{ "a" => [1] }.inspect, { a: 1 }.inspect]
+    expect(lines.last(2)).to all(start_with("EncodingError: malformed JSON: "))
+  end
+
   it "has Puma's names for blocks of forks in config.ru, and says that these never run" do
     server = start_volador(<<~'RUBY', "--compat", "iodine")
       names = %w[on_worker_boot on_worker_fork before_fork after_fork after_fork_in_worker after_fork_in_master]

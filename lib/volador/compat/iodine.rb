@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "json"
 require "volador"
 require_relative "call_decides"
 require_relative "claim"
@@ -8,6 +7,7 @@ require_relative "iodine/arguments"
 require_relative "iodine/client_forms"
 require_relative "iodine/deployment"
 require_relative "iodine/fork_blocks"
+require_relative "iodine/json"
 require_relative "iodine/lifecycle"
 require_relative "iodine/listener"
 require_relative "iodine/pub_sub"
@@ -25,8 +25,6 @@ module Volador
       DEFAULT_HTTP_ARGS = DEFAULT_SETTINGS
       # The class of clients.
       Connection = Volador::Push::Client
-      # Iodine's has the same `parse`.
-      JSON = ::JSON
 
       @tasks = Tasks.new(Log.new)
       @lifecycle = Lifecycle.new(@tasks)
