@@ -384,6 +384,11 @@ RSpec.describe "Applications written for Agoo" do
     'Agoo::Server.init(0, nil, graphql: "/graphql")' => "Volador has no GraphQL: use the gem graphql",
     'Agoo::GraphQL.schema(Object.new) { }' => "Volador has no GraphQL: use the gem graphql",
     'Agoo::Server.init(0, nil, worker_count: 4)' => "Volador is one process",
+    'require "agoo/graphql"; Agoo::GraphQL.load("x")' => "Volador has no GraphQL: use the gem graphql",
+    'Agoo::EarlyHints.new' => "no Agoo::EarlyHints: let Link headers go with the answer",
+    'Agoo::RackLogger' => "no Agoo::RackLogger: use Agoo::Log",
+    'Agoo::ErrorStream' => "no Agoo::ErrorStream: use env['rack.errors']",
+    'Agoo::Misspelt' => "uninitialized constant Agoo::Misspelt (NameError)",
     'Agoo::Server.handle(:GET, "/", proc { })' => "call Agoo::Server.init(port, root) first"
   }.each do |program, message|
     it "says what to do instead of #{program}" do
@@ -391,6 +396,16 @@ RSpec.describe "Applications written for Agoo" do
       expect(server.wait.exitstatus).to eq 1
       expect(server.output).to include message
     end
+  end
+
+  it "goes on without early hints, and says so" do
+    server = start_ruby(<<~RUBY)
+      require "volador/compat/agoo"
+      p [true, false, nil].map { |wanted| Agoo::Server.rack_early_hints(wanted) }
+    RUBY
+    expect(server.wait).to be_success
+    expect(server.output).to include "[false, false, false]"
+    expect(server.output.scan("WARN: Agoo::Server.rack_early_hints has no effect").size).to eq 1
   end
 
   it "says that an address is in use" do

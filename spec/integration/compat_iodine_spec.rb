@@ -410,13 +410,40 @@ RSpec.describe "Applications written for Iodine" do
     'Iodine.listen(service: :raw) { }' => "Volador speaks HTTP, WebSocket and SSE only",
     'Iodine.start' => "call Iodine.listen first",
     'Iodine.connect(url: "ws://localhost")' => "Volador opens no connections",
-    'Iodine::PubSub::Redis.new("redis://localhost/")' => "write an engine with the gem redis"
+    'Iodine::PubSub::Redis.new("redis://localhost/")' => "write an engine with the gem redis",
+    'Iodine::TLS.new("localhost")' => "let a proxy in front of it do TLS",
+    'Iodine.listen(service: :http, handler: proc { }, tls: true)' => "let a proxy in front of it do TLS",
+    'Iodine.attach_fd(1, Object.new)' => "Volador serves no raw connections",
+    'require "iodine/mustache"; Iodine::Mustache.new(template: "x")' => "no Iodine::Mustache: use the gem mustache",
+    'require "iodine/rack_utils"; Iodine::Rack::Utils.decode_url("%20")' => "no Iodine::Rack::Utils: use Rack::Utils",
+    'Iodine::Base::CLI.parse' => "see volador --help",
+    'Iodine::PubSub::SIBLINGS' => "no Iodine::PubSub::SIBLINGS: publish to Iodine::PubSub::CLUSTER",
+    'Iodine::PubSub::PUBLISH2ROOT' => "publish to Iodine::PubSub::CLUSTER",
+    'Iodine::Misspelt' => "uninitialized constant Iodine::Misspelt (NameError)"
   }.each do |program, message|
-    it "says what to do instead of #{program[/\A[^( ]+/]}" do
+    it "says what to do instead of #{program}" do
       server = start_ruby("require 'volador/compat/iodine'\n#{program}\n")
       server.wait_for_output(/#{Regexp.escape(message)}/)
       expect(server.wait.exitstatus).to eq 1
     end
+  end
+
+  %w[Iodine::TLS.new Iodine::Mustache Iodine::Misspelt].each do |program|
+    it "names the line of #{program}" do
+      server = start_ruby("require 'volador/compat/iodine'\n\n#{program}\n")
+      expect(server.wait.exitstatus).to eq 1
+      expect(server.output).to match(%r{^/\S+/program\.rb:3:in .*\(N\w+Error\)$})
+    end
+  end
+
+  it "knows what there is of the gem's libraries, and what is not there" do
+    server = start_ruby(<<~'RUBY')
+      require "volador/compat/iodine"
+      %w[tls mustache rack_utils].each { |name| require "iodine/#{name}" }
+      p [Iodine::TLS::SUPPORTED, defined?(Iodine::Mustache), defined?(Iodine::Rack::Utils)]
+    RUBY
+    expect(server.wait).to be_success
+    expect(server.output).to include "[false, nil, nil]"
   end
 
   it "parses JSON, and raises what the gem raises for other text" do

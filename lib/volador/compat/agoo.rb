@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "volador"
+require_relative "absent"
 require_relative "agoo/client_forms"
 require_relative "agoo/graph_ql"
 require_relative "agoo/log"
@@ -51,9 +52,14 @@ module Volador
           exit(0) if Thread.current.equal?(Thread.main)
         end
       end
+
+      Absent.declare(self, "Agoo",
+                     EarlyHints: "let Link headers go with the answer",
+                     ErrorStream: "use env['rack.errors']",
+                     RackLogger: "use Agoo::Log, or the middleware Rack::Logger")
     end
 
-    claim(:Agoo, Agoo, "agoo", "agoo/version", "rack/handler/agoo")
+    claim(:Agoo, Agoo, "agoo", "agoo/version", "agoo/graphql", "rack/handler/agoo")
     CallDecides.install
     Push::Client.prepend(Agoo::ClientForms)
     Agoo::RackHandler.install

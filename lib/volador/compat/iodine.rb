@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "volador"
+require_relative "absent"
 require_relative "call_decides"
 require_relative "claim"
 require_relative "iodine/arguments"
@@ -11,6 +12,7 @@ require_relative "iodine/json"
 require_relative "iodine/lifecycle"
 require_relative "iodine/listener"
 require_relative "iodine/pub_sub"
+require_relative "iodine/tls"
 require_relative "tasks"
 
 module Volador
@@ -168,6 +170,12 @@ module Volador
         end
 
         # @raise [NotImplementedError]
+        def attach_fd(*)
+          raise NotImplementedError, "Volador serves no raw connections: give a thread of its own to the IO, or take that of " \
+                                     "a request by rack.hijack (docs/http.md)"
+        end
+
+        # @raise [NotImplementedError]
         def on_idle
           raise NotImplementedError, "Volador's threads have no idle moment to tell of: use Iodine.run_every"
         end
@@ -203,10 +211,18 @@ module Volador
           Iodine.stop
         end
       end
+
+      Absent.declare(self, "Iodine",
+                     Mustache: "use the gem mustache, or ERB",
+                     Base: "that is the gem's own inner part; for options of the command line see volador --help")
+      Absent.declare(Rack, "Iodine::Rack", Utils: "use Rack::Utils, and Time#httpdate for dates")
+      others = "publish to Iodine::PubSub::CLUSTER, which is this server with all its workers"
+      Absent.declare(PubSub, "Iodine::PubSub", SIBLINGS: others, PUBLISH2ROOT: others)
     end
 
-    claim(:Iodine, Iodine, "iodine", "iodine/version", "iodine/connection", "iodine/pubsub", "iodine/json",
-          "rack/handler/iodine")
+    # Of iodine/mustache and iodine/rack_utils there is nothing here: it is the first use that says so.
+    claim(:Iodine, Iodine, "iodine", "iodine/version", "iodine/connection", "iodine/pubsub", "iodine/json", "iodine/tls",
+          "iodine/mustache", "iodine/rack_utils", "rack/handler/iodine")
     Iodine::ForkBlocks.install
     CallDecides.install
     Push::Client.prepend(Iodine::ClientForms)

@@ -2,6 +2,7 @@
 
 require_relative "../../server"
 require_relative "graph_ql"
+require_relative "log"
 require_relative "router"
 
 module Volador
@@ -51,9 +52,14 @@ module Volador
             router.use(type, *arguments, &block)
           end
 
-          # There are none; the env has no early_hints.
+          # There are none, the env has no early_hints: that costs a page some time, and no more.
+          # @param wanted [Boolean, nil]
           # @return [false]
-          def rack_early_hints(_wanted)
+          def rack_early_hints(wanted)
+            if wanted
+              Log.warn("Agoo::Server.rack_early_hints has no effect, the env has no early_hints: let Link headers go with " \
+                       "the answer")
+            end
             false
           end
 

@@ -3,6 +3,7 @@
 require_relative "../../log"
 require_relative "../../server"
 require_relative "../static_files"
+require_relative "tls"
 require_relative "url"
 
 module Volador
@@ -58,7 +59,7 @@ module Volador
 
         def check
           check_service
-          raise NotImplementedError, "Volador does not speak TLS: let a proxy in front of it do TLS" if @settings[:tls]
+          raise NotImplementedError, TLS::INSTEAD if @settings[:tls]
           raise ArgumentError, "Iodine.listen needs a handler: or a block" if @handler.nil?
 
           check_handler
