@@ -172,8 +172,10 @@ module Volador
       parser.on("--directory PATH", "go there first; a symbolic link is followed anew by each restart") do |path|
         @directory = path
       end
-      parser.on("--compat NAME", %w[iodine agoo], "serve an application that was written for iodine or agoo;",
-                "repeatable. It need not be edited: docs/compat.md") { |name| @compats << name }
+      parser.on("--compat NAME", "serve an application that was written for iodine or agoo;",
+                "repeatable. It need not be edited: docs/compat.md") do |name|
+        @compats << ConfigFile.compat("--compat", name)
+      end
       parser.on("-q", "--quiet", "print warnings and errors only") { @options[:quiet] = true }
       parser.on("--debug", "print the whole backtrace when it cannot start (or VOLADOR_DEBUG=1)") { @debug = true }
     end

@@ -136,6 +136,17 @@ module Volador
     end
 
     # @api private
+    # @param option [#to_s] what has the name
+    # @param name [String] of a server
+    # @return [String] the name
+    # @raise [ConfigurationError] for a server whose applications are not understood
+    def self.compat(option, name)
+      return name if COMPATS.include?(name)
+
+      raise ConfigurationError, "#{option} must be #{COMPATS.join(' or ')}, got #{name.inspect}"
+    end
+
+    # @api private
     # @return [String] why there is no such setting
     def self.unknown(name)
       return "there is no setting #{name}: #{HINTS.fetch(name)}" if HINTS.key?(name)
@@ -176,9 +187,7 @@ module Volador
     end
 
     def compat(values)
-      names = one_or_more(:compat, values).map(&:to_s)
-      wrong = names.find { |name| !COMPATS.include?(name) }
-      wrong ? raise(ConfigurationError, "compat must be #{COMPATS.join(' or ')}, got #{wrong.inspect}") : names
+      one_or_more(:compat, values).map { |name| ConfigFile.compat(:compat, name.to_s) }
     end
   end
 end

@@ -71,6 +71,6 @@ RSpec.describe "An application written for Iodine" do
       exit Volador::CLI.new(%w[--compat thin]).run
     RUBY
     expect(server.wait.exitstatus).to eq(1)
-    expect(server.output).to include("invalid argument: --compat thin")
+    expect(server.output).to include('--compat must be iodine or agoo, got "thin"')
   end
 end

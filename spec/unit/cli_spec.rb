@@ -40,7 +40,7 @@ RSpec.describe Volador::CLI do
     ["--nope"] => "invalid option: --nope; volador --help lists the options",
     ["-t"] => "missing argument: -t",
     ["-t", "0"] => "threads must be an Integer from 1 to 1024, got \"0\"",
-    ["--compat", "puma"] => "invalid argument: --compat puma; volador --help lists the options",
+    ["--compat", "puma"] => "--compat must be iodine or agoo, got \"puma\"",
     ["-p", "x"] => "port must be an Integer from 0 to 65535, got \"x\"",
     ["-b", "ssl://localhost"] => "does not speak TLS yet",
     %w[a.ru b.ru] => "one config.ru at most, got a.ru b.ru",
