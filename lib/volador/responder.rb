@@ -260,6 +260,10 @@ module Volador
     # From here on another protocol is spoken, by the body.
     # @param protocol [String, nil] `rack.protocol` of Rack 3.1: whatever the status, it is 101 in HTTP/1.1
     def switch(env, headers, protocol, body)
+      if env["upgrade.tcp"]
+        raise ResponseError, "Iodine's env[\"upgrade.tcp\"] is not there: take the connection by rack.hijack (docs/http.md)"
+      end
+
       # RFC 9110 §7.8: "A server MUST NOT switch to a protocol that was not indicated by the client".
       offered = env["rack.protocol"]
       raise ResponseError, "a status of 101 answers a request with Upgrade only" unless offered || protocol

@@ -18,6 +18,13 @@ RSpec.describe Volador::Responder do
     expect(deliver(200, { "a" => "b" }, %w[x y])).to eq [[:respond, 200, { "a" => "b" }, %w[x y]]]
   end
 
+  it "says of Iodine's raw protocols that they are not there" do
+    env["upgrade.tcp"] = Object.new
+    env["rack.protocol"] = ["echo"]
+    expect(deliver(101, { "Upgrade" => "echo" }, []).map { |call| call[0..1] }).to eq [[:respond, 500]]
+    expect(printed.string).to include("env[\"upgrade.tcp\"] is not there: take the connection by rack.hijack")
+  end
+
   it "takes a status that is an Integer in a String" do
     expect(deliver("201", {}, [])).to eq [[:respond, 201, {}, []]]
   end
