@@ -26,6 +26,10 @@ module Volador
 
         "#{place} is in use: stop the other server or choose another #{port ? 'with -p' : 'path with -b'}"
       when Errno::EACCES, Errno::EPERM
+        if port.nil? && File.socket?(place)
+          return "#{place} is another user's socket: remove it if its server has ended, or choose another path with -b"
+        end
+
         "#{place} is not allowed to this user: choose #{port ? 'a port from 1024 with -p' : 'another path with -b'}"
       when Errno::EADDRNOTAVAIL
         "#{place} cannot be had: this machine has no address #{host}"

@@ -66,6 +66,18 @@ RSpec.describe Volador::Server do
                                           "another with -p")
   end
 
+  it "says that a socket is another user's" do
+    Dir.mktmpdir do |folder|
+      path = File.join(folder, "app.sock")
+      UNIXServer.open(path) do
+        # To root nothing is denied.
+        allow(Volador::Native::Gateway).to receive(:new).and_raise(Errno::EACCES)
+        expect { server(app, bind: "unix://#{path}").start }
+          .to raise_error(Volador::BootError, /\A#{path} is another user's socket: remove it if its server has ended/)
+      end
+    end
+  end
+
   it "says that this machine has no such address" do
     expect { server(app, host: "192.0.2.1").start }.to raise_error(Volador::BootError, /has no address 192\.0\.2\.1/)
   end

@@ -20,6 +20,7 @@
 //! | [`gateway`]  | starts, drains and stops the shards                                |
 //! | [`shard`]    | one thread's state and main loop                                   |
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
+//! |              | [`socket_file`]: the file of a bound Unix socket                   |
 //! |              | [`descriptors`]: how many files may be open; those kept from clients |
 //! | [`selector`] | what the system reports about sockets                              |
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
@@ -45,6 +46,7 @@ mod push;
 mod selector;
 mod shard;
 mod socket;
+mod socket_file;
 mod stats;
 mod streams;
 

@@ -1,18 +1,18 @@
 //! [`Listener`]: one bound address.
 
 use std::{
-    fs, io, net,
+    io, net,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::{fs::FileTypeExt, net as unix},
+        unix::net as unix,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::net::{AddressFamily, Shutdown};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::{BindAddress, GatewayError, socket::Socket};
+use crate::{BindAddress, GatewayError, socket::Socket, socket_file::SocketFile};
 
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -22,19 +22,8 @@ const BACKLOG: i32 = 1024;
 pub(crate) enum Listener {
     /// Whether it is ours, and was not inherited.
     Tcp(net::TcpListener, bool),
-    /// The socket file is ours, unless the socket was inherited.
-    Unix(unix::UnixListener, Option<SocketFile>),
-}
-
-/// A socket file that goes when its listener goes.
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already; there is nobody to tell.
-        let _ = fs::remove_file(&self.0);
-    }
+    /// The socket file is ours, unless the socket was inherited. It goes before the listener does: see there.
+    Unix(Option<SocketFile>, unix::UnixListener),
 }
 
 impl Listener {
@@ -42,7 +31,7 @@ impl Listener {
     pub(crate) fn bind(address: &BindAddress) -> Result<Self, GatewayError> {
         let listener = match address {
             BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(|listener| Self::Tcp(listener, true)),
-            BindAddress::Unix(path) => bind_unix(path).map(|(l, file)| Self::Unix(l, Some(file))),
+            BindAddress::Unix(path) => SocketFile::bind(path).map(|(file, l)| Self::Unix(Some(file), l)),
         };
         listener.map_err(|source| GatewayError::Bind { address: address.to_string(), source })
     }
@@ -54,7 +43,7 @@ impl Listener {
             let socket = socket.try_clone()?;
             rustix::io::ioctl_fionbio(&socket, true)?;
             Ok(match family {
-                AddressFamily::UNIX => Self::Unix(socket.into(), None),
+                AddressFamily::UNIX => Self::Unix(None, socket.into()),
                 AddressFamily::INET | AddressFamily::INET6 => Self::Tcp(socket.into(), false),
                 _ => return Err(io::Error::other("it is neither a TCP nor a Unix socket")),
             })
@@ -70,8 +59,8 @@ impl Listener {
                 Ok(address) => BindAddress::from(address).to_string(),
                 Err(error) => format!("tcp://({error})"),
             },
-            Self::Unix(_, Some(file)) => BindAddress::Unix(file.0.clone()).to_string(),
-            Self::Unix(listener, None) => {
+            Self::Unix(Some(file), _) => BindAddress::Unix(file.path().to_owned()).to_string(),
+            Self::Unix(None, listener) => {
                 let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
                 BindAddress::Unix(path.unwrap_or_default()).to_string()
             }
@@ -82,7 +71,7 @@ impl Listener {
     pub(crate) fn acceptor(&self) -> io::Result<Acceptor> {
         Ok(match self {
             Self::Tcp(listener, _) => Acceptor::Tcp(waiting(mio::net::TcpListener::from_std(listener.try_clone()?))?),
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 Acceptor::Unix(waiting(mio::net::UnixListener::from_std(listener.try_clone()?))?)
             }
         })
@@ -113,20 +102,6 @@ fn bind_tcp(host: &str, port: u16) -> io::Result<net::TcpListener> {
         }
     }
     Err(last)
-}
-
-fn bind_unix(path: &Path) -> io::Result<(unix::UnixListener, SocketFile)> {
-    // A socket file that nobody listens on is what a killed server left behind; one in use is not ours to take.
-    if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
-        if unix::UnixStream::connect(path).is_ok() {
-            return Err(rustix::io::Errno::ADDRINUSE.into());
-        }
-        fs::remove_file(path)?;
-    }
-    let listener = unix::UnixListener::bind(path)?;
-    let file = SocketFile(path.to_owned());
-    listener.set_nonblocking(true)?;
-    Ok((listener, file))
 }
 
 /// A listener that the event loop waits for.
