@@ -8,7 +8,8 @@ require_relative "wire"
 
 module Volador
   module Cluster
-    # Asks the server of an application through its control socket.
+    # Asks the server of an application through its control socket, once it is sure that it is this user's, or root's:
+    # whoever answers says which link to join, and what is published there.
     class ControlClient
       # There is no server, or it does not answer.
       class Unreachable < Error; end
@@ -44,17 +45,37 @@ module Volador
 
       def connect
         failures = @paths.map do |path|
-          return UNIXSocket.new(path)
-        rescue SystemCallError, ArgumentError => e
+          return open(path)
+        rescue SystemCallError, ArgumentError, Unreachable => e
           e
         end
         raise Unreachable, why(failures)
+      end
+
+      # In /tmp anybody may have made the folder, and the socket in it.
+      def open(path)
+        RuntimeDirectory.check_private(File.dirname(path)) unless @named
+        socket = UNIXSocket.new(path)
+        return socket if trusted?(socket)
+
+        socket.close
+        raise Errno::EACCES, path
+      rescue BootError => e
+        raise Unreachable, "#{e.message}, or name the server's control socket with -S"
+      end
+
+      # Root may ask whomever it names.
+      def trusted?(socket)
+        [Process.euid, 0].include?(socket.getpeereid.first) || (@named && Process.euid.zero?)
       end
 
       def why(failures)
         denied = failures.find { |error| error.is_a?(Errno::EACCES) }
         return "the control socket #{@paths[failures.index(denied)]} is another user's: ask as that user" if denied
         return "no server has the control socket #{@named}" if @named
+
+        foreign = failures.grep(Unreachable).first
+        return foreign.message if foreign
 
         "no volador with workers runs in #{Dir.pwd}: go to the folder where it was started, or name its control socket " \
           "with -S"

@@ -31,6 +31,8 @@ module Volador
         answer = ControlClient.new(control_socket).ask({ do: "link" })
         link = answer&.fetch(:link, nil) || raise(ControlClient::Unreachable, "the server is ending")
         Server.running.find { |one| one.is_a?(Guest) && one.link == link } || new(link).join.listen
+      rescue SystemCallError => e
+        raise ControlClient::Unreachable, "the server cannot be joined: #{e.message}"
       end
 
       # @return [String] the link's path

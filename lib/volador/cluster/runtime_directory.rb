@@ -52,6 +52,15 @@ module Volador
           enter(home) if home?(home)
         end
 
+        # @param home [String] that is there
+        # @raise [BootError] when somebody else may have put there what is in it
+        def check_private(home)
+          check_owner(home)
+          return if (File.stat(home).mode & 0o022).zero?
+
+          raise BootError, "#{home} is a folder that others can write to: chmod 700 #{home} once you know what is in it"
+        end
+
         # @return [String] the path
         # @raise [BootError] when it is too long for a socket
         def check_length(path)
@@ -96,13 +105,16 @@ module Volador
           rescue Errno::EEXIST
             nil
           end
-          stat = File.lstat(home)
-          unless stat.directory? && stat.owned?
-            raise BootError, "#{home} is not a folder of this user: remove it, or name another place by XDG_RUNTIME_DIR"
-          end
-
-          File.chmod(0o700, home) unless (stat.mode & 0o077).zero?
+          check_owner(home)
+          File.chmod(0o700, home) unless (File.stat(home).mode & 0o077).zero?
           home
+        end
+
+        def check_owner(home)
+          stat = File.lstat(home)
+          return if stat.directory? && stat.owned?
+
+          raise BootError, "#{home} is not a folder of this user: remove it, or name another place by XDG_RUNTIME_DIR"
         end
 
         # The home may be left by its last server at this moment.

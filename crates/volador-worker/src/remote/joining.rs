@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    net::sockopt::socket_peercred,
+    process::{Uid, geteuid},
+};
 use volador_link::{Incoming, Outgoing, RETRY, Received, Sent};
 use volador_proto::link::{Batch, Hello, LinkError, ToWorker};
 
@@ -25,6 +29,7 @@ impl Joining {
     /// The link, and how many the gateway wants.
     pub(super) fn new(path: &Path, hello: Hello) -> io::Result<(Self, u8)> {
         let socket = UnixStream::connect(path)?;
+        check(socket_peercred(&socket)?.uid, geteuid())?;
         let (mut outgoing, mut batch) = (Outgoing::new(), Batch::new());
         batch.hello(&hello);
         outgoing.push(batch);
@@ -51,6 +56,16 @@ impl Joining {
     }
 }
 
+/// Nothing is said to another user's process, nor taken from it: it would see what is published, and could shorten the
+/// journal under our feet. Root could do so anyway.
+fn check(peer: Uid, ours: Uid) -> io::Result<()> {
+    if peer == ours || peer.is_root() {
+        return Ok(());
+    }
+    let message = format!("it is a process of the user {peer}, and this one is the user {ours}'s: join as that user");
+    Err(io::Error::other(message))
+}
+
 /// The gateway's first frame. The others of its batch stay: what is to be said to all workers may come right behind.
 fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, OwnedFd)>, LinkError> {
     let mut found = None;
@@ -63,4 +78,53 @@ fn welcome(incoming: &mut Incoming) -> Result<Option<(u8, OwnedFd)>, LinkError> 
         Ok(())
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::net::UnixListener, sync::mpsc};
+
+    use rustix::thread::set_thread_res_uid;
+
+    use super::*;
+
+    fn users() -> (Uid, Uid) {
+        (Uid::from_raw(1000), Uid::from_raw(1001))
+    }
+
+    #[test]
+    fn a_gateway_is_joined_that_is_of_the_same_user_or_of_root() {
+        let (ours, another) = users();
+        assert!(check(ours, ours).is_ok());
+        assert!(check(Uid::ROOT, ours).is_ok());
+        assert!(check(another, ours).is_err());
+        assert!(check(another, Uid::ROOT).is_err());
+    }
+
+    #[test]
+    fn another_users_gateway_is_told_nothing() {
+        if !geteuid().is_root() {
+            return; // Only root can be another user as well.
+        }
+        let path = std::env::temp_dir().join(format!("volador-joining-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        // The system notes who listens when they begin to. Users are a thread's own here.
+        let listen = || {
+            let (_, another) = users();
+            set_thread_res_uid(another, another, another).unwrap();
+            rustix::net::listen(&listener, 1).unwrap();
+        };
+        thread::scope(|scope| scope.spawn(listen).join().unwrap());
+        let (sender, joined) = mpsc::channel();
+        let to = path.clone();
+        thread::spawn(move || sender.send(Joining::new(&to, Hello { shard: 0, number: 1, generation: 1, threads: 1 })));
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut heard = Vec::new();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, []);
+        let error = joined.recv_timeout(Duration::from_secs(5)).unwrap().err().expect("it has joined");
+        assert!(error.to_string().contains("of the user 1001"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
 }
