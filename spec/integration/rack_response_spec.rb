@@ -103,6 +103,19 @@ RSpec.describe "The app's answer" do
       expect(server.get("/empty-file?none")).to have_attributes(status: 200, body: "", complete?: true)
     end
 
+    it "that has grown since the app looked is sent as far as the app's Content-Length" do
+      server.connect do |socket|
+        expect(socket.request("GET", "/file-grown?grown")).to have_attributes(status: 200, body: "012345678901")
+        expect(socket.request("HEAD", "/file-grown?head")["content-length"]).to eq("12")
+        expect(socket.request("GET", "/plain").body).to eq("hello")
+      end
+    end
+
+    it "that is shorter than the app's Content-Length is a 500" do
+      expect(server.get("/file-short?short").status).to eq(500)
+      server.wait_for_output(/Content-Length is 500001, but the file has 500000 bytes/)
+    end
+
     it "that shrinks meanwhile is seen to be cut, and logged" do
       server.connect do |socket|
         socket.send_request("GET", "/shrinking-file?x")

@@ -60,6 +60,8 @@ RSpec.shared_context "with an app of many answers" do
       when "/frozen" then [200, text, ["hello".freeze].freeze].freeze
       when "/file" then [200, text, FileBody.new(name, File.expand_path("file.bin"))]
       when "/file-sized" then [200, text.merge("content-length" => "500000"), FileBody.new(name, File.expand_path("file.bin"))]
+      when "/file-grown" then [200, text.merge("content-length" => "12"), FileBody.new(name, File.expand_path("file.bin"))]
+      when "/file-short" then [200, text.merge("content-length" => "500001"), FileBody.new(name, File.expand_path("file.bin"))]
       when "/empty-file" then [200, text, FileBody.new(name, File.expand_path("empty.txt"))]
       when "/array-headers" then [200, text.merge("set-cookie" => %w[a=1 b=2], "x-one" => ["1"]), ["x"]]
       when "/newline-headers" then [200, text.merge("set-cookie" => "a=1\\nb=2"), ["x"]]

@@ -117,14 +117,16 @@ impl Seat {
             let (fd, offset) = duplicate(ruby, io)?;
             let mut desk = this.unanswered(ruby)?;
             let suppressed = desk.head_only || has_no_body(status);
-            if let Some(declared) = head.content_length.filter(|declared| !suppressed && *declared != length) {
-                let message = format!("Content-Length is {declared}, but the file has {length} bytes");
+            // The file may have grown since the application looked: a log, say. What is more was not promised.
+            let sent = head.content_length.unwrap_or(length);
+            if sent > length && !suppressed {
+                let message = format!("Content-Length is {sent}, but the file has {length} bytes");
                 return Err(error::response(ruby, message));
             }
             if has_no_body(status) {
                 desk.seat.respond(status, head.fields(), []);
             } else {
-                desk.seat.respond_file(status, head.fields(), fd, offset, length);
+                desk.seat.respond_file(status, head.fields(), fd, offset, sent.min(length));
             }
             desk.head = head;
             Ok(())
