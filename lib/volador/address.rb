@@ -4,7 +4,7 @@ require "socket"
 
 module Volador
   # An address to listen on, as the options give it and as the gateway takes it: "tcp://127.0.0.1:9292" (always a
-  # numeric host), "unix:///absolute/path", or "fd://3" for a listening socket that this process was started with.
+  # numeric host), "unix:///absolute/path", or "fd://3" for an {Inherited} one.
   module Address
     # The port when none is given: rackup's.
     DEFAULT_PORT = 9292
@@ -13,17 +13,32 @@ module Volador
     PATH_MAX_BYTES = 107
     private_constant :PATH_MAX_BYTES
 
-    # @param uri [String] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
+    # A listening socket that this process was started with. Only whoever knows that it was is to make one.
+    class Inherited
+      # @param descriptor [Integer]
+      def initialize(descriptor)
+        @descriptor = descriptor
+      end
+
+      # @return [String] the address for the gateway
+      def to_s
+        "fd://#{@descriptor}"
+      end
+    end
+
+    # @param uri [#to_s, Inherited] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
     # @return [String] the address for the gateway
     # @raise [ConfigurationError] for anything else
     def self.parse(uri)
-      case uri
+      return uri.to_s if uri.is_a?(Inherited)
+
+      case uri = uri.to_s
       when %r{\Atcp://(?:\[([^\]]+)\]|([^:/\[\]]+))(?::(\d+))?/?\z}
         tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer((Regexp.last_match(3) || DEFAULT_PORT).to_s, 10))
       when %r{\Aunix://(.+)\z}
         unix(File.expand_path(Regexp.last_match(1)))
-      when %r{\Afd://\d+\z}
-        uri
+      when %r{\Afd://}
+        raise ConfigurationError, "bind #{uri}: a socket is handed over by systemd (docs/cluster.md), and not by its number"
       when %r{\Assl://}
         raise ConfigurationError, "bind #{uri}: Volador does not speak TLS yet; bind tcp:// or unix:// and let a " \
                                   "proxy in front of it do TLS"

@@ -36,7 +36,7 @@ module Volador
       0
     rescue OptionParser::ParseError => e
       complain("#{e.message}; volador --help lists the options", e)
-    rescue ConfigurationError, BootError => e
+    rescue Error => e
       complain(e.message, e)
     end
 

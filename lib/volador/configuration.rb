@@ -134,7 +134,7 @@ module Volador
     private
 
     def addresses(port, host, bind, env)
-      return Array(bind).map { |uri| Address.parse(uri.to_s) } unless bind.nil? || Array(bind).empty?
+      return Array(bind).map { |uri| Address.parse(uri) } unless bind.nil? || Array(bind).empty?
 
       host = presence(host) || (@environment == "development" ? "127.0.0.1" : "0.0.0.0")
       # Puma's and rackup's way to name a Unix socket.

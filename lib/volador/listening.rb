@@ -18,6 +18,10 @@ module Volador
     # The gateway's message names the address; with one address there is no doubt.
     def self.explain(error, binds)
       address = binds.find { |one| error.message.include?(one.sub(%r{\A\w+://}, "")) } || binds.first
+      if address.start_with?("fd://")
+        return "a socket that systemd has handed over cannot be listened on: #{error.message}; see the .socket unit"
+      end
+
       host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
       place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
       case error

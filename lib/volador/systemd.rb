@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "address"
 require_relative "error"
 
 module Volador
@@ -21,14 +22,14 @@ module Volador
       VARIABLES.each { |name| env.delete(name) }
     end
 
-    # @return [Array<String>] addresses of the sockets that were handed over, for {Configuration}: "fd://3", …
+    # @return [Array<Address::Inherited>] the sockets that were handed over, for {Configuration}
     # @raise [ConfigurationError] when there are not as many as it says
     def binds
       Array.new(@descriptors) do |index|
         descriptor = FIRST_DESCRIPTOR + index
         # Nor are they meant for the programs that the application starts.
         IO.for_fd(descriptor, autoclose: false).close_on_exec = true
-        "fd://#{descriptor}"
+        Address::Inherited.new(descriptor)
       end
     rescue SystemCallError, ArgumentError => e
       raise ConfigurationError, "LISTEN_FDS says #{@descriptors}, but there are not as many sockets: #{e.message}"

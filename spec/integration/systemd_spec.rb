@@ -53,6 +53,18 @@ RSpec.describe "As a service of systemd" do
     end
   end
 
+  it "says in one line that what it is handed is no socket to listen on" do
+    Dir.mktmpdir do |folder|
+      File.write("#{folder}/config.ru", app)
+      File.open("#{folder}/config.ru") do |file|
+        server = start(folder, file, [])
+        expect(server.wait.exitstatus).to eq(1)
+        expect(server.output.lines)
+          .to contain_exactly(/\Avolador: a socket that systemd has handed over cannot be listened on: .*; see the \.socket unit$/)
+      end
+    end
+  end
+
   [%w[-w 1], []].each do |arguments|
     it "has nothing of that in the application and what it starts (#{arguments.inspect})" do
       service(<<~'RUBY', *arguments) do |cluster, _, told|

@@ -43,6 +43,7 @@ RSpec.describe Volador::CLI do
     ["--compat", "puma"] => "--compat must be iodine or agoo, got \"puma\"",
     ["-p", "x"] => "port must be an Integer from 0 to 65535, got \"x\"",
     ["-b", "ssl://localhost"] => "does not speak TLS yet",
+    ["-b", "fd://99999999999"] => "bind fd://99999999999: a socket is handed over by systemd",
     %w[a.ru b.ru] => "one config.ru at most, got a.ru b.ru",
     ["-w", "many"] => "workers must be an Integer from 0 to 256, got \"many\"",
     ["-C", "/no/volador.rb"] => "/no/volador.rb cannot be read: No such file or directory",
@@ -54,6 +55,13 @@ RSpec.describe Volador::CLI do
       expect(err.string.lines.size).to eq 1
       expect(err.string).to start_with("volador: ").and include(message)
     end
+  end
+
+  it "answers any error of Volador's own with one line and status 1" do
+    allow(Volador::Application).to receive(:load).and_return(app)
+    allow(Volador::Server).to receive(:new).and_raise(Volador::Error, "it cannot be")
+    expect(run).to eq 1
+    expect(err.string).to eq "volador: it cannot be\n"
   end
 
   it "prints the backtrace of what it cannot load when asked" do

@@ -126,6 +126,7 @@ RSpec.describe Volador::Configuration do
     { port: 70_000 } => "port must be an Integer from 0 to 65535, got 70000",
     { port: "x" } => "port must be an Integer from 0 to 65535, got \"x\"",
     { bind: "ssl://0.0.0.0:443" } => "does not speak TLS yet",
+    { bind: "fd://77" } => "bind fd://77: a socket is handed over by systemd (docs/cluster.md), and not by its number",
     { bind: "127.0.0.1:80" } => "bind must be tcp://HOST:PORT or unix://PATH, got \"127.0.0.1:80\"",
     { bind: "tcp://127.0.0.1:99999" } => "port must be an Integer from 0 to 65535, got 99999",
     { host: "no-such-host.invalid" } => "host \"no-such-host.invalid\" has no address",

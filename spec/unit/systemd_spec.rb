@@ -23,7 +23,7 @@ RSpec.describe Volador::Systemd do
   it "has the sockets that were handed to this process" do
     stdin = instance_double(IO, :close_on_exec= => true)
     allow(IO).to receive(:for_fd).and_return(stdin)
-    expect(described_class.new("LISTEN_PID" => pid, "LISTEN_FDS" => "2").binds).to eq %w[fd://3 fd://4]
+    expect(described_class.new("LISTEN_PID" => pid, "LISTEN_FDS" => "2").binds.map(&:to_s)).to eq %w[fd://3 fd://4]
     expect(IO).to have_received(:for_fd).with(3, autoclose: false)
     expect(stdin).to have_received(:close_on_exec=).with(true).twice
   end
