@@ -11,6 +11,9 @@
 require "rbconfig"
 require "shellwords"
 
+# Descriptors over sockets, files in memory, who is on the other side: much of it is asked of Linux itself.
+abort "volador runs on Linux, and this is #{RUBY_PLATFORM}" unless RUBY_PLATFORM.include?("linux")
+
 cargo = ENV.fetch("CARGO", "cargo")
 unless system(cargo, "--version", out: File::NULL, err: File::NULL)
   abort "volador is built with Rust 1.89 or newer, and there is no cargo in PATH. Install it from https://rustup.rs"

@@ -8,18 +8,12 @@
 //! piece that can be safe to use. Nothing is left under way when [`Ring::send_all`] or [`Ring::receive_all`] returns, so the
 //! borrows of their arguments are all that is needed.
 //!
-//! Where the system has no io_uring or does not allow it (containers often do not), [`Ring::new`] fails, and the caller
+//! Where the kernel has no io_uring or does not allow it (containers often do not), [`Ring::new`] fails, and the caller
 //! has a call for each.
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(target_os = "linux")]
-pub use linux::Ring;
+mod ring;
 
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
-#[cfg(not(target_os = "linux"))]
-pub use elsewhere::Ring;
+pub use ring::Ring;
 
 use std::os::fd::BorrowedFd;
 

@@ -5,7 +5,7 @@ use volador_link::log;
 
 use crate::error;
 
-/// Children of children whose parent has ended become children of this process. False where the system has no such thing.
+/// Children of children whose parent has ended become children of this process. False when the system refuses.
 fn become_subreaper() -> bool {
     // Its argument is not used by the system, as long as there is one.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok()
