@@ -36,3 +36,13 @@ RSpec.describe "The README" do
     expect(missing).to be_empty
   end
 end
+
+RSpec.describe "ARCHITECTURE.md" do
+  it "names files that are there" do
+    text = File.read(File.expand_path("../../ARCHITECTURE.md", __dir__))
+    paths = text.scan(%r{`([\w/-]+(?:\.r[bs]|/src/[\w/]+))`}).flatten
+    expect(paths.size).to be > 50
+    roots = ["", "crates/volador-gateway/src/", "lib/volador/"].map { |folder| File.expand_path("../../#{folder}", __dir__) }
+    expect(paths.reject { |path| roots.any? { |root| File.exist?(File.join(root, path)) } }).to be_empty
+  end
+end
