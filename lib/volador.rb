@@ -43,8 +43,9 @@ module Volador
       Cluster::Guest.connect(control_socket)
     end
 
-    # Sends to every push connection, WebSocket and SSE, of this process's server whose request path matches. Returns
-    # at once; from any thread, also outside of a request. When no server runs, nobody is connected.
+    # Sends to every push connection, WebSocket and SSE, of this process's server whose request path matches. From
+    # any thread, also outside of a request; waits for no client, and for a gateway that is 2 MiB behind a second at most.
+    # When no server runs, nobody is connected.
     # @param path [String] "/rooms/7" exactly; "*" stands for one segment; "**", at the end, for any tail
     # @param data [Event, #to_s] a UTF-8 String goes as text, a BINARY one as binary
     # @return [nil]

@@ -202,7 +202,8 @@ impl Remote {
         }
     }
 
-    /// Sends what is left, for `timeout` at most, and closes the links. The last call.
+    /// Sends what is left, for `timeout` at most, and shuts the links down. Their descriptors stay open until this value is
+    /// dropped. The last call.
     pub fn leave(&self, timeout: Duration) {
         self.shared.leaving.store(true, Ordering::Release);
         // With what was dropped since the last one.

@@ -15,7 +15,7 @@ pub(crate) fn matching(ruby: &Ruby, value: Value) -> Result<Match, Error> {
         Some("glob") => Ok(Match::Glob),
         Some("subject") => Ok(Match::Subject),
         _ => {
-            // lib/volador/pub_sub/channel.rs has looked at it before, and says what it was given.
+            // lib/volador/pub_sub/channel.rb has looked at it before, and says what it was given.
             let message = "match: is :glob or :subject, or nil for the channel of exactly this name";
             Err(Error::new(ruby.exception_arg_error(), message))
         }

@@ -10,7 +10,7 @@ require_relative "../steady_lock"
 module Volador
   module Push
     # One push connection as the `rack.upgrade?` draft has it: the argument of every callback. All methods may be called
-    # from any thread and return at once.
+    # from any thread, and wait for no client; {#write} waits for a gateway that is 2 MiB behind, a second at most.
     class Client
       include Leaving
 

@@ -17,7 +17,7 @@ module Volador
       end
 
       # Sends one message (WebSocket: text when the String is valid UTF-8, else binary) or one event (SSE). Text in
-      # another encoding is sent as UTF-8; BINARY stays what it is. Returns at once; the gateway sends.
+      # another encoding is sent as UTF-8; BINARY stays what it is. The gateway sends: no client is waited for.
       # @param object [Event, #to_s] of an Event a WebSocket gets the text
       # @return [true]
       # @raise [ClosedError] once the connection is closed
