@@ -113,6 +113,9 @@ pub struct Config {
     pub slow_client: SlowClient,
     /// Channels, as globs, of which a client that does not keep up gets the newest message only.
     pub conflate: Vec<String>,
+    /// Bytes of publications that may wait for one block of a worker. As much may be on the way to a worker of a cluster, or
+    /// 16 MiB where that is more.
+    pub block_queue_max_bytes: usize,
     /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that answered none of two in a row is taken for dead.
     pub ping_interval: Duration,
     /// Time between SSE heartbeats, likewise, so that dead peers are noticed and proxies keep the connection.

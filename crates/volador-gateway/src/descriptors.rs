@@ -17,16 +17,15 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use parking_lot::Mutex;
 use rustix::{
     io::{Errno, fcntl_dupfd_cloexec},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use crate::log;
+use crate::{log, spell::Spell};
 
 /// What is kept from clients, at most, and as a part of all.
 const RESERVE_MAX: u64 = 256;
@@ -39,9 +38,6 @@ const RAISED_MAX: u64 = 1 << 20;
 /// What of that is to spare.
 const SPARE_SHARE: u64 = 2;
 
-/// What follows a refusal within this time belongs to it. A server that is full takes a client for each one that leaves.
-const SPELL: Duration = Duration::from_secs(60);
-
 /// What the shards know in common of a want of descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
@@ -50,10 +46,6 @@ pub(crate) struct Descriptors {
     /// There is none for what is done for a client.
     files: Spell,
 }
-
-/// Refusals that follow each other, and when the last one was. The log has a line for the first.
-#[derive(Debug, Default)]
-struct Spell(Mutex<Option<Instant>>);
 
 /// Raises the limit of this process to what the system allows it. The usual 1024 is the number that programs with select(2)
 /// can cope with; this one is none of them.
@@ -148,14 +140,6 @@ impl Descriptors {
     }
 }
 
-impl Spell {
-    /// There is a refusal. Whether it is the first one.
-    fn is_new(&self, now: Instant) -> bool {
-        let before = self.0.lock().replace(now);
-        before.is_none_or(|before| now.saturating_duration_since(before) > SPELL)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +159,5 @@ mod tests {
         for (limit, clients, files) in table {
             assert_eq!((clients_max(limit), files_max(limit)), (clients, files), "of {limit}");
         }
-    }
-
-    #[test]
-    fn a_spell_lasts_as_long_as_less_than_a_minute_is_between_two_refusals() {
-        let (spell, start) = (Spell::default(), Instant::now());
-        let told: Vec<_> = [0, 1, 50, 100, 159, 220, 221]
-            .into_iter()
-            .filter(|&seconds| spell.is_new(start + Duration::from_secs(seconds)))
-            .collect();
-        assert_eq!(told, [0, 220]);
     }
 }

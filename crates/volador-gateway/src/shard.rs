@@ -104,10 +104,11 @@ impl Shard {
                 Labour::Embedded(worker) => (Some(worker), None),
                 Labour::Cluster(door) => (None, door),
             };
+            let block_queue_max_bytes = shared.config.block_queue_max_bytes;
             let shard = Rc::new(Self {
                 engine: Engine::new(&shared.config),
                 shared,
-                workers: Workers::new(worker),
+                workers: Workers::new(worker, block_queue_max_bytes),
                 dispatch: Dispatch::default(),
                 streams: RefCell::new(Streams::new(number)),
                 selector,

@@ -9,7 +9,7 @@ use support::{
     moving::{is_told_the_end, open, opened},
 };
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Interest, ToWorker, WorkerFigures};
+use volador_proto::link::{Batch, Interest, ListenerId, Match, Payload, ToWorker, WorkerFigures};
 
 /// One generation of workers with one thread each, which serves.
 fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
@@ -328,7 +328,6 @@ fn a_generation_that_is_promoted_gets_the_requests_and_the_old_one_is_idle_when_
 
 #[test]
 fn a_guest_gets_no_requests_and_is_told_figures_and_publications() {
-    use volador_proto::link::{ListenerId, Match, Payload};
     let (cluster, [mut worker]) = serving(config());
     let mut guest = cluster.worker(0, 0, 0);
     assert_eq!(cluster.state(0, 0), "guest");
@@ -426,7 +425,6 @@ fn requests_that_wait_on_every_shard_are_served_by_one_worker() {
 
 #[test]
 fn a_worker_that_publishes_without_a_pause_keeps_nobody_from_their_turn() {
-    use volador_proto::link::Payload;
     let (cluster, [mut publisher, mut other]) = serving(config());
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -454,7 +452,6 @@ fn a_worker_that_publishes_without_a_pause_keeps_nobody_from_their_turn() {
 
 #[test]
 fn a_guest_that_takes_nothing_loses_its_link() {
-    use volador_proto::link::{ListenerId, Match, Payload};
     let (cluster, [mut worker]) = serving(config());
     let mut guest = cluster.worker(0, 0, 0);
     guest.send(|batch| batch.listen(ListenerId(1), Match::Exact, b"news"));
@@ -464,4 +461,82 @@ fn a_guest_that_takes_nothing_loses_its_link() {
         worker.send(|batch| batch.publish(b"news", Payload::Binary, &data));
     }
     eventually("it is gone", || cluster.state(0, 0) == "gone" && cluster.stat("subscriptions") == 0);
+}
+
+/// A worker that publishes, and one that listens and takes nothing.
+fn publisher_and_listener(config: Config) -> (Cluster, Worker, Worker) {
+    let (cluster, [publisher, mut listener]) = serving(config);
+    listener.send(|batch| batch.listen(ListenerId(1), Match::Exact, b"news"));
+    eventually("it listens", || cluster.stat("subscriptions") == 1);
+    (cluster, publisher, listener)
+}
+
+/// Publishes so many numbered messages of 256 KiB.
+fn publish(cluster: &Cluster, publisher: &mut Worker, count: u64) {
+    let mut data = vec![b'x'; 256 << 10];
+    for number in 0..count {
+        data[..8].copy_from_slice(&number.to_le_bytes());
+        publisher.send(|batch| batch.publish(b"news", Payload::Binary, &data));
+    }
+    eventually("all is published", || cluster.stat("published") == count);
+}
+
+/// The number of the publication that comes next.
+fn number(listener: &mut Worker) -> u64 {
+    match listener.next() {
+        (_, ToWorker::Published { data, .. }) => u64::from_le_bytes(data[..8].try_into().unwrap()),
+        other => panic!("not a publication: {other:?}"),
+    }
+}
+
+#[test]
+fn of_publications_for_a_worker_that_takes_nothing_the_first_16_mib_wait_and_the_rest_is_dropped_and_counted() {
+    let (cluster, mut publisher, mut listener) = publisher_and_listener(config());
+    publish(&cluster, &mut publisher, 400);
+    let dropped = cluster.stat("dropped_block");
+    assert!((400 - 64 - 4..=400 - 64 + 1).contains(&dropped), "{dropped} of 100 MiB");
+    // What is not a publication waits behind them, and they are followed by others when there is room again.
+    let mut clients = [cluster.connect(), cluster.connect()];
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let (id, _) = publisher.request();
+    publisher.answer(id, "the publisher's");
+    for expected in 0..400 - dropped {
+        assert_eq!(number(&mut listener), expected);
+    }
+    let (id, _) = listener.request();
+    listener.answer(id, "the listener's");
+    clients.iter_mut().for_each(|client| drop(client.reply()));
+    publisher.send(|batch| batch.publish(b"news", Payload::Binary, &[7, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!((number(&mut listener), cluster.stat("dropped_block")), (7, dropped));
+}
+
+#[test]
+fn a_worker_that_is_slow_for_a_moment_loses_no_publication() {
+    let (cluster, mut publisher, mut listener) = publisher_and_listener(config());
+    publish(&cluster, &mut publisher, 60);
+    assert_eq!((0..60).map(|_| number(&mut listener)).collect::<Vec<_>>(), (0..60).collect::<Vec<_>>());
+    // More than 16 MiB by now, but never at once.
+    for n in 1..=20 {
+        publisher.send(|batch| batch.publish(b"news", Payload::Binary, &vec![0; 4 << 20]));
+        assert_eq!((number(&mut listener), n), (0, n));
+    }
+    assert_eq!(cluster.stat("dropped_block"), 0);
+}
+
+#[test]
+fn a_publication_reaches_a_worker_that_nothing_waits_for_however_large_it_is() {
+    let (cluster, mut publisher, mut listener) = publisher_and_listener(config());
+    publisher.send(|batch| batch.publish(b"news", Payload::Binary, &vec![0; 20 << 20]));
+    assert_eq!((number(&mut listener), cluster.stat("dropped_block")), (0, 0));
+}
+
+#[test]
+fn as_much_may_be_on_the_way_to_a_worker_as_may_wait_for_one_of_its_blocks() {
+    let config = Config { block_queue_max_bytes: 64 << 20, ..config() };
+    let (cluster, mut publisher, mut listener) = publisher_and_listener(config);
+    publish(&cluster, &mut publisher, 200);
+    assert_eq!((0..200).map(|_| number(&mut listener)).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+    assert_eq!(cluster.stat("dropped_block"), 0);
 }

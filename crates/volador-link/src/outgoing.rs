@@ -31,11 +31,21 @@ pub enum Sent {
 /// What has been handed over for a socket, in order, until the socket has it.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// Descriptors of the frames in `pieces`. All of them go before the bytes that follow the first.
     fds: VecDeque<OwnedFd>,
     /// Sum of the pieces' lengths.
     len: usize,
+    /// Sum of what is published in them.
+    published: usize,
+}
+
+/// What is left of one batch.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Bytes of the publications that the whole batch had.
+    published: usize,
 }
 
 impl Outgoing {
@@ -54,12 +64,19 @@ impl Outgoing {
         self.len
     }
 
+    /// Bytes of publications for listeners that wait. Those of a batch count until all of it is gone.
+    pub fn published_len(&self) -> usize {
+        self.published
+    }
+
     /// Takes the frames of a batch, after those that wait.
     pub fn push(&mut self, batch: Batch) {
+        let published = batch.published_len();
         let (bytes, fds) = batch.into_parts();
         self.len += bytes.len();
+        self.published += published;
         if !bytes.is_empty() {
-            self.pieces.push_back(bytes);
+            self.pieces.push_back(Piece { bytes, published });
         }
         self.fds.extend(fds);
     }
@@ -95,7 +112,7 @@ impl Outgoing {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = self.pieces.len().min(SLICES_MAX);
             for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slice = IoSlice::new(piece);
+                *slice = IoSlice::new(&piece.bytes);
             }
             return Ok(sendmsg(socket, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?);
         }
@@ -106,7 +123,7 @@ impl Outgoing {
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
         // A frame's descriptor must not come after the frame: where there are more than go with one call, each call takes
         // one byte along until all are under way. No frame is as short as that.
-        let first = &self.pieces[0];
+        let first = &self.pieces[0].bytes;
         let bytes = if self.fds.len() > count { &first[..1] } else { first };
         let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?;
         // They go with the first byte that is sent.
@@ -117,11 +134,12 @@ impl Outgoing {
     fn advance(&mut self, mut sent: usize) {
         self.len -= sent;
         while let Some(first) = self.pieces.front_mut() {
-            if first.len() > sent {
-                first.advance(sent);
+            if first.bytes.len() > sent {
+                first.bytes.advance(sent);
                 return;
             }
-            sent -= first.len();
+            sent -= first.bytes.len();
+            self.published -= first.published;
             self.pieces.pop_front();
         }
     }

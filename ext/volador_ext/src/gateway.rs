@@ -259,6 +259,7 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         send_queue_max_bytes: options.get("send_queue_max_bytes")?,
         slow_client: if options.get::<bool>("drop_oldest")? { SlowClient::DropOldest } else { SlowClient::Disconnect },
         conflate: options.get("conflate")?,
+        block_queue_max_bytes: options.get("block_queue_max_bytes")?,
         ping_interval: options.duration("ping_interval")?,
         heartbeat_interval: options.duration("heartbeat_interval")?,
         drain_timeout: options.duration("drain_timeout")?,

@@ -87,6 +87,11 @@ impl Member {
         self.state.fetch_max(state as u8, Relaxed);
     }
 
+    /// Whether it takes no requests ever.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.threads() == 0
+    }
+
     /// Requests that it runs at once.
     pub(crate) fn threads(&self) -> usize {
         self.hello.threads.into()

@@ -23,8 +23,9 @@ pub(crate) struct LinkSocket {
     pub(crate) journal: Journal,
     /// Nothing goes over it any more.
     closed: Cell<bool>,
-    /// Bytes that may wait. A worker that takes nothing is found by its silence and has work that must not be lost; of a
-    /// guest nobody asks for a sign of life.
+    /// Bytes that may wait. A worker that takes nothing is found by its silence, and has work that must not be lost. That is
+    /// bounded where it is given out, and publications by [`Workers::publish`](super::Workers::publish). Of a guest nobody asks
+    /// for a sign of life.
     outgoing_max: usize,
 }
 
@@ -64,6 +65,11 @@ impl LinkSocket {
             Ok(Sent::Full | Sent::Later) => self.waits.notify_one(),
             Err(error) => self.fail(&mut outgoing, &error),
         }
+    }
+
+    /// Bytes of publications for listeners that wait.
+    pub(crate) fn published_len(&self) -> usize {
+        self.outgoing.borrow().published_len()
     }
 
     /// The link is no more: ends the write task as well, and with it the last use of the descriptors.

@@ -11,13 +11,13 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use volador_proto::link::{Batch, ListenerId};
+use volador_proto::link::{Batch, ListenerId, Payload};
 
 use super::{
     LinkSocket,
     member::{Member, State},
 };
-use crate::WorkerLink;
+use crate::{WorkerLink, log, spell::Spell};
 
 /// Names a worker within a shard, until it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +48,13 @@ pub(crate) struct End {
     way: Way,
     /// Its own subscriptions, which end with it.
     listeners: HashSet<ListenerId>,
+    /// Publications that it was not sent, as too many wait for it.
+    behind: Spell,
 }
+
+/// Bytes of publications for a worker from which on no more are kept, at least. The worker is stopped or far too slow then:
+/// one that has its turns takes what has come, and bounds by itself what waits for its blocks.
+const PUBLISHED_MAX: usize = 16 << 20;
 
 /// How long frames are gathered on one core, as long as there are more.
 const GATHERED_FOR: Duration = Duration::from_millis(1);
@@ -68,12 +74,14 @@ pub(crate) struct Workers {
     wake: Notify,
     /// Who got the last request.
     last: Cell<usize>,
+    /// Bytes of publications that may wait for one worker before the next one.
+    published_max: usize,
 }
 
 impl Workers {
-    /// With a worker for good, or none yet.
-    pub(crate) fn new(embedded: Option<Arc<dyn WorkerLink>>) -> Self {
-        let workers = Self::default();
+    /// With a worker for good, or none yet. What one block may have waiting in a worker, it may have on the way there.
+    pub(crate) fn new(embedded: Option<Arc<dyn WorkerLink>>, block_queue_max_bytes: usize) -> Self {
+        let workers = Self { published_max: block_queue_max_bytes.max(PUBLISHED_MAX), ..Self::default() };
         if let Some(link) = embedded {
             workers.add(None, Way::Embedded(link));
         }
@@ -81,7 +89,7 @@ impl Workers {
     }
 
     pub(crate) fn add(&self, member: Option<Arc<Member>>, way: Way) -> WorkerKey {
-        let end = End { member, way, listeners: HashSet::new() };
+        let end = End { member, way, listeners: HashSet::new(), behind: Spell::default() };
         let mut ends = self.ends.borrow_mut();
         let key = ends.iter().position(Option::is_none).unwrap_or(ends.len());
         if key == ends.len() {
@@ -111,6 +119,36 @@ impl Workers {
         } else {
             self.nobody.borrow_mut()
         }
+    }
+
+    /// Tells a worker's listener what is published, unless too much waits for it already; returns whether. It is the newest that
+    /// is dropped: the oldest are in the middle of what the worker has to have in order.
+    pub(crate) fn publish(
+        &self,
+        key: WorkerKey,
+        listener: ListenerId,
+        channel: &[u8],
+        payload: Payload,
+        data: &[u8],
+    ) -> bool {
+        let mut batch = self.batch(key);
+        if let Some(Some(end)) = self.ends.borrow().get(usize::from(key.0))
+            && let (Way::Socket(socket), Some(member)) = (&end.way, &end.member)
+            && !member.is_guest()
+            && batch.published_len() + socket.published_len() >= self.published_max
+        {
+            if end.behind.is_new(Instant::now()) {
+                log::warn(format_args!(
+                    "worker {} (process {}) does not take what is published to its blocks, and {} bytes or more wait for it: the rest is \
+                     dropped, and counted in Volador.stats[:dropped_block]. Look whether that process is stopped, or short of \
+                     processor time",
+                    member.hello.number, member.pid, self.published_max,
+                ));
+            }
+            return false;
+        }
+        batch.published(listener, channel, payload, data);
+        true
     }
 
     /// Hands over what there is, after each wake-up, for ever, in a process that may use so many cores. First it has a `look`

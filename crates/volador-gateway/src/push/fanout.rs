@@ -143,7 +143,10 @@ impl Engine {
             Subscriber::Stream(slot) => slot,
             Subscriber::Listener(worker, id) => {
                 let (payload, data) = message.payload();
-                return shard.workers.batch(worker).published(id, channel, payload, data);
+                if !shard.workers.publish(worker, id, channel, payload, data) {
+                    count(&shard.counters.dropped_block);
+                }
+                return;
             }
         };
         let (id, effect) = match shard.streams.borrow_mut().in_slot(slot) {

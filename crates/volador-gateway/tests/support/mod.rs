@@ -46,6 +46,7 @@ pub fn config() -> Config {
         send_queue_max_bytes: 1 << 20,
         slow_client: SlowClient::Disconnect,
         conflate: Vec::new(),
+        block_queue_max_bytes: 1 << 20,
         ping_interval: Duration::from_secs(30),
         heartbeat_interval: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(25),

@@ -23,6 +23,8 @@ pub struct Batch {
     pub(super) bytes: BytesMut,
     /// The descriptors that the frames of `bytes` carry, in the frames' order.
     pub(super) fds: Vec<OwnedFd>,
+    /// Bytes of the frames that are publications for listeners.
+    pub(super) published: usize,
     /// Bytes to make room for at the first frame: what one of the last batches from here had.
     expected: usize,
 }
@@ -47,6 +49,12 @@ impl Batch {
         self.bytes.len()
     }
 
+    /// Of these, the bytes of publications for listeners ([`ToWorker::Published`](super::ToWorker::Published)), which nobody
+    /// has given credit for.
+    pub fn published_len(&self) -> usize {
+        self.published
+    }
+
     /// Takes all frames out. The batch keeps an idea of how many there will be next time, and its memory, which it uses again
     /// once nothing that was read from it is left.
     pub fn take(&mut self) -> Batch {
@@ -54,7 +62,7 @@ impl Batch {
         self.expected = self.len().max(self.expected - self.expected / 8).min(EXPECTED_MAX);
         let bytes =
             if self.bytes.capacity() > EXPECTED_MAX { std::mem::take(&mut self.bytes) } else { self.bytes.split() };
-        Self { bytes, fds: std::mem::take(&mut self.fds), expected: 0 }
+        Self { bytes, fds: std::mem::take(&mut self.fds), published: std::mem::take(&mut self.published), expected: 0 }
     }
 
     /// Appends the frames of `other` after those that are here.
@@ -64,6 +72,7 @@ impl Batch {
         } else {
             self.bytes.unsplit(other.bytes);
             self.fds.append(&mut other.fds);
+            self.published += other.published;
         }
     }
 

@@ -257,12 +257,14 @@ impl Batch {
 
     /// Appends [`ToWorker::Published`].
     pub fn published(&mut self, listener: ListenerId, channel: &[u8], payload: Payload, data: &[u8]) {
+        let start = self.len();
         self.frame(PUBLISHED, StreamId::NONE, |out| {
             out.put_u64_le(listener.0);
             out.put_u8(payload_byte(payload));
             put_str(out, channel);
             out.put_slice(data);
         });
+        self.published += self.len() - start;
     }
 
     /// Appends [`ToWorker::Backlog`].

@@ -32,7 +32,7 @@ fn delivered(cores: usize, first: usize, ready: impl IntoIterator<Item = usize> 
         batch.len()
     };
     let link = Arc::new(Link::default());
-    let workers = Rc::new(Workers::new(Some(link.clone())));
+    let workers = Rc::new(Workers::new(Some(link.clone()), 0));
     let (runtime, sum) =
         (Builder::new_current_thread().build().unwrap(), || link.0.lock().unwrap().iter().sum::<usize>());
     LocalSet::new().block_on(&runtime, async {
