@@ -94,7 +94,7 @@ pub struct Config {
     /// Time for the head of a request, from its first byte (for the first request: from the connection's start) to its
     /// last. Afterwards: 408. It is also the start that a slow body is given.
     pub head_timeout: Duration,
-    /// Bytes per second that a body must have on average, once `head_timeout` has passed. Below: 408.
+    /// Bytes per second that a body must have on average, once `head_timeout` has passed. Below: 408. 0: any slowness.
     pub body_min_rate: u32,
     /// How long a connection may be idle between two requests. Afterwards it is closed.
     pub keep_alive_timeout: Duration,

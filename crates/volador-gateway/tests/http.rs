@@ -184,6 +184,15 @@ fn a_slow_body_gets_408() {
 }
 
 #[test]
+fn a_body_without_a_least_rate_may_take_any_time() {
+    let server = echo(Config { head_timeout: Duration::from_millis(500), body_min_rate: 0, ..config() });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+    assert!((0..8).all(|_| client.is_quiet()), "0.8 s, which is more than the start that a body is given");
+    assert_eq!(client.send("hi").reply().body, "POST / hi");
+}
+
+#[test]
 fn expect_100_continue_is_answered_before_the_body_unless_the_body_is_refused() {
     let server = echo(Config { body_max_bytes: 10, ..config() });
     let mut client = server.connect();

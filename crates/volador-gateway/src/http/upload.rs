@@ -4,6 +4,7 @@ use std::{
     fs::File,
     future::{Future, poll_fn},
     io::{self, Seek, Write},
+    num::NonZero,
     path::Path,
     pin::{Pin, pin},
     task::Poll,
@@ -68,20 +69,22 @@ fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
 struct Pace {
     started: Instant,
     grace: Duration,
-    /// Bytes per second, at least 1.
-    rate: u32,
+    /// Bytes per second; None: any.
+    rate: Option<NonZero<u32>>,
     /// Made when the body lets us wait for the first time: most are there with their head.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace {
     fn new(config: &Config) -> Self {
-        Self { started: Instant::now(), grace: config.head_timeout, rate: config.body_min_rate.max(1), timer: None }
+        let rate = NonZero::new(config.body_min_rate);
+        Self { started: Instant::now(), grace: config.head_timeout, rate, timer: None }
     }
 
-    /// When so many bytes must have arrived.
-    fn deadline(&self, received: u64) -> Instant {
-        self.started + self.grace + Duration::from_millis(received.saturating_mul(1000) / u64::from(self.rate))
+    /// When more than so many bytes must have arrived, if ever.
+    fn deadline(&self, received: u64) -> Option<Instant> {
+        let rate = u64::from(self.rate?.get());
+        Some(self.started + self.grace + Duration::from_millis(received.saturating_mul(1000) / rate))
     }
 
     /// The body's next bytes; None at its end.
@@ -100,6 +103,7 @@ impl Pace {
                     Some(Err(_)) => return Poll::Ready(Err(MALFORMED)),
                 }
             }
+            let Some(deadline) = deadline else { return Poll::Pending };
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
