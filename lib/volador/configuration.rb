@@ -43,6 +43,8 @@ module Volador
       body_max_bytes: Number.new(Integer, 0..MOST, 64 * MIB, "bytes"),
       # A longer request body goes to a file in tmpdir.
       body_memory_bytes: Number.new(Integer, 0..(1024 * MIB), 64 * KIB, "bytes"),
+      # When all request bodies in memory together are longer, more of them go to files, short ones too.
+      body_memory_total_bytes: Number.new(Integer, 0..MOST, 64 * MIB, "bytes"),
       # A request head must be complete within this; else 408.
       head_timeout: Number.new(Float, 0.001..86_400.0, 15.0, "seconds"),
       # A request body must come at least this fast; else 408. 0 allows any slowness.

@@ -20,6 +20,7 @@ use volador_proto::link::Batch;
 use crate::{
     Config, GatewayError, Stats, WorkerReport,
     descriptors::{self, Descriptors},
+    http::Bodies,
     inbox::{Command, Inbox, Order},
     link::{Door, Roster},
     listener::Listener,
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Of each shard.
     counters: Vec<Arc<Counters>>,
     pub(crate) descriptors: Descriptors,
+    /// What request bodies take of the memory.
+    pub(crate) bodies: Bodies,
     /// Requests of a cluster that no worker has, over all shards.
     pub(crate) waiting: AtomicUsize,
     /// Requests that are not answered, over all shards.
@@ -202,6 +205,7 @@ impl Gateway {
                 inboxes: (0..shards).map(|_| Arc::default()).collect(),
                 counters: (0..shards).map(|_| Arc::default()).collect(),
                 descriptors: Descriptors::default(),
+                bodies: Bodies::new(config.body_memory_total_bytes),
                 waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),
                 undrained: Mutex::new(shards),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::{Server, body_of, config, eventually, text};
 use volador_gateway::Config;
-use volador_proto::link::{ResponseBody, ToWorker};
+use volador_proto::link::{Request, ResponseBody, ToWorker};
 
 /// Answers with the request line and the body.
 fn echo(config: Config) -> Server {
@@ -205,10 +205,7 @@ fn expect_100_continue_is_answered_before_the_body_unless_the_body_is_refused() 
 
 #[test]
 fn bodies_above_the_memory_limit_arrive_as_files() {
-    let server = Server::answering(Config { body_memory_bytes: 1000, ..config() }, |request| {
-        let kind = format!("{:?}", request.body);
-        format!("{} {}", kind.split([' ', '(']).next().unwrap(), body_of(request).len())
-    });
+    let server = Server::answering(Config { body_memory_bytes: 1000, ..config() }, kind_of_body);
     for (len, answer) in [(0, "None 0"), (1000, "Inline 1000"), (1001, "File 1001"), (900_000, "File 900000")] {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
@@ -219,6 +216,28 @@ fn bodies_above_the_memory_limit_arrive_as_files() {
         }
         assert_eq!(client.send("0\r\n\r\n").reply().body, answer);
     }
+}
+
+/// How the body came, and how long it is.
+fn kind_of_body(request: &Request) -> String {
+    let kind = format!("{:?}", request.body);
+    format!("{} {}", kind.split([' ', '(']).next().unwrap(), body_of(request).len())
+}
+
+#[test]
+fn bodies_that_find_no_room_in_memory_beside_the_others_arrive_as_files() {
+    let config = Config { body_memory_bytes: 1000, body_memory_total_bytes: 1500, shards: 2, ..config() };
+    let server = Server::answering(config, kind_of_body);
+    let post = |body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n{body}");
+    let half = "x".repeat(450);
+    // A body that has not arrived yet, and one that comes meanwhile: its second half finds no room.
+    let (mut slow, mut other) = (server.connect(), server.connect());
+    slow.send(post(&half)).send("x".repeat(400));
+    eventually("the other bodies find no room", || {
+        other.send(post(&(half.clone() + &half))).reply().body == "File 900"
+    });
+    assert_eq!(slow.send("x".repeat(50)).reply().body, "Inline 900");
+    eventually("there is room again", || other.send(post(&(half.clone() + &half))).reply().body == "Inline 900");
 }
 
 #[test]

@@ -248,6 +248,7 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         target_max_bytes: options.get("target_max_bytes")?,
         body_max_bytes: options.get("body_max_bytes")?,
         body_memory_bytes: options.get("body_memory_bytes")?,
+        body_memory_total_bytes: options.get("body_memory_total_bytes")?,
         tmpdir: options.get::<PathBuf>("tmpdir")?,
         head_timeout: options.duration("head_timeout")?,
         body_min_rate: u32::try_from(options.get::<u64>("body_min_rate")?).unwrap_or(u32::MAX),

@@ -72,9 +72,12 @@ async fn dispatch(
 ) -> Result<(Response<()>, Body), Refusal> {
     let wish = request::examine(parts, &shard.shared.config)?;
     // Boxed: few have a body, and hyper moves this future for each request.
-    let body = match body.size_hint().exact() {
-        Some(0) => RequestBody::None,
-        _ => Box::pin(upload::collect(body, &shard.shared)).await?,
+    let (body, _held) = match body.size_hint().exact() {
+        Some(0) => (RequestBody::None, None),
+        _ => {
+            let (body, held) = Box::pin(upload::collect(body, &shard.shared)).await?;
+            (body, Some(held))
+        }
     };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };

@@ -12,6 +12,7 @@
 //! | [`ticket`]     | a request's place in the table of streams and in the queue         |
 //! | [`request`]    | a request head in the form of the link                             |
 //! | [`upload`]     | a request body, collected                                          |
+//! | [`bodies`]     | the memory that request bodies take together                       |
 //! | [`exchange`]   | what the worker has said about one request                         |
 //! | [`body`]       | a response body: whole, streamed, or from a file                   |
 //! | [`linger`]     | the end of a connection whose client may still be sending          |
@@ -20,6 +21,7 @@
 //! | [`refusal`]    | an answer that the gateway gives by itself                         |
 
 mod answer;
+mod bodies;
 mod body;
 mod connection;
 mod corks;
@@ -35,6 +37,7 @@ mod tunnel;
 mod upload;
 mod watched;
 
+pub(crate) use bodies::Bodies;
 use connection::ConnectionState;
 pub(crate) use connection::serve;
 pub(crate) use corks::{Corks, read_together};

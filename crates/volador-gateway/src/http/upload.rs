@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use volador_proto::link::RequestBody;
 
-use super::refusal::Refusal;
+use super::{bodies::Held, refusal::Refusal};
 use crate::{Config, descriptors, gateway::Shared, log};
 
 const TOO_LARGE: Refusal =
@@ -28,12 +28,13 @@ const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "The request bo
 const NOT_STORED: Refusal =
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The server could not store the request body.");
 
-/// Reads the whole body: into memory up to `body_memory_bytes`, above that into a file.
+/// Reads the whole body: into memory up to `body_memory_bytes`, and while all of them together take no more than
+/// `body_memory_total_bytes`; else into a file. What it takes of the memory is to be kept for as long as the body.
 ///
 /// # Errors
 /// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written, and 503 when
 /// too many files are open.
-pub(crate) async fn collect(mut body: Incoming, shared: &Shared) -> Result<RequestBody, Refusal> {
+pub(super) async fn collect(mut body: Incoming, shared: &Shared) -> Result<(RequestBody, Held<'_>), Refusal> {
     let config = &shared.config;
     let hint = body.size_hint();
     // Refused before a byte of it is read: a client that asked with `Expect: 100-continue` need not send it.
@@ -42,15 +43,16 @@ pub(crate) async fn collect(mut body: Incoming, shared: &Shared) -> Result<Reque
     }
     let mut received = 0;
     let mut pace = Pace::new(config);
-    let mut store = Store::Empty;
+    let (mut store, mut held) = (Store::Empty, shared.bodies.hold());
     while let Some(bytes) = pace.next_bytes(&mut body, received).await? {
         received += bytes.len() as u64;
         if received > config.body_max_bytes {
             return Err(TOO_LARGE);
         }
-        store = store.append(bytes, config).await.map_err(|error| not_stored(&error, shared))?;
+        store = store.append(bytes, config, &mut held).await.map_err(|error| not_stored(&error, shared))?;
     }
-    store.finish(received).map_err(|error| not_stored(&error, shared))
+    let body = store.finish(received).map_err(|error| not_stored(&error, shared))?;
+    Ok((body, held))
 }
 
 fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
@@ -125,14 +127,10 @@ enum Store {
 }
 
 impl Store {
-    async fn append(self, bytes: Bytes, config: &Config) -> io::Result<Self> {
-        let held = match &self {
-            Self::Empty => 0,
-            Self::One(one) => one.len(),
-            Self::Memory(memory) => memory.len(),
-            Self::File(_) => usize::MAX,
-        };
-        if held.saturating_add(bytes.len()) <= config.body_memory_bytes {
+    async fn append(self, bytes: Bytes, config: &Config, held: &mut Held<'_>) -> io::Result<Self> {
+        let is_file = matches!(self, Self::File(_));
+        let fits = held.bytes().saturating_add(bytes.len()) <= config.body_memory_bytes;
+        if !is_file && fits && held.grow(bytes.len()) {
             return Ok(match self {
                 Self::Empty | Self::File(_) => Self::One(bytes),
                 Self::One(one) => {
@@ -160,6 +158,7 @@ impl Store {
         })
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .inspect(|_| held.release())
     }
 
     fn finish(self, len: u64) -> io::Result<RequestBody> {

@@ -35,6 +35,7 @@ pub fn config() -> Config {
         target_max_bytes: 8 << 10,
         body_max_bytes: 1 << 20,
         body_memory_bytes: 64 << 10,
+        body_memory_total_bytes: 64 << 20,
         tmpdir: std::env::temp_dir(),
         head_timeout: Duration::from_secs(5),
         body_min_rate: 500,
