@@ -30,7 +30,8 @@ module Volador
       # Ruby threads that run the application. Default: ENV["RAILS_MAX_THREADS"], else 5.
       threads: Number.new(Integer, 1..1024, 5, nil),
       # Gateway threads, each with its own event loop. One serves tens of thousands of requests a second.
-      shards: Number.new(Integer, 1..256, 1, nil),
+      # They are numbered from 0 in a byte, and the number 255 is none of theirs (see the crate volador-worker, listeners.rs).
+      shards: Number.new(Integer, 1..255, 1, nil),
       # Requests that may wait for a Ruby thread; past it the answer is 503 with Retry-After.
       queue_max: Number.new(Integer, 1..1_000_000, 1024, nil),
       # A longer request head is answered with 431; costs as much memory per connection in the worst case.

@@ -37,6 +37,14 @@ RSpec.describe Volador::Configuration do
     )
   end
 
+  it "allows no more shards than the extension can number" do
+    options = configuration(port: 0, shards: described_class::NUMBERS[:shards].range.end).to_native
+    gateway = Volador::Native::Gateway.new(options)
+    expect(gateway.addresses).to contain_exactly(start_with("tcp://127.0.0.1:"))
+  ensure
+    gateway&.stop
+  end
+
   it "takes an empty environment for none, and a Symbol for its name" do
     expect(configuration(environment: "")).to have_attributes(environment: "development", bind: ["tcp://127.0.0.1:9292"])
     expect(configuration(environment: :production).environment).to eq "production"
@@ -120,6 +128,7 @@ RSpec.describe Volador::Configuration do
 
   {
     { threads: 0 } => "threads must be an Integer from 1 to 1024, got 0",
+    { shards: 256 } => "shards must be an Integer from 1 to 255, got 256",
     { threads: "many" } => "threads must be an Integer from 1 to 1024, got \"many\"",
     { threads: 1.5 } => "threads must be an Integer from 1 to 1024, got 1.5",
     { head_timeout: -1 } => "head_timeout must be a number from 0.001 to 86400.0 seconds, got -1",
