@@ -4,13 +4,14 @@ use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
-use volador_hub::{channel::Filter, path::PathKey};
+use volador_hub::path::PathKey;
 use volador_proto::{
     link::{Interest, Kind, StreamId, ToGateway, Transport},
     ws::deflate::{Agreement, Inflater},
 };
 
 use super::{
+    conflation::Conflation,
     connection::{GOING_AWAY, Now, PushConnection},
     handover::Moves,
     hub::{Hub, Subscriber},
@@ -66,7 +67,7 @@ pub(crate) struct Engine {
     pub(super) deflaters: Deflaters,
     pub(super) hub: RefCell<Hub>,
     /// Channels of which a client that does not keep up gets the newest message only.
-    pub(super) conflate: Vec<Filter>,
+    pub(super) conflation: Conflation,
     /// Connections that have more to read, but had their turn.
     pub(super) unread: RefCell<Vec<StreamId>>,
     pub(super) unread_wake: Notify,
@@ -95,8 +96,7 @@ impl Engine {
             inflater: RefCell::default(),
             deflaters: Deflaters::new(config.deflate_level, config.deflate_min_bytes),
             hub: RefCell::default(),
-            // Checked when the gateway was made.
-            conflate: config.conflate.iter().filter_map(|glob| Filter::glob(glob.as_bytes()).ok()).collect(),
+            conflation: Conflation::new(&config.conflate),
             unread: RefCell::default(),
             unread_wake: Notify::new(),
             closing: RefCell::default(),

@@ -1,16 +1,13 @@
 //! One message for many: [`Engine::broadcast`] by request path, [`Engine::publish`] by channel.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    os::fd::AsFd,
-};
+use std::os::fd::AsFd;
 
 use bytes::Bytes;
 use volador_hub::path::PathPattern;
 use volador_proto::link::{Kind, ToGateway};
 use volador_ring::{Ring, Send};
 
-use super::{connection::PushConnection, engine::Engine, hub::Subscriber, message::Message, queue::Tag};
+use super::{connection::PushConnection, engine::Engine, hub::Subscriber, message::Message};
 use crate::{
     log,
     selector::RING_MIN,
@@ -43,15 +40,6 @@ impl Engine {
         self.targets.replace(targets);
     }
 
-    /// Names a channel of which only the newest message is wanted.
-    fn tag(&self, channel: &[u8]) -> Option<Tag> {
-        self.conflate.iter().any(|filter| filter.matches(channel)).then(|| {
-            let mut hasher = DefaultHasher::new();
-            channel.hash(&mut hasher);
-            Tag::Channel(hasher.finish())
-        })
-    }
-
     /// Empties `targets`.
     fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], kind: Kind, data: &Bytes) {
         let message = match Message::new(kind, data, &self.deflaters) {
@@ -61,7 +49,7 @@ impl Engine {
                 return log::warn(format_args!("dropped a message: {error}"));
             }
         };
-        let message = message.conflated(self.tag(channel));
+        let message = message.conflated(self.conflation.tag(channel));
         let mut ring = shard.selector.ring();
         match &mut *ring {
             Some(ring) if targets.len() >= RING_MIN => {

@@ -13,6 +13,7 @@
 //! | [`timeouts`]   | connections with a time between pings of their own            |
 //! | [`channels`]   | what the worker says about channels                           |
 //! | [`fanout`]     | one message for many                                          |
+//! | [`conflation`] | channels of which only the newest message counts              |
 //! | [`hub`]        | who receives what, by path and by channel                     |
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
 //! | [`queue`]      | what the socket has not taken yet                             |
@@ -24,6 +25,7 @@
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
 mod channels;
+mod conflation;
 mod connection;
 mod departure;
 mod engine;
