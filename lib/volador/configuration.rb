@@ -32,6 +32,8 @@ module Volador
       # Gateway threads, each with its own event loop. One serves tens of thousands of requests a second.
       # They are numbered from 0 in a byte, and the number 255 is none of theirs (see the crate volador-worker, listeners.rs).
       shards: Number.new(Integer, 1..255, 1, nil),
+      # Connections of all kinds that are open at once; more wait until others leave. 0: as many as files may be open.
+      connections_max: Number.new(Integer, 0..MOST, 0, nil),
       # Requests that may wait for a Ruby thread; past it the answer is 503 with Retry-After.
       queue_max: Number.new(Integer, 1..1_000_000, 1024, nil),
       # A longer request head is answered with 431; costs as much memory per connection in the worst case.

@@ -26,7 +26,7 @@ RSpec.describe Volador::Configuration do
 
   it "gives the documented defaults to the extension" do
     expect(configuration.to_native).to include(
-      bind: ["tcp://127.0.0.1:9292"], threads: 5, shards: 1, queue_max: 1024, head_max_bytes: 32_768,
+      bind: ["tcp://127.0.0.1:9292"], threads: 5, shards: 1, connections_max: 0, queue_max: 1024, head_max_bytes: 32_768,
       header_fields_max: 100, target_max_bytes: 8192, body_max_bytes: 67_108_864, body_memory_bytes: 65_536,
       body_memory_total_bytes: 67_108_864,
       tmpdir: Dir.tmpdir, head_timeout: 15.0, body_min_rate: 500, keep_alive_timeout: 65.0, write_timeout: 60.0,

@@ -75,6 +75,8 @@ pub struct Config {
     pub inherited: Vec<Arc<OwnedFd>>,
     /// Gateway threads, 1 or more.
     pub shards: u8,
+    /// Connections of all kinds, over all shards; 0: as many as there are descriptors for. More wait to be accepted.
+    pub connections_max: usize,
     /// Requests that the worker runs at once: its application threads.
     pub threads: usize,
     /// Requests that may wait for a thread, over all connections. One more is answered 503 with Retry-After.

@@ -24,7 +24,9 @@ use crate::{
     inbox::{Command, Inbox, Order},
     link::{Door, Roster},
     listener::Listener,
+    log,
     shard::{Labour, Shard},
+    spell::Spell,
     stats::Counters,
 };
 
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     /// Of each shard.
     counters: Vec<Arc<Counters>>,
     pub(crate) descriptors: Descriptors,
+    /// There is no place for a client.
+    full: Spell,
     /// What request bodies take of the memory.
     pub(crate) bodies: Bodies,
     /// Requests of a cluster that no worker has, over all shards.
@@ -98,6 +102,22 @@ impl Shared {
 
     pub(crate) fn release(&self) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there may be one more connection.
+    pub(crate) fn has_room(&self) -> bool {
+        let max = self.config.connections_max as u64;
+        max == 0 || self.counters.iter().map(|counters| counters.connections()).sum::<u64>() < max
+    }
+
+    /// Accepting rests, since there are as many connections as there may be.
+    pub(crate) fn was_full(&self) {
+        if self.full.is_new(Instant::now()) {
+            log::warn(format_args!(
+                "new clients wait until others leave: there are {} connections. Raise connections_max if there is memory for more",
+                self.config.connections_max
+            ));
+        }
     }
 
     /// The figures of all shards together.
@@ -205,6 +225,7 @@ impl Gateway {
                 inboxes: (0..shards).map(|_| Arc::default()).collect(),
                 counters: (0..shards).map(|_| Arc::default()).collect(),
                 descriptors: Descriptors::default(),
+                full: Spell::default(),
                 bodies: Bodies::new(config.body_memory_total_bytes),
                 waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),

@@ -17,7 +17,7 @@ use crate::{
     WorkerLink, descriptors,
     dispatch::{self, Dispatch},
     gateway::{DrainPromise, Shared},
-    http::{self, Corks, Exchange, HttpSocket, Tunnels},
+    http::{self, Corks, Counted, Exchange, HttpSocket, Tunnels},
     inbox::{Command, Inbox, Order},
     link::{Door, WorkerKey, Workers},
     listener::{Acceptor, Listener},
@@ -25,11 +25,11 @@ use crate::{
     push::{Engine, PushConnection},
     selector::Selector,
     socket::Socket,
-    stats::{Counters, add},
+    stats::{Counters, add, count},
     streams::{Stream, Streams},
 };
 
-/// How long a listener rests when there is no descriptor for a client, or the system has refused a connection. Clients wait
+/// How long a listener rests when there is no descriptor or no place for a client, or the system has refused a connection. Clients wait
 /// meanwhile, in the system's backlog.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -222,21 +222,34 @@ impl Shard {
         }
     }
 
-    /// Waits until there is a descriptor for this client that is not kept from clients, as those do that come after it.
+    /// Waits until there is a descriptor for this client that is not kept from clients, and a place among the connections,
+    /// as those do that come after it.
     async fn settle(&self, mut socket: Socket) -> Socket {
-        while !descriptors::is_for_clients(&socket) {
-            self.shared.descriptors.refused();
+        let mut waits = false;
+        loop {
+            let has_descriptor = descriptors::is_for_clients(&socket);
+            if has_descriptor && self.shared.has_room() {
+                return socket;
+            }
+            if !std::mem::replace(&mut waits, true) {
+                count(&self.counters.accept_waits);
+            }
+            match has_descriptor {
+                true => self.shared.was_full(),
+                false => self.shared.descriptors.refused(),
+            }
             tokio::time::sleep(ACCEPT_REST).await;
             // A lower one, if one has become free. There may be none at all.
-            if let Ok(again) = socket.again() {
+            if !has_descriptor && let Ok(again) = socket.again() {
                 socket = again;
             }
         }
-        socket
     }
 
+    /// The connection counts at once: others may be accepted before its task has had a turn.
     fn serve(self: &Rc<Self>, socket: Socket, peer: String) {
-        tokio::task::spawn_local(http::serve(self.clone(), socket, peer));
+        let counted = Counted::new(self.counters.clone());
+        tokio::task::spawn_local(http::serve(self.clone(), socket, peer, counted));
     }
 
     /// Its own number.

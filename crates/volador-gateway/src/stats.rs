@@ -31,6 +31,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     accepted,
+    /// Times that new clients had to wait, as there was no descriptor or no place for one.
+    accept_waits,
     /// Connections that speak HTTP now.
     http_connections,
     /// WebSocket connections now.
@@ -84,6 +86,16 @@ counters! {
     lost_messages,
     /// Handlers of push connections that have gone on in another worker.
     resumed,
+}
+
+impl Counters {
+    /// Connections of all kinds, now.
+    pub(crate) fn connections(&self) -> u64 {
+        [&self.http_connections, &self.websocket_connections, &self.sse_connections, &self.hijacked_connections]
+            .iter()
+            .map(|kind| kind.load(Relaxed))
+            .sum()
+    }
 }
 
 /// One more.

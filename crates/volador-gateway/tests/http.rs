@@ -315,3 +315,20 @@ fn a_socket_that_listens_already_is_served_and_named() {
     // The file is whoever's who made it.
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn clients_beyond_connections_max_wait_until_others_leave() {
+    let server = echo(Config { connections_max: 3, shards: 2, ..config() });
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status, 200);
+    }
+    let mut late = server.connect();
+    late.send("GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("it waits", || server.gateway.stats().accept_waits == 1);
+    assert!(late.is_quiet() && clients[0].send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").reply().status == 200);
+    drop(clients.pop());
+    assert_eq!(late.reply().body, "GET /late ");
+    let stats = server.gateway.stats();
+    assert_eq!((stats.accepted, stats.http_connections, stats.accept_waits), (4, 3, 1));
+}

@@ -241,6 +241,7 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
         inherited: inherited
             .map_err(|error| error::io(ruby, &error, "can't take a socket that was handed over".to_owned()))?,
         shards: options.get("shards")?,
+        connections_max: options.get("connections_max")?,
         threads: options.get("threads")?,
         queue_max: options.get("queue_max")?,
         head_max_bytes: options.get("head_max_bytes")?,

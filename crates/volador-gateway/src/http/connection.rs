@@ -6,6 +6,7 @@ use std::{
     io,
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -32,7 +33,7 @@ use crate::{
     push::Takeover,
     shard::Shard,
     socket::Socket,
-    stats::{count, uncount},
+    stats::{Counters, count, uncount},
 };
 
 /// Bytes that hyper buffers for one connection at most, in each direction. Above the largest head, so that the limits
@@ -201,19 +202,41 @@ enum Outcome {
 }
 
 /// Serves one connection.
-pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String) {
+pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String, counted: Counted) {
     let state = Rc::new(ConnectionState::new(peer, socket.local_name()));
     let socket = HttpSocket::new(socket, state.clone());
-    let mut place = Place::take(&shard, &socket);
+    let mut place = Place::take(&shard, &socket, counted);
     if let Err(error) = socket.register(shard.selector.registry(), place.key) {
         return log::warn(format_args!("lost a connection at its start: {error}"));
     }
     let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
-    place.leave_http();
+    // One whose client may still be sending takes its place until it is closed.
+    if let Outcome::Taken(_) = outcome {
+        place.counted = None;
+    }
     match (socket, outcome) {
         (Some(socket), outcome) => leave(&shard, &state, socket, read_buf, outcome).await,
         (None, Outcome::Taken(Taker::Push(takeover))) => shard.engine.abandon(&shard, takeover.id),
         (None, _) => {}
+    }
+}
+
+/// A connection while it is counted as one that speaks HTTP.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<Counters>);
+
+impl Counted {
+    /// One that is accepted.
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        count(&counters.accepted);
+        count(&counters.http_connections);
+        Self(counters)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        uncount(&self.0.http_connections);
     }
 }
 
@@ -223,28 +246,19 @@ struct Place {
     shard: Rc<Shard>,
     /// In `shard.connections`.
     key: usize,
-    /// Whether it is counted as one that speaks HTTP.
-    speaks_http: bool,
+    counted: Option<Counted>,
 }
 
 impl Place {
-    fn take(shard: &Rc<Shard>, socket: &Rc<HttpSocket>) -> Self {
-        count(&shard.counters.accepted);
-        count(&shard.counters.http_connections);
+    fn take(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, counted: Counted) -> Self {
         let key = shard.connections.borrow_mut().insert(socket.clone());
-        Self { shard: shard.clone(), key, speaks_http: true }
-    }
-
-    fn leave_http(&mut self) {
-        if std::mem::take(&mut self.speaks_http) {
-            uncount(&self.shard.counters.http_connections);
-        }
+        Self { shard: shard.clone(), key, counted: Some(counted) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.leave_http();
+        self.counted = None;
         let socket = self.shard.connections.borrow_mut().remove(self.key);
         socket.close(self.shard.selector.registry());
         self.shard.ended();

@@ -39,7 +39,7 @@ mod watched;
 
 pub(crate) use bodies::Bodies;
 use connection::ConnectionState;
-pub(crate) use connection::serve;
+pub(crate) use connection::{Counted, serve};
 pub(crate) use corks::{Corks, read_together};
 pub(crate) use exchange::{Exchange, Former};
 pub(crate) use socket::HttpSocket;

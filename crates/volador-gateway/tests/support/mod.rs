@@ -28,6 +28,7 @@ pub fn config() -> Config {
         bind: vec!["tcp://127.0.0.1:0".parse().unwrap()],
         inherited: Vec::new(),
         shards: 1,
+        connections_max: 0,
         threads: 5,
         queue_max: 64,
         head_max_bytes: 32 << 10,
