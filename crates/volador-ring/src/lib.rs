@@ -9,7 +9,7 @@
 //! borrows of their arguments are all that is needed.
 //!
 //! Where the kernel has no io_uring or does not allow it (containers often do not), [`Ring::new`] fails, and the caller
-//! has a call for each.
+//! has a call for each. Where it is forbidden later, the ring itself makes a call for each.
 
 mod ring;
 

@@ -10,12 +10,22 @@ use crate::{Receive, Send};
 const DONT_WAIT: i32 = 0x40;
 const NO_SIGNAL: i32 = 0x4000;
 
+/// Bytes of one send or receive at most: its result is an `i32`.
+const LEN_MAX: usize = 1 << 30;
+
 /// Entries of the ring.
 const ENTRIES: u32 = 256;
 
+/// How often in a row the kernel may refuse the ring while nothing is under way. A want of memory may pass; a sandbox that
+/// forbids the call from now on does not, and to try for ever would be all that the thread does.
+const REFUSALS_MAX: usize = 100;
+
 /// A ring of one thread.
 pub struct Ring {
-    ring: IoUring,
+    /// None since the kernel has refused it for too long.
+    ring: Option<IoUring>,
+    /// Enters the kernel, until so many entries are complete.
+    enter: fn(&IoUring, usize) -> io::Result<usize>,
     /// Of the batch under way: index and result of each that is complete.
     results: Vec<(usize, i32)>,
     /// The kernel lets only the thread that made the ring enter it.
@@ -37,22 +47,11 @@ impl Ring {
     pub fn new() -> io::Result<Self> {
         // One thread issues and reaps, so the kernel need not interrupt it; one send that is refused does not keep the
         // others from being issued.
-        let ring = IoUring::builder().setup_single_issuer().setup_coop_taskrun().setup_submit_all().build(ENTRIES)?;
-        let mut ring = Self { ring, results: Vec::with_capacity(Self::BATCH), of_one_thread: PhantomData };
-        ring.probe()?;
-        Ok(ring)
-    }
-
-    /// Some sandboxes let a ring be made and refuse to enter it.
-    fn probe(&mut self) -> io::Result<()> {
-        let nothing = opcode::Nop::new().build();
-        // SAFETY: an entry that does nothing refers to nothing.
-        unsafe { self.ring.submission().push(&nothing) }.map_err(io::Error::other)?;
-        self.ring.submit_and_wait(1)?;
-        match self.ring.completion().next() {
-            Some(entry) if entry.result() >= 0 => Ok(()),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
+        let mut ring =
+            IoUring::builder().setup_single_issuer().setup_coop_taskrun().setup_submit_all().build(ENTRIES)?;
+        probe(&mut ring)?;
+        let enter = |ring: &IoUring, open| ring.submit_and_wait(open);
+        Ok(Self { ring: Some(ring), enter, results: Vec::with_capacity(Self::BATCH), of_one_thread: PhantomData })
     }
 
     /// Sends all, and calls `each` once for each of `sends`, by its index, with how many bytes the socket took. One that
@@ -67,6 +66,18 @@ impl Ring {
             });
             // SAFETY: addresses and descriptors are those of borrows that last until this function returns.
             unsafe { self.complete(entries) };
+            self.complete_by_calls(batch.len(), |index| {
+                let Send { socket, bytes } = batch[index];
+                // SAFETY: the bytes are borrowed.
+                unsafe {
+                    libc::send(
+                        socket.as_raw_fd(),
+                        bytes.as_ptr().cast(),
+                        bytes.len().min(LEN_MAX),
+                        DONT_WAIT | NO_SIGNAL,
+                    )
+                }
+            });
             self.tell(n * Self::BATCH, &mut each);
         }
     }
@@ -84,35 +95,63 @@ impl Ring {
             });
             // SAFETY: as in `send_all`; the buffers are borrowed for writing, and nobody else has them meanwhile.
             unsafe { self.complete(entries) };
+            self.complete_by_calls(batch.len(), |index| {
+                let Receive { socket, buf } = &mut batch[index];
+                // SAFETY: the buffer is borrowed for writing.
+                unsafe { libc::recv(socket.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len().min(LEN_MAX), DONT_WAIT) }
+            });
             self.tell(n * Self::BATCH, &mut each);
         }
     }
 
-    /// Does what the entries say, and returns when each has its result.
+    /// Does what the entries say, and returns when each has its result; or, where the kernel refuses the ring, when none of
+    /// those is under way that have none.
     ///
     /// # Safety
     /// What the entries refer to must be valid until this function returns. There may be `BATCH` of them at most, and to
     /// go through them must not unwind.
     unsafe fn complete(&mut self, entries: impl Iterator<Item = squeue::Entry>) {
+        let Some(ring) = &mut self.ring else { return };
         let mut open = 0;
         for entry in entries {
             // SAFETY: the caller's promise is enough, as this function does not return before the kernel has completed
-            // the entry (see below). There is room: the queue was empty, and a batch is no longer than the queue.
-            let pushed = unsafe { self.ring.submission().push(&entry.user_data(open as u64)) };
+            // the entry, or can't get it any more (see below). There is room: the queue was empty, and a batch is no longer
+            // than the queue.
+            let pushed = unsafe { ring.submission().push(&entry.user_data(open as u64)) };
             if pushed.is_err() {
                 // Not reached. To unwind would leave entries behind, which the next call submits.
                 std::process::abort();
             }
             open += 1;
         }
+        let mut refusals = 0;
         while open > 0 {
             // Interrupted, or the kernel has no memory at the moment: what was not submitted still is to be, and what
             // was is to be completed. There is no way out of here with an entry under way.
-            let _ = self.ring.submit_and_wait(open);
-            for entry in self.ring.completion() {
+            let refused = (self.enter)(ring, open).is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+            for entry in ring.completion() {
                 open -= 1;
                 self.results.push((entry.user_data() as usize, entry.result()));
             }
+            let is_stuck = refused && ring.submission().len() == open;
+            refusals = if is_stuck { refusals + 1 } else { 0 };
+            if refusals == REFUSALS_MAX {
+                // With the ring go the entries, which the kernel has not looked at.
+                self.ring = None;
+                return;
+            }
+        }
+    }
+
+    /// Does by one call each what the ring has not done, of a batch of so many.
+    fn complete_by_calls(&mut self, batch: usize, mut call: impl FnMut(usize) -> isize) {
+        if self.results.len() == batch {
+            return;
+        }
+        let mut is_done = [false; Self::BATCH];
+        self.results.iter().for_each(|(index, _)| is_done[*index] = true);
+        for index in (0..batch).filter(|index| !is_done[*index]) {
+            self.results.push((index, result_of(call(index))));
         }
     }
 
@@ -124,9 +163,30 @@ impl Ring {
     }
 }
 
+/// Some sandboxes let a ring be made and refuse to enter it.
+fn probe(ring: &mut IoUring) -> io::Result<()> {
+    let nothing = opcode::Nop::new().build();
+    // SAFETY: an entry that does nothing refers to nothing.
+    unsafe { ring.submission().push(&nothing) }.map_err(io::Error::other)?;
+    ring.submit_and_wait(1)?;
+    match ring.completion().next() {
+        Some(entry) if entry.result() >= 0 => Ok(()),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// What a call has returned, in the form of a completion.
+fn result_of(returned: isize) -> i32 {
+    match i32::try_from(returned) {
+        Ok(result) if result >= 0 => result,
+        _ => -io::Error::last_os_error().raw_os_error().unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
+        cell::Cell,
         io::{Read, Write},
         os::{fd::AsFd, unix::net::UnixStream},
     };
@@ -179,6 +239,43 @@ mod tests {
         for (n, buf) in memory.chunks(16).enumerate() {
             assert_eq!(&buf[..lens[n]], format!("from {n}").as_bytes());
         }
+    }
+
+    /// Enters the kernel once, as far as the first ten entries are concerned, and is refused from then on.
+    fn enter_once(ring: &IoUring, open: usize) -> io::Result<usize> {
+        thread_local!(static ENTERED: Cell<bool> = const { Cell::new(false) });
+        if ENTERED.replace(true) {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        // SAFETY: the entries are those of a batch, and nothing else is asked for.
+        unsafe { ring.submitter().enter::<()>(10.min(open as u32), 10.min(open as u32), 1, None) }
+    }
+
+    #[test]
+    fn what_a_ring_that_the_kernel_refuses_has_not_done_is_done_by_calls() {
+        let Some(mut ring) = ring() else { return };
+        ring.enter = enter_once;
+        let pairs: Vec<_> = (0..300).map(|_| UnixStream::pair().unwrap()).collect();
+        let sends: Vec<_> = pairs.iter().map(|pair| Send { socket: pair.0.as_fd(), bytes: b"hello" }).collect();
+        // The second time there is no ring any more.
+        for time in 1..=2 {
+            let mut seen = vec![0; 300];
+            ring.send_all(&sends, |n, sent| {
+                assert_eq!(sent.unwrap(), 5);
+                seen[n] += 1;
+            });
+            assert!(seen.iter().all(|times| *times == 1), "{time}: {seen:?}");
+        }
+        let mut bufs = vec![[0; 16]; 300];
+        let mut receives: Vec<_> =
+            pairs.iter().zip(&mut bufs).map(|(pair, buf)| Receive { socket: pair.1.as_fd(), buf }).collect();
+        ring.receive_all(&mut receives, |_, received| assert_eq!(received.unwrap(), 10));
+        assert!(bufs.iter().all(|buf| buf.starts_with(b"hellohello")));
+        let mut results = Vec::new();
+        ring.receive_all(&mut [Receive { socket: pairs[0].1.as_fd(), buf: &mut [0] }], |_, received| {
+            results.push(received.unwrap_err().kind());
+        });
+        assert_eq!(results, [io::ErrorKind::WouldBlock]);
     }
 
     #[test]
