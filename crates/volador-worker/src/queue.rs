@@ -23,7 +23,7 @@ use volador_proto::link::StreamId;
 use crate::{
     jobs::{Job, Jobs, Queued},
     response::Flow,
-    signal::{self, Signal},
+    signal::Signal,
     sync::{Condvar, Mutex},
     wake::{Overdue, View, WakePolicy},
 };
@@ -218,7 +218,7 @@ impl JobQueue {
         let needs_watcher = state.needs_watcher();
         drop(state);
         if let Some(seat) = woken {
-            seat.signal.raise(signal::JOB);
+            seat.signal.raise();
         }
         needs_watcher
     }
@@ -302,7 +302,7 @@ impl JobQueue {
         let woken: Vec<_> = std::iter::from_fn(|| state.unpark()).collect();
         drop(state);
         for seat in woken {
-            seat.signal.raise(signal::JOB);
+            seat.signal.raise();
         }
     }
 
@@ -325,7 +325,7 @@ impl JobQueue {
                 let woken: Vec<_> = std::iter::from_fn(|| state.unpark()).take(n).collect();
                 drop(state);
                 for seat in woken {
-                    seat.signal.raise(signal::JOB);
+                    seat.signal.raise();
                 }
                 Some(now + crate::wake::PATIENCE)
             }

@@ -214,11 +214,6 @@ impl Seat {
         self.unanswered().is_some()
     }
 
-    /// Whether the current job is a request.
-    pub fn has_request(&self) -> bool {
-        matches!(self.current, Current::Request { .. })
-    }
-
     /// Whether a streamed response has been started and is not complete.
     pub fn is_streaming(&self) -> bool {
         matches!(self.current, Current::Request { answer: Answer::Streaming(_), .. })

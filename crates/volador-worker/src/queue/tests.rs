@@ -32,7 +32,7 @@ fn run(queue: &JobQueue, seat: &Arc<SeatState>, mut on_job: impl FnMut(Job)) {
             Popped::Job(job) => on_job(job),
             Popped::Stopped => return,
             Popped::Empty => {
-                seat.signal.clear(!0);
+                seat.signal.clear();
                 queue.park(seat);
             }
         }
@@ -121,7 +121,7 @@ fn interrupt_ends_the_park_and_takes_the_seat_out() {
     std::thread::scope(|scope| {
         scope.spawn(|| queue.park(&seat));
         within_deadline("it parks", || parked(&queue) == 1);
-        seat.signal.raise(signal::INTERRUPT);
+        seat.signal.raise();
     });
     assert_eq!(parked(&queue), 0);
     assert_eq!(seat.role.load(Ordering::Relaxed), IDLE);

@@ -8,7 +8,7 @@ use std::sync::{
 
 use volador_proto::link::StreamId;
 
-use crate::{core::Core, queue::SeatState, signal};
+use crate::{core::Core, queue::SeatState};
 
 /// The part of a seat that waits for jobs, to be used while the seat itself is out of reach.
 #[derive(Clone, Debug)]
@@ -20,12 +20,12 @@ pub struct Waiter {
 impl Waiter {
     /// Forgets why it was woken before. To be called before each wait, at a point where no interrupt can be lost.
     pub fn prepare(&self) {
-        self.state.signal.clear(!0);
+        self.state.signal.clear();
     }
 
     /// Ends the wait, or keeps the next one from beginning. From any thread.
     pub fn interrupt(&self) {
-        self.state.signal.raise(signal::INTERRUPT);
+        self.state.signal.raise();
     }
 
     /// Waits until [`Seat::take`](super::Seat::take) is worth another try.
