@@ -45,6 +45,16 @@ RSpec.describe "The log of the gateway" do
     [reader, writer].each(&:close)
   end
 
+  it "has few lines of what clients do, and shows the beginning of what they send" do
+    server = start_volador(app)
+    20.times { |n| refuse(server.port, "http://#{n}.example/#{"\xff".b * 10_000}") }
+    expect(server.stop.exitstatus).to eq(0)
+    lines = server.output.lines.grep(/WARN/)
+    expect(lines.map { |line| line[/refused a WebSocket from origin "http:..(\d+)\.example/, 1] }).to eq(%w[0 1 2 3 4])
+    expect(lines.map(&:bytesize)).to all(be < 300)
+    expect(lines.last).to match(/add it to allowed_origins if its pages may connect. More like this are counted for a minute$/)
+  end
+
   it "has its last line when the process ends, also if that is read slowly" do
     reader, writer = full_pipe
     server = start_ruby(<<~RUBY, descriptors: { err: writer })

@@ -19,6 +19,7 @@ use volador_proto::link::Batch;
 
 use crate::{
     Config, GatewayError, Stats, WorkerReport,
+    client_log::ClientLog,
     descriptors::{self, Descriptors},
     inbox::{Command, Inbox, Order},
     link::{Door, Roster},
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     /// Of each shard.
     counters: Vec<Arc<Counters>>,
     pub(crate) descriptors: Descriptors,
+    pub(crate) client_log: ClientLog,
     /// Requests of a cluster that no worker has, over all shards.
     pub(crate) waiting: AtomicUsize,
     /// Requests that are not answered, over all shards.
@@ -202,6 +204,7 @@ impl Gateway {
                 inboxes: (0..shards).map(|_| Arc::default()).collect(),
                 counters: (0..shards).map(|_| Arc::default()).collect(),
                 descriptors: Descriptors::default(),
+                client_log: ClientLog::default(),
                 waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),
                 undrained: Mutex::new(shards),
