@@ -6,15 +6,18 @@
 mod queue;
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     fmt,
     fs::File,
     io,
     os::fd::AsFd,
+    panic,
     path::Path,
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -28,6 +31,9 @@ use queue::Queue;
 
 /// How long to [`flush`] at the end of the process: who has not read its lines by then may never do so.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long whoever has panicked waits for its line: it may be the last one.
+const PANIC: Duration = Duration::from_millis(100);
 
 /// Where lines go instead of standard error. Read without a lock: see [`write_out`].
 static FILE: OnceLock<File> = OnceLock::new();
@@ -56,6 +62,25 @@ pub fn warn(message: fmt::Arguments<'_>) {
         Some(queue) => queue.put(&line, write_out),
         None => write_out(line.as_bytes()),
     }
+}
+
+/// From now on a panic's message is a line as others are. By itself it would be written with standard error locked, by the
+/// thread that has panicked, and not into the file.
+///
+/// The backtrace follows where `RUST_BACKTRACE` asks for one.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("a thread without a name");
+        let backtrace = Backtrace::capture();
+        let mut text = format!("internal error in Volador, please report it: {name} {panic}");
+        if backtrace.status() == BacktraceStatus::Captured {
+            text = format!("{text}\n{backtrace}");
+        }
+        warn(format_args!("{}", text.trim_end().replace('\n', "\n\t")));
+        // What panics in vain, as a destructor does, ends the process.
+        flush(PANIC);
+    }));
 }
 
 /// Waits until the lines are written, for `timeout` at most. To be called before the process ends.
