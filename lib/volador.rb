@@ -5,6 +5,9 @@ require_relative "volador/error"
 require "volador/volador_ext"
 require_relative "volador/server"
 
+# What was said last. First of all, so that it is called last: Ruby goes backwards.
+at_exit { Volador::Native.flush_log }
+
 # A Rack server whose WebSocket and SSE connections live outside of Ruby.
 #
 #     Volador.run(app, port: 3000, threads: 8)

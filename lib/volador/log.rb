@@ -2,7 +2,8 @@
 
 module Volador
   # Where the server writes what an operator has to know: one entry per event, each of them one line that starts with
-  # its level; an application's exception is followed by its backtrace.
+  # its level; an application's exception is followed by its backtrace. Lines that follow are indented, whatever is in
+  # them, and other control characters are shown: what clients send, a channel's name say, can't pass for an entry.
   #
   #     volador WARN: the drain timeout of 25.0 s is over: ...
   #     volador ERROR: GET /boom: undefined method `x' for nil:NilClass (NoMethodError)
@@ -15,10 +16,12 @@ module Volador
     CAUSES_MAX = 20
     # Encodings whose bytes are taken for UTF-8.
     BYTES = [Encoding::UTF_8, Encoding::BINARY, Encoding::US_ASCII].freeze
+    # What ends a line, or a terminal obeys. Not the tab.
+    CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/.freeze
     # By these, since exceptions and their classes may have methods of the same names.
     CLASS_OF = Kernel.instance_method(:class)
     NAME_OF = Module.instance_method(:to_s)
-    private_constant :CAUSES_MAX, :BYTES, :CLASS_OF, :NAME_OF
+    private_constant :CAUSES_MAX, :BYTES, :CONTROLS, :CLASS_OF, :NAME_OF
 
     # @param io [#write, nil] where to; nil: whatever $stderr is at that moment
     # @param quiet [Boolean] leave out what is merely informative
@@ -40,17 +43,26 @@ module Volador
 
     # @param message [String]
     # @param error [Exception, nil] its class, message, backtrace and causes follow, the first 20 at most
-    def error(message, error = nil)
-      write("ERROR", error ? "#{text { message }}: #{describe(error)}" : message)
+    # @param details [String, nil] what follows instead: what another process has said of an exception
+    def error(message, error = nil, details: error && describe(error))
+      write("ERROR", message, details)
     end
 
     private
 
-    def write(level, message)
-      entry = "volador #{level}: #{text { message }}\n"
+    def write(level, message, details = nil)
+      entry = "volador #{level}: #{shown(text { message })}#{": #{indented(text { details })}" if details}\n"
       @lock.synchronize { (@io || $stderr).write(entry) }
     rescue IOError, SystemCallError, EncodingError
       nil # A log that cannot be written must not end the server.
+    end
+
+    def indented(text)
+      text.split(/\r?\n/).map { |line| shown(line.delete_prefix("\t")) }.join("\n\t")
+    end
+
+    def shown(text)
+      text.gsub(CONTROLS) { |character| character.dump[1..-2] }
     end
 
     def describe(error)

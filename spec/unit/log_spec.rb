@@ -29,6 +29,38 @@ RSpec.describe Volador::Log do
     expect(io.string).to match(%r{\Avolador ERROR: GET /: second \(ArgumentError\)\n\t\S*log_spec.rb:.*caused by: first}m)
   end
 
+  # What others have a say in: a channel's name, a path, an exception's message.
+  it "keeps each entry on its own line, and shows what a terminal would obey" do
+    log.warn("the channel a\nvolador ERROR: b\r\e[2J\u009b\u2028c\td\u00e9\\n")
+    expect(io.string).to eq("volador WARN: the channel a\\nvolador ERROR: b\\r\\e[2J\\u009B\\u2028c\td\u00e9\\n\n")
+  end
+
+  it "indents all of an exception but its first line" do
+    forged = "one\nvolador ERROR: two\r\n volador ERROR: three\rvolador ERROR: four\e"
+    cause = RuntimeError.new("five\nsix")
+    error = RuntimeError.new(forged)
+    error.define_singleton_method(:cause) { cause }
+    error.set_backtrace(["a.rb:1\nvolador ERROR: seven", "b.rb:2"])
+    log.error("GET /\nx", error)
+    expect(io.string).to eq <<~TEXT
+      volador ERROR: GET /\\nx: one
+      \tvolador ERROR: two
+      \t volador ERROR: three\\rvolador ERROR: four\\e (RuntimeError)
+      \ta.rb:1
+      \tvolador ERROR: seven
+      \tb.rb:2
+      \tcaused by: five
+      \tsix (RuntimeError)
+      \t
+    TEXT
+  end
+
+  it "indents all but the first line of what another process has said of its end" do
+    log.error("it has ended", details: "a.rb:1: no (RuntimeError)\nvolador ERROR: b\n\tfrom c.rb:2\n")
+    expect(io.string).to eq "volador ERROR: it has ended: a.rb:1: no (RuntimeError)\n\tvolador ERROR: b\n\tfrom c.rb:2\n"
+    expect { log.error("it has ended", details: nil) }.to change(io, :string).to end_with("volador ERROR: it has ended\n")
+  end
+
   # Methods of an exception, and how its entry begins; # stands for the name of its class.
   {
     "a message that raises" => [{ message: -> { raise "again" } }, "(#)\n"],

@@ -19,6 +19,7 @@ use volador_proto::link::Batch;
 
 use crate::{
     Config, GatewayError, Stats, WorkerReport,
+    client_log::ClientLog,
     descriptors::{self, Descriptors},
     http::Bodies,
     inbox::{Command, Inbox, Order},
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     full: Spell,
     /// What request bodies take of the memory.
     pub(crate) bodies: Bodies,
+    pub(crate) client_log: ClientLog,
     /// Requests of a cluster that no worker has, over all shards.
     pub(crate) waiting: AtomicUsize,
     /// Requests that are not answered, over all shards.
@@ -227,6 +229,7 @@ impl Gateway {
                 descriptors: Descriptors::default(),
                 full: Spell::default(),
                 bodies: Bodies::new(config.body_memory_total_bytes),
+                client_log: ClientLog::default(),
                 waiting: AtomicUsize::new(0),
                 outstanding: AtomicUsize::new(0),
                 undrained: Mutex::new(shards),

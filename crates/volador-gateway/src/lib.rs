@@ -27,12 +27,14 @@
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
 //! | [`link`]     | the workers, and frames on their way to them                      |
 //! | [`dispatch`] | which worker gets a request                                       |
+//! | [`client_log`] | lines of the log that clients can cause                          |
 //! | [`panics`]   | what a fault of this program ends, and what not                   |
 //! | [`streams`]  | the table of requests and push connections of a shard              |
 //! | [`http`]     | a connection while it speaks HTTP                                  |
 //! | [`push`]     | a connection after its upgrade                                     |
 #![forbid(unsafe_code)]
 
+mod client_log;
 mod config;
 mod descriptors;
 mod dispatch;

@@ -1,5 +1,5 @@
 //! Panics, which are faults of this program. None is known. If there is one all the same, it ends what it was about, and not
-//! what its shard does for everyone else. The message itself has been written by then (by std, to standard error).
+//! what its shard does for everyone else. The message itself is in the log by then (see `log::report_panics`).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -1,11 +1,49 @@
 //! The log lines of both halves, in the form that Ruby's have: one line to standard error, or to a file.
+//!
+//! Whoever reads them may be slow, or not read at all, and a shard that waited for that would serve nobody meanwhile. So
+//! lines are queued, and a thread of the process writes them.
 
-use std::{fmt, fs::File, io, os::fd::AsFd, path::Path, sync::OnceLock};
+mod queue;
 
-use rustix::stdio::stderr;
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fmt,
+    fs::File,
+    io,
+    os::fd::AsFd,
+    panic,
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-/// Where lines go instead of standard error. Read without a lock: see [`warn`].
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::{Errno, retry_on_intr},
+    stdio::stderr,
+};
+
+use queue::Queue;
+
+/// How long to [`flush`] at the end of the process: who has not read its lines by then may never do so.
+pub const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long whoever has panicked waits for its line: it may be the last one.
+const PANIC: Duration = Duration::from_millis(100);
+
+/// Where lines go instead of standard error. Read without a lock: see [`write_out`].
 static FILE: OnceLock<File> = OnceLock::new();
+
+/// One for each process of a row in which each was forked from the one before. Another thread may have held its parent's as
+/// a process was forked, and nobody opens that in the child; nor is there a thread any more that writes what is in it.
+static QUEUES: [Queue; 64] = [const { Queue::new() }; 64];
+
+/// How many forks lie between the process that loaded this code and this one.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// From now on lines are appended to this file. There is one in a process: of several the first.
 ///
@@ -17,14 +55,66 @@ pub fn append_to(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Something that an operator should know and may have to act on.
+/// Something that an operator should know and may have to act on. Returns at once.
 pub fn warn(message: fmt::Arguments<'_>) {
     let line = format!("volador WARN: {message}\n");
-    let mut rest = line.as_bytes();
+    match queue() {
+        Some(queue) => queue.put(&line, write_out),
+        None => write_out(line.as_bytes()),
+    }
+}
+
+/// From now on a panic's message is a line as others are. By itself it would be written with standard error locked, by the
+/// thread that has panicked, and not into the file.
+///
+/// The backtrace follows where `RUST_BACKTRACE` asks for one.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("a thread without a name");
+        let backtrace = Backtrace::capture();
+        let mut text = format!("internal error in Volador, please report it: {name} {panic}");
+        if backtrace.status() == BacktraceStatus::Captured {
+            text = format!("{text}\n{backtrace}");
+        }
+        warn(format_args!("{}", text.trim_end().replace('\n', "\n\t")));
+        // What panics in vain, as a destructor does, ends the process.
+        flush(PANIC);
+    }));
+}
+
+/// Waits until the lines are written, for `timeout` at most. To be called before the process ends.
+pub fn flush(timeout: Duration) {
+    if let Some(queue) = queue() {
+        queue.flush(timeout);
+    }
+}
+
+/// This process has been forked from the one that it was. To be called before anything else of this module, in the child's
+/// handler of the fork: it does nothing that is not allowed there.
+pub fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// None after more forks in a row than there are queues: there lines are written by whoever has them.
+fn queue() -> Option<&'static Queue> {
+    QUEUES.get(FORKS.load(Ordering::Relaxed))
+}
+
+/// Writes whole lines.
+fn write_out(lines: &[u8]) {
     // Not by std's standard error, which locks: in a process that is forked while a thread waits for a full pipe, that lock is
     // never opened. One that is closed must not stop the server.
     let to = FILE.get().map_or_else(stderr, AsFd::as_fd);
-    while let Ok(written @ 1..) = rustix::io::retry_on_intr(|| rustix::io::write(to, rest)) {
-        rest = &rest[written..];
+    // One by one: what goes into a pipe by one call, and is not too long, is not mixed with other processes' lines.
+    for mut rest in lines.split_inclusive(|byte| *byte == b'\n') {
+        while !rest.is_empty() {
+            match retry_on_intr(|| rustix::io::write(to, rest)) {
+                Ok(written @ 1..) => rest = &rest[written..],
+                // Another program, which has the same pipe, has made it so that writing does not wait.
+                Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&to, PollFlags::OUT)], None)),
+                _ => break,
+            }
+        }
     }
 }

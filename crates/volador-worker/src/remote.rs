@@ -252,6 +252,7 @@ impl Shared {
             thread::sleep(END_TIMEOUT);
             if !self.leaving.load(Ordering::Acquire) {
                 log::warn(format_args!("this worker has lost its gateway and does not end: it is killed"));
+                log::flush(log::LAST_LINES);
                 let _ = kill_process(getpid(), Signal::KILL);
             }
         }

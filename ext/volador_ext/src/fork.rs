@@ -11,6 +11,7 @@ use std::{
 };
 
 use magnus::{Error, Ruby};
+use volador_link::log;
 
 use crate::error;
 
@@ -36,6 +37,7 @@ unsafe extern "C" {
 pub(crate) fn watch() {
     unsafe extern "C" fn child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
+        log::forked();
         for place in &NOT_INHERITED {
             let descriptor = place.swap(NONE, Ordering::Relaxed);
             if descriptor != NONE {

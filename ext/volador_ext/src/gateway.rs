@@ -14,6 +14,7 @@ use std::{
 use magnus::{Error, Module, Object, RArray, RHash, RModule, Ruby, TryConvert, Value, function, method, typed_data};
 use parking_lot::RwLock;
 use volador_gateway::{BindAddress, Config, GatewayHandle, SlowClient, WorkerLink};
+use volador_link::log;
 use volador_proto::link::Batch;
 use volador_worker::Outlet;
 
@@ -202,7 +203,7 @@ impl WorkerLink for Deliver {
     fn deliver(&self, batch: Batch) {
         if let Err(error) = self.0.deliver(batch) {
             // Both halves are of one build: only a fault of ours gets here, and this thread can't raise.
-            eprintln!("volador: the link is broken, please report it: {error}");
+            log::warn(format_args!("the link is broken, please report it: {error}"));
         }
     }
 }

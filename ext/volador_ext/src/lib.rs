@@ -63,6 +63,7 @@ use magnus::{Error, Ruby, TypedData, prelude::*};
 #[magnus::init(name = "volador_ext")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     fork::watch();
+    volador_link::log::report_panics();
     ruby.require("stringio")?;
     let volador = ruby.define_module("Volador")?;
     error::init(ruby, volador)?;

@@ -3,7 +3,7 @@
 use magnus::{Error, RString, Ruby, function, prelude::*};
 use volador_link::log;
 
-use crate::error;
+use crate::{error, gvl};
 
 /// Children of children whose parent has ended become children of this process. False when the system refuses.
 fn become_subreaper() -> bool {
@@ -16,7 +16,13 @@ fn log_to(ruby: &Ruby, path: RString) -> Result<bool, Error> {
     error::guarded(ruby, || Ok(log::append_to(path.to_string()?.as_ref()).is_ok()))
 }
 
+/// The gateway's and the worker's lines are written, unless that takes too long.
+fn flush_log(ruby: &Ruby) -> Result<(), Error> {
+    error::guarded(ruby, || gvl::finishing(ruby, || log::flush(log::LAST_LINES)))
+}
+
 pub(crate) fn init(native: magnus::RModule) -> Result<(), Error> {
     native.define_singleton_method("become_subreaper", function!(become_subreaper, 0))?;
-    native.define_singleton_method("log_to", function!(log_to, 1))
+    native.define_singleton_method("log_to", function!(log_to, 1))?;
+    native.define_singleton_method("flush_log", function!(flush_log, 0))
 }

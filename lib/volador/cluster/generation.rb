@@ -254,7 +254,7 @@ module Volador
         delay = @mold_backoff.failed(now)
         @mold_down = true
         @log.error("the mold of generation #{@number} is gone (#{why}), its workers go on: another one is started " \
-                   "#{soon(delay)}#{"\n#{@mold.details}" if @mold&.details}")
+                   "#{soon(delay)}", details: @mold&.details)
       end
 
       def start_again(now)
@@ -327,8 +327,7 @@ module Volador
         return unless again
 
         @log.error("#{worker} has ended (#{worker.ending}) #{worker.age(now).round(1)} s after its start" \
-                   "#{", as #{row} in a row have" if row > 1}: another one is started #{soon(delay)}" \
-                   "#{"\n#{worker.details}" if worker.details}")
+                   "#{", as #{row} in a row have" if row > 1}: another one is started #{soon(delay)}", details: worker.details)
       end
 
       def soon(delay)

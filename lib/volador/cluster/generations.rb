@@ -174,8 +174,8 @@ module Volador
       end
 
       def report_failure(failed)
-        @log.error("generation #{failed.number} has failed to boot; generation #{@current.number} goes on: " \
-                   "#{failed.details || failed.error}")
+        @log.error("generation #{failed.number} has failed to boot; generation #{@current.number} goes on",
+                   details: failed.details || failed.error)
         tell(:failed, failed, failed.error, failed.details)
       end
 

@@ -195,6 +195,7 @@ module Volador
         Thread.new do
           sleep(LOST)
           clear_up
+          Native.flush_log
           exit!(1)
         end
       end

@@ -364,6 +364,6 @@ RSpec.describe Volador::Cluster::Generation do
     mold.say(is: "ended", pid: 1, how: "exit status 1", error: "no database (RuntimeError)", details: "the backtrace")
     tick(101.0)
     expect([generation.failed?, mold.told]).to eq [false, [1, 2, 1]]
-    expect(printed.string).to end_with ": another one is started now\nthe backtrace\n"
+    expect(printed.string).to end_with ": another one is started now: the backtrace\n"
   end
 end

@@ -70,7 +70,7 @@ async fn dispatch(
     parts: &mut Parts,
     body: Incoming,
 ) -> Result<(Response<()>, Body), Refusal> {
-    let wish = request::examine(parts, &shard.shared.config)?;
+    let wish = request::examine(parts, &shard.shared)?;
     // Boxed: few have a body, and hyper moves this future for each request.
     let (body, _held) = match body.size_hint().exact() {
         Some(0) => (RequestBody::None, None),
@@ -149,10 +149,12 @@ async fn dispatch(
         }
         Answer::Upgrade { fields, interest } => {
             let head = match (&wish.accept, wish.transport) {
-                (Some(accept), _) => handshake::websocket(accept, wish.deflate, &wish.protocols, &fields),
+                (Some(accept), _) => {
+                    handshake::websocket(accept, wish.deflate, &wish.protocols, &fields, &shard.shared.client_log)
+                }
                 (None, Some(Transport::Sse)) => handshake::sse(&fields),
                 (None, _) => {
-                    log::warn(format_args!(
+                    shard.shared.client_log.upgrades.warn(format_args!(
                         "the application upgraded a request that asked for no upgrade; answered 502"
                     ));
                     return Err(LEFT);

@@ -1,7 +1,7 @@
 //! Who may open a WebSocket (RFC 6455 §10.2). A browser sends cookies along with a handshake from any page, and no
 //! same-origin rule holds it back: the server has to look at Origin.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// Whether the page behind a handshake may connect.
 ///
@@ -10,13 +10,12 @@ use http::{HeaderMap, header};
 ///
 /// # Errors
 /// The origin that may not.
-pub(crate) fn check(headers: &HeaderMap, allowed: Option<&[String]>) -> Result<(), String> {
+pub(crate) fn check<'h>(headers: &'h HeaderMap, allowed: Option<&[String]>) -> Result<(), &'h HeaderValue> {
     // No Origin: not a browser, so nobody's cookies are at stake.
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return Ok(()) };
-    let refused = || Err(String::from_utf8_lossy(origin.as_bytes()).into_owned());
+    let Some(given) = origins.next() else { return Ok(()) };
     // RFC 6454 §7.3: "The user agent MUST NOT include more than one Origin header field".
-    let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return refused() };
+    let (Ok(origin), None) = (given.to_str(), origins.next()) else { return Err(given) };
     let ok = match allowed {
         Some(allowed) => allowed.iter().any(|a| a == "*" || same(a, origin)),
         None => {
@@ -24,7 +23,7 @@ pub(crate) fn check(headers: &HeaderMap, allowed: Option<&[String]>) -> Result<(
             same_host(origin, host)
         }
     };
-    if ok { Ok(()) } else { refused() }
+    if ok { Ok(()) } else { Err(given) }
 }
 
 /// Whether two origins are the same one: by scheme, host and port.

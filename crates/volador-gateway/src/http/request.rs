@@ -10,7 +10,7 @@ use volador_proto::{
 };
 
 use super::{origin, refusal::Refusal};
-use crate::{Config, log};
+use crate::{client_log::Excerpt, gateway::Shared};
 
 /// What the gateway itself needs to know of a request after its head has gone to the worker.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Present {
 /// # Errors
 /// 400 for a target that is neither path nor URL, 417 for an unknown expectation, 501 for CONNECT; of a WebSocket
 /// handshake 400, 405, 426, and 403 for a foreign origin.
-pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
+pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This server is no proxy: CONNECT is not served."));
     }
@@ -85,13 +85,14 @@ pub(crate) fn examine(parts: &Parts, config: &Config) -> Result<Wish, Refusal> {
             extensions: extensions.as_deref(),
         }
         .accept()?;
-        if let Err(origin) = origin::check(headers, config.allowed_origins.as_deref()) {
-            log::warn(format_args!(
-                "refused a WebSocket from origin {origin:?} with 403: add it to allowed_origins if its pages may connect"
+        if let Err(origin) = origin::check(headers, shared.config.allowed_origins.as_deref()) {
+            shared.client_log.origins.warn(format_args!(
+                "refused a WebSocket from origin \"{}\" with 403: add it to allowed_origins if its pages may connect",
+                Excerpt(origin.as_bytes())
             ));
             return Err(Refusal::new(StatusCode::FORBIDDEN, "WebSockets from this origin are not accepted."));
         }
-        let offers = extensions.filter(|_| config.deflate_level > 0);
+        let offers = extensions.filter(|_| shared.config.deflate_level > 0);
         let deflate = offers.and_then(|offers| ws::deflate::negotiate(&offers));
         let protocols = protocols.unwrap_or_default();
         return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), protocols, deflate, chunked });

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use volador_proto::link::RequestBody;
 
 use super::{bodies::Held, refusal::Refusal};
-use crate::{Config, descriptors, gateway::Shared, log};
+use crate::{Config, descriptors, gateway::Shared};
 
 const TOO_LARGE: Refusal =
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than the server accepts.");
@@ -60,7 +60,7 @@ fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
         shared.descriptors.gave_up();
         return Refusal::busy();
     }
-    log::warn(format_args!(
+    shared.client_log.bodies.warn(format_args!(
         "answered 500: can't store a request body in {}: {error}. Free some space, or choose another tmpdir",
         shared.config.tmpdir.display()
     ));

@@ -8,11 +8,17 @@ use volador_proto::{
     ws::{self, deflate::Agreement},
 };
 
-use crate::log;
+use crate::client_log::{ClientLog, Excerpt};
 
 /// The head that accepts a WebSocket. `fields` are the application's: cookies, the subprotocol that it has chosen among
 /// the `protocols` offered.
-pub(crate) fn websocket(accept: &[u8; 28], deflate: Option<Agreement>, protocols: &[u8], fields: &Fields) -> Bytes {
+pub(crate) fn websocket(
+    accept: &[u8; 28],
+    deflate: Option<Agreement>,
+    protocols: &[u8],
+    fields: &Fields,
+    log: &ClientLog,
+) -> Bytes {
     let mut head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
     push_field(&mut head, b"sec-websocket-accept", accept);
     if let Some(agreement) = deflate {
@@ -24,10 +30,10 @@ pub(crate) fn websocket(accept: &[u8; 28], deflate: Option<Agreement>, protocols
         // §11.3.4: the header is there once at most.
         if name == b"sec-websocket-protocol" {
             if has_protocol || !ws::offers_protocol(protocols, value) {
-                log::warn(format_args!(
+                log.subprotocols.warn(format_args!(
                     "left the subprotocol \"{}\" out of the answer to a WebSocket: choose one of those offered, here \"{}\"",
-                    value.escape_ascii(),
-                    protocols.escape_ascii()
+                    Excerpt(value),
+                    Excerpt(protocols)
                 ));
                 continue;
             }
@@ -112,8 +118,13 @@ mod tests {
             (&["nope", "superchat", "chat"], 1),
         ] {
             let fields: Vec<_> = chosen.iter().map(|protocol| ("sec-websocket-protocol", *protocol)).collect();
-            let head =
-                websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, b"superchat, chat", &super::tests::fields(&fields));
+            let head = websocket(
+                b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                None,
+                b"superchat, chat",
+                &super::tests::fields(&fields),
+                &ClientLog::default(),
+            );
             let head = String::from_utf8(head.to_vec()).unwrap();
             assert_eq!(head.matches("sec-websocket-protocol").count(), sent, "{chosen:?}");
         }
@@ -130,8 +141,10 @@ mod tests {
             ("content-encoding", "gzip"),
             ("x-split", "a\r\nevil: 1"),
         ]);
-        let websocket =
-            String::from_utf8(websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, b"", &fields).to_vec()).unwrap();
+        let websocket = String::from_utf8(
+            websocket(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None, b"", &fields, &ClientLog::default()).to_vec(),
+        )
+        .unwrap();
         assert_eq!(
             websocket,
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
