@@ -257,6 +257,10 @@ impl Worker {
         Ok(())
     }
 
+    fn drop_published(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
+        Ok(this.get(ruby)?.drop_published())
+    }
+
     fn queued(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
         Ok(this.get(ruby)?.queued())
     }
@@ -298,6 +302,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("unlisten", method!(Worker::unlisten, 1))?;
     class.define_method("finish", method!(Worker::finish, 0))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
+    class.define_method("drop_published", method!(Worker::drop_published, 0))?;
     class.define_method("queued", method!(Worker::queued, 0))?;
     class.define_method("stats", method!(Worker::stats, 0))?;
     class.define_method("seat", method!(Worker::seat, 0))
