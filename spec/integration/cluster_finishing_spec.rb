@@ -77,4 +77,14 @@ RSpec.describe "A worker that is to end" do
     cluster.wait_for_output(/generation 1 has ended/, seconds: 30)
     expect(cluster.output).not_to include("has not finished")
   end
+
+  it "is ended at once by the second signal, whatever it does at its end" do
+    cluster = start_cluster("run ->(_) { [200, {}, []] }", workers: 1,
+                                                             configuration: "on_worker_shutdown { warn 'shutting down'; sleep }")
+    cluster.signal(:TERM)
+    cluster.wait_for_output(/shutting down/)
+    cluster.signal(:INT)
+    expect(cluster.wait(seconds: 10).exitstatus).to eq 0
+    expect(cluster.output).to include("Volador stops at once")
+  end
 end

@@ -150,7 +150,7 @@ module Volador
           @systemd.stopping
           @generations.close(now)
           drain
-        when :draining
+        when :draining, :finishing
           @state = :ending
           @say.call("Volador stops at once")
           @generations.terminate(now, patience: GRACE)

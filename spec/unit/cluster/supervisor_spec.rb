@@ -132,6 +132,20 @@ RSpec.describe Volador::Cluster::Supervisor do
     expect(printed.string).to include "worker 1 (pid 1) has not finished within the drain timeout of 25.0 s"
   end
 
+  it "stops at once by a second signal also when the gateway has drained, and counts no third one" do
+    serve
+    signal(:TERM)
+    gateway.drained(true)
+    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :finishing }
+    signal(:INT, 103.0)
+    expect([supervisor.state, said.last, children.signals]).to eq [:ending, "Volador stops at once", [[:TERM, 1]]]
+    signal(:INT, 103.5)
+    supervisor.look(104.0)
+    expect(children.signals).to eq [[:TERM, 1], [:KILL, 1]]
+    end_everything(105.0)
+    expect(supervisor.state).to be :over
+  end
+
   it "starts a new generation by USR1" do
     serve
     signal(:USR1)
