@@ -51,6 +51,11 @@ module Volador
       @connections.size
     end
 
+    # @return [Boolean] the caller is one of them: the application, or a callback
+    def current?
+      @threads.any?(&:current?)
+    end
+
     # Waits for their end, which comes when the worker has stopped and no job is left.
     # @param seconds [Numeric] for all of them together
     # @return [Boolean] whether it has come
