@@ -300,6 +300,8 @@ module Volador
     def drained
       seconds = @configuration.drain_timeout
       deadline = Clock.now + seconds
+      # What callbacks have written may wait a millisecond for company: it is to come before the connections are closed.
+      @worker.flush
       in_time = @gateway.drain(seconds)
       @worker.stop
       deadline = [deadline, Clock.now + GRACE].max

@@ -257,8 +257,8 @@ impl Worker {
         }
     }
 
-    /// Hands over what waits for company.
-    pub(crate) fn flush(&self) {
+    /// Hands over what waits for company. When it returns, the gateway has been handed all that was there before.
+    pub fn flush(&self) {
         if let Some(outboxes) = self.core.outboxes() {
             outboxes.flush();
         }

@@ -247,6 +247,11 @@ impl Worker {
         })
     }
 
+    fn flush(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.get(ruby)?.flush();
+        Ok(())
+    }
+
     fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         this.get(ruby)?.finish();
         Ok(())
@@ -300,6 +305,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("publish_event", method!(Worker::publish_event, 5))?;
     class.define_method("listen", method!(Worker::listen, 2))?;
     class.define_method("unlisten", method!(Worker::unlisten, 1))?;
+    class.define_method("flush", method!(Worker::flush, 0))?;
     class.define_method("finish", method!(Worker::finish, 0))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
     class.define_method("drop_published", method!(Worker::drop_published, 0))?;
