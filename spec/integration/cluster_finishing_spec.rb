@@ -79,8 +79,8 @@ RSpec.describe "A worker that is to end" do
   end
 
   it "is ended at once by the second signal, whatever it does at its end" do
-    cluster = start_cluster("run ->(_) { [200, {}, []] }", workers: 1,
-                                                             configuration: "on_worker_shutdown { warn 'shutting down'; sleep }")
+    endless = "on_worker_shutdown { warn 'shutting down'; sleep }"
+    cluster = start_cluster("run ->(_) { [200, {}, []] }", workers: 1, configuration: endless)
     cluster.signal(:TERM)
     cluster.wait_for_output(/shutting down/)
     cluster.signal(:INT)

@@ -126,7 +126,8 @@ module Volador
         when :TTIN then resize(1)
         when :TTOU then resize(-1)
         when :HUP then @log.info("HUP has no effect: USR1 restarts the workers, TERM stops the server")
-        when :drained then finish(now, cut_at: [@drain_until, now + GRACE].max, limit: "drain timeout of #{@drain_timeout} s")
+        when :drained
+          finish(now, cut_at: [@drain_until, now + GRACE].max, limit: "drain timeout of #{@drain_timeout} s")
         when :cut_off
           @log.warn("the drain timeout of #{@drain_timeout} s is over: what still runs is cut off")
           finish(now, cut_at: now + GRACE)
