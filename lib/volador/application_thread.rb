@@ -52,6 +52,11 @@ module Volador
       end
     end
 
+    # @return [Boolean] the caller runs in it
+    def current?
+      Thread.current.equal?(@thread)
+    end
+
     # Ends it now, whatever it does.
     def kill
       @halted = true

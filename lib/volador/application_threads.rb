@@ -51,6 +51,11 @@ module Volador
       @connections.size
     end
 
+    # @return [Boolean] the caller is one of them: the application, or a callback
+    def current?
+      @threads.any?(&:current?)
+    end
+
     # Waits for their end, which comes when the worker has stopped and no job is left.
     # @param seconds [Numeric] for all of them together
     # @return [Boolean] whether it has come
@@ -59,15 +64,23 @@ module Volador
       @threads.all? { |thread| thread.join([deadline - Clock.now, 0].max) }
     end
 
-    # Ends those that still run, whatever they do.
+    # Ends those that still run, whatever they do. What blocks of subscriptions had still to be told is dropped and counted.
     # @param seconds [Numeric] that each of them is waited for then
     def kill(seconds)
       @threads.each { |thread| thread.kill unless thread.join(0) }
       @threads.each { |thread| thread.join(seconds) }
       @connections.abandon
+      tell_dropped(@worker.drop_published)
     end
 
     private
+
+    def tell_dropped(count)
+      return if count.zero?
+
+      @log.warn("#{count} publication#{'s' unless count == 1} that waited for blocks of subscriptions when the threads were " \
+                "ended #{count == 1 ? 'is' : 'are'} dropped, and counted in Volador.stats[:dropped_block]")
+    end
 
     # @return [Push::Connections]
     def connections

@@ -87,6 +87,14 @@ module Volador
       end
 
       # @api private
+      # @return [Boolean] the caller is a signal handler: Ruby lets nobody take a lock there
+      def trapped?
+        Mutex.new.synchronize { false }
+      rescue ThreadError
+        true
+      end
+
+      # @api private
       def remove(server)
         @lock.synchronize { @running = running.reject { |one| one.equal?(server) }.freeze }
       end
@@ -169,6 +177,7 @@ module Volador
     # @return [nil]
     def halt
       return if @state == :stopped || @state == :new || @pid != Process.pid
+      return apart(:halt) if apart?
 
       @state = :stopped
       begin
@@ -181,16 +190,18 @@ module Volador
 
     # Stops gracefully: no new connections, running requests are answered, push connections are closed with 1001 and
     # their handlers' on_close is called. A server that {#run} is waited for there, and may be stopped by a signal handler;
-    # without `run` it is done here, and whoever stops it as well meanwhile waits until it is.
+    # without `run` it is done here, and whoever stops it as well meanwhile waits until it is. The application that it runs does
+    # not wait: it is waited for.
     # @return [nil]
     def stop
       return if @state == :new || @pid != Process.pid
 
       if @waiting then @commands << :stop
+      # Who stops it already may come here again, from a signal handler or an observer.
+      elsif @claim.owned? then nil
+      elsif apart? then apart(:stop, @configuration.drain_timeout)
       elsif @claim.try_lock then stop_here
-      else
-        # Who stops it already may come here again, from a signal handler or an observer.
-        @stopped.pop unless @claim.owned?
+      else @stopped.pop
       end
       nil
     end
@@ -240,6 +251,23 @@ module Volador
       halt
     end
 
+    # @return [Boolean] nobody can end it in this place
+    def apart?
+      @threads&.current? || Server.trapped?
+    end
+
+    # By a thread of its own, of which the application is told nothing: it would wait for itself. A signal handler waits,
+    # though not for good: what it has interrupted may hold a lock that is needed.
+    # @param how [Symbol] :stop or :halt
+    # @param seconds [Numeric] that this takes
+    # @return [nil]
+    def apart(how, seconds = 0)
+      thread = Thread.new { public_send(how) }
+      thread.name = "volador stop"
+      thread.join(seconds + (2 * GRACE)) unless @threads&.current?
+      nil
+    end
+
     def finish(reason)
       say "Volador finishes its requests and stops; the signal once more stops it at once"
       drain(reason)
@@ -272,6 +300,8 @@ module Volador
     def drained
       seconds = @configuration.drain_timeout
       deadline = Clock.now + seconds
+      # What callbacks have written may wait a millisecond for company: it is to come before the connections are closed.
+      @worker.flush
       in_time = @gateway.drain(seconds)
       @worker.stop
       deadline = [deadline, Clock.now + GRACE].max

@@ -164,6 +164,22 @@ RSpec.describe Volador::ApplicationThread do
       expect { writer.write("x") }.to raise_error(Volador::ClosedError, /closed/)
     end
 
+    it "does not log that on_open has written to a client that had left" do
+      app = push_app do |env|
+        env["push.writer"].close
+        env["push.writer"].write("x")
+      end
+      expect(run(seat, direct: app).first[0..1]).to eq [:respond, 500]
+      expect(printed.string).to eq ""
+    end
+
+    it "logs that on_open has written to another client, that had left, as it is refused by that" do
+      other = Fakes::Connection.new(2).tap { |connection| connection.close(1000) }
+      app = push_app { |_| Volador::Push::Writer.new(other).write("x") }
+      expect(run(seat, direct: app).first[0..1]).to eq [:respond, 500]
+      expect(printed.string).to match(/on_open for \/push raised.*ClosedError/)
+    end
+
     it "closes the handler when middleware refuses after on_open" do
       handler = self.handler
       app = push_app { |_| handler }

@@ -144,6 +144,73 @@ RSpec.describe Volador::Server do
     described_class.observers.delete(observer)
   end
 
+  it "is stopped by the application that it runs, which is answered" do
+    server = nil
+    app = lambda do |env|
+      server.stop if env["PATH_INFO"] == "/stop"
+      [200, {}, ["whole"]]
+    end
+    server = self.server(app).start
+    expect(get(server, "/stop").body).to eq "whole"
+    expect(Thread.new { server.stop }.join(5)).not_to be_nil
+    expect(described_class.running).not_to include server
+    expect(printed.string).to eq ""
+  end
+
+  it "is halted by the application that it runs" do
+    server = nil
+    server = self.server(->(_) { server.halt || sleep }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    expect(client.read_to_end).not_to include "200"
+    Deadline.until("its end") { !described_class.running.include?(server) }
+    expect(printed.string).to eq ""
+    client.close
+  end
+
+  it "is stopped by a signal handler of the program, which waits for it" do
+    reached = Queue.new
+    server = self.server(->(_) { (reached << true) && sleep(0.2) && [200, {}, ["whole"]] }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    stopped = nil
+    before = Signal.trap("USR2") { server.stop || (stopped = !described_class.running.include?(server)) }
+    Process.kill("USR2", Process.pid)
+    Deadline.until("the handler's end") { !stopped.nil? }
+    expect([client.read_response.body, stopped, printed.string]).to eq ["whole", true, ""]
+    client.close
+  ensure
+    Signal.trap("USR2", before || "DEFAULT")
+  end
+
+  it "is stopped by a thread that a signal handler interrupts, which wants to stop it as well" do
+    reached = Queue.new
+    go_on = Queue.new
+    server = self.server(->(_) { (reached << true) && go_on.pop && [200, {}, ["whole"]] }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    before = Signal.trap("USR2") { server.stop || (go_on << true) }
+    Thread.new do
+      Deadline.until("it drains") { Thread.main.stop? }
+      Process.kill("USR2", Process.pid)
+    end
+    server.stop
+    expect(client.read_response.body).to eq "whole"
+    client.close
+  ensure
+    Signal.trap("USR2", before || "DEFAULT")
+  end
+
+  it "is halted by a signal handler" do
+    server = self.server.start
+    halted = nil
+    before = Signal.trap("USR2") { halted = server.halt.nil? && !described_class.running.include?(server) }
+    Process.kill("USR2", Process.pid)
+    Deadline.until("the handler's end") { !halted.nil? }
+    expect([halted, printed.string]).to eq [true, ""]
+  ensure
+    Signal.trap("USR2", before || "DEFAULT")
+  end
+
   it "says nothing about the drain timeout when it is halted meanwhile" do
     reached = Queue.new
     server = self.server(->(_) { (reached << true) && sleep }).start

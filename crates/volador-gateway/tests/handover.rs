@@ -293,6 +293,57 @@ fn a_drain_closes_what_is_on_its_way_and_the_old_handler_learns_it() {
     assert!(matches!(old.next(), (closed, ToWorker::Gone { code: 1001 }) if closed == id));
 }
 
+/// A server with workers of two generations that stops while the new one is about to have the handler. The client has left.
+fn stopped_during_a_replay() -> (Cluster, Worker, Worker, StreamId) {
+    let (cluster, mut old, mut client, id) = opened(Some(Interest::MESSAGES));
+    let mut new = deployed(&cluster);
+    asked_to_hand_over(&mut old, id);
+    old.send(|batch| batch.handed_over(id, None));
+    replayed(&mut new, id, None);
+    cluster.gateway.drain();
+    assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
+    client.send_frame(8, &1001u16.to_be_bytes());
+    assert!(matches!(old.next(), (closing, ToWorker::Closing) if closing == id));
+    eventually("the client has left", || cluster.stat("websocket_connections") == 0);
+    assert!(new.is_quiet() && old.is_quiet(), "the end waits until it is known whose it is");
+    assert!(!cluster.gateway.wait_drained(Instant::now() + Duration::from_millis(50)));
+    (cluster, old, new, id)
+}
+
+fn has_drained(cluster: &Cluster) -> bool {
+    cluster.gateway.wait_drained(Instant::now() + Duration::from_secs(20))
+}
+
+#[test]
+fn a_replay_that_a_drain_finds_goes_on_and_the_new_handler_learns_the_end() {
+    let (cluster, mut old, mut new, id) = stopped_during_a_replay();
+    accept(&mut new, id);
+    is_released(&mut old, id);
+    is_told_the_end(&mut new, id);
+    assert!(has_drained(&cluster) && old.is_quiet());
+}
+
+#[test]
+fn a_replay_that_is_refused_during_a_drain_leaves_the_end_to_the_old_handler() {
+    let (cluster, mut old, mut new, id) = stopped_during_a_replay();
+    new.send(|batch| batch.complete_response(id, 403, [], [&b""[..]]));
+    is_told_the_end(&mut old, id);
+    assert!(has_drained(&cluster));
+}
+
+#[test]
+fn a_replay_that_is_given_back_or_lost_during_a_drain_leaves_the_end_to_the_old_handler() {
+    for is_lost in [false, true] {
+        let (cluster, mut old, mut new, id) = stopped_during_a_replay();
+        match is_lost {
+            true => drop(new),
+            false => new.send(|batch| batch.returned(id)),
+        }
+        is_told_the_end(&mut old, id);
+        assert!(has_drained(&cluster));
+    }
+}
+
 #[test]
 fn a_handler_that_comes_to_a_worker_that_retires_meanwhile_goes_on_to_the_next() {
     let (cluster, mut old, _client, id) = opened(Some(Interest::MESSAGES));

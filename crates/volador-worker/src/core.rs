@@ -91,6 +91,25 @@ impl Core {
         }
     }
 
+    /// The worker is to end: what is published from now on is for others. What its own subscriptions were told before waits
+    /// for their blocks still.
+    pub(crate) fn hear_no_more(&self) {
+        let listeners = self.listeners.lock();
+        for (id, mailbox) in listeners.of_worker() {
+            mailbox.close_to_published();
+            self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
+        }
+    }
+
+    /// No block is called any more. Returns how many publications have waited for one; they count as dropped.
+    pub(crate) fn drop_published(&self) -> usize {
+        let of_worker: usize = self.listeners.lock().of_worker().map(|(_, mailbox)| mailbox.unsubscribe()).sum();
+        let of_streams: usize = self.streams.lock().values().map(|push| push.mailbox().unsubscribe()).sum();
+        let dropped = of_worker + of_streams;
+        self.dropped_block.fetch_add(dropped as u64, Ordering::Relaxed);
+        dropped
+    }
+
     /// A push connection has ended, and is marked so: its listeners end with it.
     pub(crate) fn unlisten_all(&self, stream: StreamId) {
         let mut listeners = self.listeners.lock();

@@ -110,6 +110,14 @@ impl Listeners {
         self.recipients.contains_key(&id) && self.behind.insert(id)
     }
 
+    /// Those of the worker itself, and not of its push connections.
+    pub(crate) fn of_worker(&self) -> impl Iterator<Item = (ListenerId, &Mailbox)> {
+        self.recipients.iter().filter_map(|(id, recipient)| match recipient {
+            Recipient::Listener(listener) => Some((*id, &listener.mailbox)),
+            Recipient::Stream(_) => None,
+        })
+    }
+
     /// Ends a listener of this stream, or with None of the worker, and takes back what it has not been told yet. Returns
     /// whether there was one.
     pub(crate) fn remove(&mut self, id: ListenerId, stream: Option<StreamId>) -> bool {

@@ -150,6 +150,11 @@ impl Mailbox {
         state.published_bytes = state.events.iter().map(weight).sum();
     }
 
+    /// Nothing that is published follows any more; what waits stays.
+    pub(crate) fn close_to_published(&self) {
+        self.state.lock().unsubscribed = true;
+    }
+
     /// Nothing that is published is told any more. Returns how many publications have waited.
     pub(crate) fn unsubscribe(&self) -> usize {
         let mut state = self.state.lock();
@@ -353,6 +358,16 @@ mod tests {
         mailbox.post(Event::Close(1000));
         assert_eq!((mailbox.next(), mailbox.next()), (Some(text("a")), Some(Event::Close(1000))));
         assert_eq!((mailbox.next(), waiting(&mailbox)), (None, 0));
+    }
+
+    #[test]
+    fn mailbox_that_is_closed_to_publications_tells_those_that_waited() {
+        let mailbox = Mailbox::new(true);
+        mailbox.post(published(1));
+        mailbox.close_to_published();
+        mailbox.post(published(2));
+        mailbox.post(text("a"));
+        assert_eq!((mailbox.next(), mailbox.next(), mailbox.next()), (Some(published(1)), Some(text("a")), None));
     }
 
     #[test]

@@ -133,9 +133,11 @@ impl Outboxes {
         self.outlet.backlog()
     }
 
-    /// Hands over whatever there is.
+    /// Hands over whatever there is. When it returns, all that was added before has been delivered, whoever did it.
     pub(crate) fn flush(&self) {
-        self.flush_but(u8::MAX); // no shard has that number
+        for (shard, outbox) in (0..).zip(&self.boxes) {
+            self.hand_over(shard, outbox);
+        }
     }
 
     fn flush_but(&self, but: u8) {
@@ -236,6 +238,52 @@ pub(crate) mod tests {
             }
         }
         panic!("it always took longer than {:?}", flush::RESPONSE_AGE);
+    }
+
+    /// Delivers once it may.
+    #[derive(Default)]
+    struct Gated {
+        kept: Kept,
+        began: AtomicBool,
+        goes_on: AtomicBool,
+    }
+
+    impl Outlet for Gated {
+        fn deliver(&self, shard: u8, batch: Batch) {
+            self.began.store(true, Ordering::Release);
+            while !self.goes_on.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            self.kept.deliver(shard, batch);
+        }
+
+        fn backlog(&self) -> usize {
+            0
+        }
+
+        fn shards(&self) -> u8 {
+            2
+        }
+    }
+
+    #[test]
+    fn flush_returns_when_all_is_delivered_also_by_another_thread() {
+        let gated = Arc::new(Gated::default());
+        let outboxes = Outboxes::new(gated.clone(), 2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| outboxes.push(1, Haste::Now, |batch| batch.end(stream(1))));
+            while !gated.began.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            let flushing = scope.spawn(|| {
+                outboxes.flush();
+                gated.kept.frames().len()
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!flushing.is_finished());
+            gated.goes_on.store(true, Ordering::Release);
+            assert_eq!(flushing.join().unwrap(), 1);
+        });
     }
 
     #[test]

@@ -257,8 +257,8 @@ impl Worker {
         }
     }
 
-    /// Hands over what waits for company.
-    pub(crate) fn flush(&self) {
+    /// Hands over what waits for company. When it returns, the gateway has been handed all that was there before.
+    pub fn flush(&self) {
         if let Some(outboxes) = self.core.outboxes() {
             outboxes.flush();
         }
@@ -296,9 +296,16 @@ impl Worker {
         self.core.queue.waits()
     }
 
-    /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left. What is published still goes out.
+    /// Seats get [`Taken::Stopped`](crate::Taken::Stopped) once no job is left. What is published still goes out, and no
+    /// longer to this worker's own subscriptions, which would never be at the end of it.
     pub fn finish(&self) {
+        self.core.hear_no_more();
         self.core.queue.stop();
+    }
+
+    /// There are no seats any more: what is published and has waited for them is dropped, and counted. Returns how much.
+    pub fn drop_published(&self) -> usize {
+        self.core.drop_published()
     }
 
     /// The same, and nothing is published any more.

@@ -245,6 +245,11 @@ impl Worker {
         })
     }
 
+    fn flush(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.get(ruby)?.flush();
+        Ok(())
+    }
+
     fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         guarded(ruby, || {
             this.get(ruby)?.finish();
@@ -257,6 +262,10 @@ impl Worker {
             this.get(ruby)?.stop();
             Ok(())
         })
+    }
+
+    fn drop_published(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
+        guarded(ruby, || Ok(this.get(ruby)?.drop_published()))
     }
 
     fn queued(ruby: &Ruby, this: &Self) -> Result<usize, Error> {
@@ -298,8 +307,10 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("publish_event", method!(Worker::publish_event, 5))?;
     class.define_method("listen", method!(Worker::listen, 2))?;
     class.define_method("unlisten", method!(Worker::unlisten, 1))?;
+    class.define_method("flush", method!(Worker::flush, 0))?;
     class.define_method("finish", method!(Worker::finish, 0))?;
     class.define_method("stop", method!(Worker::stop, 0))?;
+    class.define_method("drop_published", method!(Worker::drop_published, 0))?;
     class.define_method("queued", method!(Worker::queued, 0))?;
     class.define_method("stats", method!(Worker::stats, 0))?;
     class.define_method("seat", method!(Worker::seat, 0))

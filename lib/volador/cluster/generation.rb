@@ -92,9 +92,9 @@ module Volador
         finish { |worker| worker.retire(now) }
       end
 
-      # Its workers end, the requests being finished.
-      def dismiss(now, patience: WorkerProcess::PATIENCE)
-        finish { |worker| worker.dismiss(now, patience: patience) }
+      # Its workers end, the requests being finished. See {WorkerProcess#dismiss}.
+      def dismiss(now, **how)
+        finish { |worker| worker.dismiss(now, **how) }
       end
 
       # Its workers end now.

@@ -11,12 +11,14 @@ module Volador
     # The Ruby half of the gateway's process: one thread that waits for signals, molds, the gateway and commands, and
     # sees to it that there are the workers that there are to be.
     #
-    #     running ─TERM─▶ draining ─drained─▶ ending ─▶ over
-    #        └──────────────TERM twice────────▶
+    #     running ─TERM─▶ draining ─drained─▶ finishing ─▶ over
+    #                        └──────────TERM again──┴─▶ ending ─▶ over
+    #
+    # The gateway drains first: requests and push connections. Then the workers finish what clients do not see.
     class Supervisor
       # Seconds between two looks when nothing happens: a hung worker makes no noise.
       INTERVAL = 1.0
-      # Seconds for workers that are to end at once, and for those that have used up their drain timeout.
+      # Seconds for workers that are to end at once, and for those that have used up the drain timeout.
       GRACE = 1.0
       SIGNALS = %w[TERM INT USR1 TTIN TTOU HUP CHLD].freeze
       private_constant :INTERVAL, :GRACE
@@ -91,10 +93,10 @@ module Volador
         @generations.tick(now)
         @orphans.reap(now, @generations.all.flat_map { |one| [one.mold&.pid, *one.workers.map(&:pid)] })
         fail_to_boot(now) if @state == :running && @generations.failed
-        @state = :over if @state == :ending && @generations.ended?
+        @state = :over if %i[finishing ending].include?(@state) && @generations.ended?
       end
 
-      # @return [Symbol] :running, :draining, :ending, :over
+      # @return [Symbol] :running, :draining, :finishing, :ending, :over
       attr_reader :state
 
       private
@@ -124,10 +126,11 @@ module Volador
         when :TTIN then resize(1)
         when :TTOU then resize(-1)
         when :HUP then @log.info("HUP has no effect: USR1 restarts the workers, TERM stops the server")
-        when :drained then finish(now, patience: WorkerProcess::PATIENCE)
+        when :drained
+          finish(now, cut_at: [@drain_until, now + GRACE].max, limit: "drain timeout of #{@drain_timeout} s")
         when :cut_off
           @log.warn("the drain timeout of #{@drain_timeout} s is over: what still runs is cut off")
-          finish(now, patience: GRACE)
+          finish(now, cut_at: now + GRACE)
         end
       end
 
@@ -138,16 +141,17 @@ module Volador
         @log.info("there are to be #{count} worker#{'s' unless count == 1} now")
       end
 
-      # The first time it finishes what has begun, the second time it ends.
+      # The first time it finishes what has begun, the second time it ends, however far it has come.
       def stop(now)
         case @state
         when :running
           @state = :draining
+          @drain_until = now + @drain_timeout
           @say.call("Volador finishes its requests and stops; the signal once more stops it at once")
           @systemd.stopping
           @generations.close(now)
           drain
-        when :draining
+        when :draining, :finishing
           @state = :ending
           @say.call("Volador stops at once")
           @generations.terminate(now, patience: GRACE)
@@ -165,11 +169,11 @@ module Volador
         end.name = "volador drain"
       end
 
-      def finish(now, patience:)
+      def finish(now, **how)
         return unless @state == :draining
 
-        @state = :ending
-        @generations.dismiss(now, patience: patience)
+        @state = :finishing
+        @generations.dismiss(now, **how, patience: GRACE)
         @gateway.dismiss_all
       end
 

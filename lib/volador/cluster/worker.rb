@@ -176,10 +176,18 @@ module Volador
         0
       end
 
-      # Until they have finished; or the time is over; or it is told once more.
+      # Until they have finished; or it is told once more, by TERM: the gateway's process, which has said stop, knows when the
+      # time is over. Nobody does when it has not.
       def wait_for_threads(reason, terms)
-        deadline = Clock.now + (reason == :lost ? LOST : @configuration.drain_timeout)
-        nil until @threads.join(SLICE) || Clock.now >= deadline || @terms > terms
+        limit = { lost: LOST, term: @configuration.drain_timeout }[reason]
+        deadline = limit && (Clock.now + limit)
+        beat_at = Clock.now
+        until @threads.join(SLICE) || @terms > terms || (deadline && Clock.now >= deadline)
+          next unless Clock.now >= beat_at
+
+          beat_at += BEAT
+          @native.beat
+        end
       end
 
       def leave_cluster

@@ -11,7 +11,7 @@ module Volador
     # It is told what happens, and told regularly what time it is (`tick`); then it does what is due. Times are seconds
     # on the supervisor's clock.
     class WorkerProcess
-      # Seconds between the gateway's word, TERM and KILL for a worker that is to end.
+      # Seconds between the gateway's word, TERM and KILL for a worker that has used up its time.
       PATIENCE = 5.0
       # Seconds for a worker that has lost its link to end by itself.
       LOST = 10.0
@@ -43,7 +43,7 @@ module Volador
         @children = children
         @state = :forking
         @started = now
-        # What is to be done to end it, in order: [when, signal].
+        # What is to be done to end it, in order: [when, signal, the limit that is over by then].
         @steps = []
         @leaving = @dismissed = @adopted = false
         # When it got KILL, or should have.
@@ -117,13 +117,14 @@ module Volador
       # What the gateway says of it now.
       # @param link [Hash, nil]
       def seen(link, now)
+        lost = @link && link.nil?
         @link = link
         if link
           @joined ||= now
           @state = :up unless ended?
-        elsif @state == :up && @steps.empty?
+        elsif lost && @state == :up
           # Its process ends by itself, unless it hangs.
-          @steps = [[now + LOST, :KILL]]
+          hurry([[now + LOST, :KILL]])
         end
       end
 
@@ -147,16 +148,20 @@ module Volador
         dismiss(now) unless joined?
       end
 
-      # It is to end: by the gateway's word, then by TERM, then by KILL.
-      # @param patience [Float] seconds between them
-      def dismiss(now, patience: PATIENCE)
-        return if @dismissed || ended?
+      # It is to end: by the gateway's word, upon which it finishes what it has; by TERM, which cuts that off; by KILL. When
+      # it was to end before, the shorter time counts.
+      # @param cut_at [Float] when it gets TERM
+      # @param patience [Float] seconds between TERM and KILL
+      # @param limit [String, nil] what is over at `cut_at`, for the log
+      def dismiss(now, cut_at: now + PATIENCE, patience: PATIENCE, limit: nil)
+        return if ended?
 
+        @gateway.dismiss(@pid) if @link && !@dismissed
         @leaving = @dismissed = true
-        @gateway.dismiss(@pid) if @link
         # One that boots does not hear the gateway.
-        term = @link ? now + patience : now
-        @steps = [[term, :TERM], [term + patience, :KILL]]
+        return hurry([[now, :TERM], [now + patience, :KILL]]) unless @link
+
+        hurry([[cut_at, :TERM, limit], [cut_at + patience, :KILL]])
       end
 
       # It is to end at once.
@@ -175,7 +180,7 @@ module Volador
         @leaving ? leave(now) : watch(now)
         @killed ||= now if @steps.any? && now >= @steps.last.first
         # Without a pid there is nobody yet whom to signal.
-        @children.signal(@steps.shift.last, @pid) while @pid && @steps.any? && now >= @steps.first.first
+        take_step while @pid && @steps.any? && now >= @steps.first.first
       end
 
       # @return [Float, nil] when the next thing is due
@@ -195,17 +200,40 @@ module Volador
 
       private
 
+      # What ends it sooner counts.
+      def hurry(steps)
+        @steps = steps if @steps.empty? || steps.last.first < @steps.last.first
+      end
+
+      def take_step
+        _, signal, limit = @steps.shift
+        late(limit) if limit
+        @children.signal(signal, @pid)
+      end
+
+      def late(limit)
+        @log.warn("#{self} has not finished within the #{limit}: what still runs is cut off")
+      end
+
       def leave(now)
-        return if @dismissed
+        return outlive(now) if @dismissed
 
-        late = now >= @retired + @settings.handover_timeout
-        return unless late || @link.nil? || @link[:state] == :idle
-
-        if late
-          @log.warn("#{self} has not finished within the handover timeout of #{@settings.handover_timeout} s: what " \
-                    "still runs is cut off")
+        cut_at = @retired + @settings.handover_timeout
+        limit = "handover timeout of #{@settings.handover_timeout} s"
+        if now >= cut_at
+          late(limit)
+          dismiss(now)
+        elsif @link.nil? || @link[:state] == :idle
+          # The gateway sees requests and handlers alone: blocks, say, may have much to do still.
+          dismiss(now, cut_at: cut_at, limit: limit)
         end
-        dismiss(now)
+      end
+
+      # It says that it lives as long as its threads have something to finish.
+      def outlive(now)
+        return if @killed || !@link || @link[:quiet] <= @settings.worker_timeout
+
+        kill(now, "is to end and has given no sign of life for #{@link[:quiet].round(1)} s", then_what: "killed")
       end
 
       def watch(now)
@@ -223,8 +251,8 @@ module Volador
         end
       end
 
-      def kill(now, why)
-        @log.error("#{self} #{why}: it is killed and replaced")
+      def kill(now, why, then_what: "killed and replaced")
+        @log.error("#{self} #{why}: it is #{then_what}")
         @killed = now
         @steps = [[now, :KILL]]
       end

@@ -22,7 +22,7 @@ module Volador
 
       # @return [Symbol] :websocket or :sse
       attr_reader :transport
-      # @return [Exception, nil] what on_open raised; logged already
+      # @return [Exception, nil] what on_open raised; logged already, unless the client had left
       attr_reader :error
 
       # @param transport [Symbol] :websocket or :sse
@@ -158,8 +158,12 @@ module Volador
       def fail_open(env, writer, error)
         @state = :failed
         @error = error
+        has_left = error.is_a?(ClosedError) && writer&.closed?
         # A resumed connection is closed by the gateway, which tells the client why.
         writer&.close unless @resumed
+        # The client has left meanwhile, which is no fault.
+        return if has_left
+
         path = "#{env['SCRIPT_NAME']}#{env['PATH_INFO']}"
         @log.error("on_open for #{path} raised, the connection is closed", error)
       end

@@ -80,9 +80,9 @@ RSpec.describe Volador::Cluster::Supervisor do
     signal(:TERM)
     expect([supervisor.state, said]).to eq [:draining, ["Volador finishes its requests and stops; the signal once more stops it at once"]]
     gateway.drained(true)
-    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :ending }
+    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :finishing }
     expect(gateway.calls).to eq [[:promote, 1], [:drain, 25.0], [:dismiss, 1], [:dismiss_all]]
-    expect([supervisor.state, children.signals]).to eq [:ending, []]
+    expect([supervisor.state, children.signals]).to eq [:finishing, []]
     end_everything(103.0)
     expect([supervisor.state, molds.first.told.last]).to eq [:over, :finish]
   end
@@ -100,7 +100,7 @@ RSpec.describe Volador::Cluster::Supervisor do
     serve
     signal(:TERM)
     gateway.drained(false)
-    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :ending }
+    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :finishing }
     supervisor.look(103.0)
     supervisor.look(104.0)
     expect(children.signals).to eq [[:TERM, 1], [:KILL, 1]]
@@ -116,6 +116,33 @@ RSpec.describe Volador::Cluster::Supervisor do
     expect(children.signals).to eq [[:TERM, 1], [:KILL, 1]]
     gateway.drained(true)
     end_everything(104.0)
+    expect(supervisor.state).to be :over
+  end
+
+  it "lets workers finish until the drain timeout is over what the gateway does not see" do
+    serve
+    signal(:TERM)
+    gateway.drained(true)
+    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :finishing }
+    supervisor.look(125.9)
+    expect([children.signals, printed.string]).to eq [[], ""]
+    supervisor.look(126.0)
+    supervisor.look(127.0)
+    expect(children.signals).to eq [[:TERM, 1], [:KILL, 1]]
+    expect(printed.string).to include "worker 1 (pid 1) has not finished within the drain timeout of 25.0 s"
+  end
+
+  it "stops at once by a second signal also when the gateway has drained, and counts no third one" do
+    serve
+    signal(:TERM)
+    gateway.drained(true)
+    Deadline.until("the end of the drain") { supervisor.look(102.0) || supervisor.state == :finishing }
+    signal(:INT, 103.0)
+    expect([supervisor.state, said.last, children.signals]).to eq [:ending, "Volador stops at once", [[:TERM, 1]]]
+    signal(:INT, 103.5)
+    supervisor.look(104.0)
+    expect(children.signals).to eq [[:TERM, 1], [:KILL, 1]]
+    end_everything(105.0)
     expect(supervisor.state).to be :over
   end
 

@@ -91,6 +91,55 @@ RSpec.describe Volador::Cluster::WorkerProcess do
     expect(children.signals).to eq []
   end
 
+  it "has the rest of the handover timeout for what the gateway does not see" do
+    up
+    worker.retire(110.0)
+    worker.seen(link(state: :idle), 112.0)
+    worker.tick(112.0)
+    worker.tick(149.9)
+    expect([children.signals, worker.at, printed.string]).to eq [[], 150.0, ""]
+    worker.tick(150.0)
+    expect([children.signals, worker.at]).to eq [[[:TERM, 7]], 155.0]
+    worker.tick(155.0)
+    expect(children.signals).to eq [[:TERM, 7], [:KILL, 7]]
+    expect(printed.string.scan("has not finished within the handover timeout of 40.0 s").size).to eq 1
+  end
+
+  it "ends by the shorter one of two times that it is given" do
+    up(state: :idle)
+    worker.retire(110.0)
+    worker.tick(110.0)
+    worker.dismiss(111.0, cut_at: 120.0, patience: 1.0, limit: "drain timeout of 9 s")
+    worker.dismiss(112.0, cut_at: 130.0)
+    expect([gateway.calls, worker.at]).to eq [[[:dismiss, 7]], 120.0]
+    worker.tick(120.0)
+    worker.tick(121.0)
+    expect(children.signals).to eq [[:TERM, 7], [:KILL, 7]]
+    expect(printed.string).to eq "volador WARN: worker 2 (pid 7) has not finished within the drain timeout of 9 s: what " \
+                                 "still runs is cut off\n"
+  end
+
+  it "is killed when it hangs while it finishes" do
+    up(state: :idle)
+    worker.retire(110.0)
+    worker.tick(110.0)
+    worker.seen(link(state: :idle, quiet: 30.1), 140.0)
+    worker.tick(140.0)
+    expect(children.signals).to eq [[:KILL, 7]]
+    expect(printed.string).to include "is to end and has given no sign of life for 30.1 s: it is killed"
+  end
+
+  it "is killed when it does not end though its link has" do
+    up(state: :idle)
+    worker.retire(110.0)
+    worker.tick(110.0)
+    worker.seen(nil, 111.0)
+    worker.tick(120.9)
+    worker.seen(nil, 121.0)
+    worker.tick(121.0)
+    expect(children.signals).to eq [[:KILL, 7]]
+  end
+
   it "ends when the handover timeout is over: by the gateway's word, by TERM, by KILL" do
     up
     worker.retire(110.0)

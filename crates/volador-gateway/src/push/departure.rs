@@ -53,10 +53,13 @@ impl Engine {
         }
     }
 
-    /// The server stops, and the connection has no socket any more.
+    /// The server stops. A connection without a socket, whose handler is on its way to no worker yet, does not wait for one.
     pub(super) fn hurry(&self, shard: &Shard, id: StreamId) {
+        if !shard.draining.get() {
+            return;
+        }
         let on_its_way = shard.streams.borrow_mut().push(id).and_then(|connection| {
-            let is_moving = |stage| !matches!(stage, Stage::Settled | Stage::Refused);
+            let is_moving = |stage| matches!(stage, Stage::Leaving | Stage::Waiting);
             connection.gone().filter(|_| connection.tenant.as_ref().is_some_and(|tenant| is_moving(tenant.stage)))
         });
         if let Some(code) = on_its_way {
@@ -64,7 +67,8 @@ impl Engine {
         }
     }
 
-    /// While the server stops no handler moves: the old one is told, where there is one.
+    /// While the server stops no handler begins to move: the old one is told, where there is one. Where the request is replayed
+    /// already, the application may be at work with the connection. Who is to be told is known with its answer, and one is.
     fn stay_at_drain(&self, shard: &Shard, id: StreamId) {
         if !shard.draining.get() {
             return;
@@ -72,14 +76,16 @@ impl Engine {
         let former = {
             let mut streams = shard.streams.borrow_mut();
             let Some(tenant) = streams.push(id).and_then(|connection| connection.tenant.as_mut()) else { return };
-            if tenant.stage == Stage::Settled {
+            if matches!(tenant.stage, Stage::Settled | Stage::Replaying(_)) {
                 return;
             }
             let former = tenant.stage;
             tenant.refuse();
             former
         };
-        self.move_ended(shard, id, former);
+        if former == Stage::Leaving {
+            self.leaving_ended(shard);
+        }
     }
 
     /// Nothing more is to be told: the connection is forgotten.

@@ -91,6 +91,10 @@ impl Engine {
 
     /// Begins as many moves as may be under way.
     pub(crate) fn move_on(&self, shard: &Shard) {
+        // While the server stops nobody leaves, and nobody comes.
+        if shard.draining.get() {
+            return;
+        }
         let mut threads = 0;
         shard.workers.each(|_, member| {
             if member.state() == State::Serving {
@@ -105,8 +109,7 @@ impl Engine {
                 break;
             }
         }
-        // While the server stops nobody leaves.
-        while !shard.draining.get() {
+        loop {
             let next = self.moves.borrow_mut().next_leaving();
             let Some(id) = next else { break };
             self.leave(shard, id);
@@ -278,6 +281,7 @@ impl Engine {
         }
         self.replayed(shard, new);
         self.moves.borrow_mut().to_return.push_back(id);
+        self.hurry(shard, id);
         self.move_on(shard);
     }
 
@@ -289,16 +293,9 @@ impl Engine {
         }
     }
 
-    /// A connection that was in this stage moves no more, and gives its place up.
-    pub(super) fn move_ended(&self, shard: &Shard, id: StreamId, former: Stage) {
-        match former {
-            Stage::Leaving => self.moves.borrow_mut().leaving -= 1,
-            Stage::Replaying(new) => {
-                shard.workers.batch(new).cancel(id);
-                self.replayed(shard, new);
-            }
-            Stage::Settled | Stage::Waiting | Stage::Refused => return,
-        }
+    /// A connection that was asked to leave moves no more, and gives its place up.
+    pub(super) fn leaving_ended(&self, shard: &Shard) {
+        self.moves.borrow_mut().leaving -= 1;
         self.move_on(shard);
     }
 
@@ -311,7 +308,7 @@ impl Engine {
         id: StreamId,
         begun: impl FnOnce() -> u32,
     ) {
-        let (mut resumes, mut is_over) = (false, false);
+        let (mut resumes, mut is_over, mut waits) = (false, false, false);
         let given_up = {
             let mut streams = shard.streams.borrow_mut();
             let Some(connection) = streams.push(id) else { return };
@@ -344,6 +341,7 @@ impl Engine {
                     if again {
                         moves.to_return.push_back(id);
                     }
+                    waits = again;
                     !again
                 }
                 Stage::Refused if was_its => {
@@ -355,6 +353,9 @@ impl Engine {
         };
         if is_over {
             self.depart(shard, id);
+        }
+        if waits {
+            self.hurry(shard, id);
         }
         if resumes {
             self.read_later(id);

@@ -202,6 +202,36 @@ fn slow_block_loses_the_oldest_publications_and_nothing_else() {
 }
 
 #[test]
+fn worker_that_finishes_tells_its_blocks_what_has_come_and_listens_to_no_more() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let listener = s.worker.listen(Match::Exact, b"news");
+    s.deliver(|batch| published(batch, listener, "before"));
+    s.kept.frames();
+    s.worker.finish();
+    s.worker.flush();
+    let frames = s.kept.frames();
+    assert!(matches!(frames[..], [(_, ToGateway::Unlisten(id))] if id == listener), "{frames:?}");
+    s.deliver(|batch| published(batch, listener, "on its way"));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Published { data, .. }) if data == "before"));
+    assert!(matches!(seat.take(), Taken::Stopped));
+    assert_eq!((s.worker.drop_published(), s.worker.dropped_block()), (0, 0));
+}
+
+#[test]
+fn publications_that_no_seat_will_take_are_dropped_and_counted_once() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    let own = s.worker.listen_for(&push, Match::Exact, b"news").unwrap();
+    let of_worker = s.worker.listen(Match::Exact, b"news");
+    s.deliver(|batch| (0..3).for_each(|_| published(batch, own, "hi")));
+    s.deliver(|batch| (0..2).for_each(|_| published(batch, of_worker, "hi")));
+    s.worker.finish();
+    assert_eq!((s.worker.drop_published(), s.worker.drop_published(), s.worker.dropped_block()), (5, 0, 5));
+}
+
+#[test]
 fn listeners_before_the_gateway_are_told_to_it_unless_they_have_ended() {
     let s = Setup { worker: Worker::new(options()), kept: Arc::default() };
     assert!(!s.worker.publish(b"news", Payload::Text, b"hi"));

@@ -1,0 +1,90 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+# What a worker has begun without a client that waits for it: the gateway does not see it.
+RSpec.describe "A worker that is to end" do
+  # A config.ru. The publications together, and each of the callables, take longer than the seconds that a worker which
+  # has nothing to do gets to end.
+  let(:application) { <<~RUBY }
+    ran = 0
+    Volador.subscribe("work") do |_, message|
+      sleep message.to_f
+      warn "ran \#{ran += 1}"
+    end
+    slow = ->(name) { sleep 7; warn "finished \#{name}" }
+    run(lambda do |env|
+      case env["PATH_INFO"]
+      when "/publish" then 100.times { Volador.publish("work", "0.06") }
+      when "/stuck" then 5.times { Volador.publish("work", "3600") }
+      when "/dropped" then next [200, {}, [Volador.stats[:dropped_block].to_s]]
+      when "/finished" then (env["rack.response_finished"] ||= []) << ->(*) { slow.call("the callable") }
+      when "/close"
+        body = Object.new
+        body.define_singleton_method(:each) { |&block| block.call("ok") }
+        body.define_singleton_method(:close) { slow.call("the body") }
+        next [200, {}, body]
+      end
+      [200, {}, ["ok"]]
+    end)
+  RUBY
+
+  def start(configuration = nil)
+    start_cluster(application, "-t", "3", workers: 1, configuration: configuration)
+  end
+
+  it "by a deploy runs blocks for all that they were told, closes bodies and calls what waits for the answer" do
+    cluster = start
+    %w[/publish /finished /close].each { |path| expect(cluster.get(path).status).to eq 200 }
+    cluster.signal(:USR1)
+    cluster.wait_for_output(/generation 1 has ended/, seconds: 40)
+    expect(cluster.output).to include("ran 100\n", "finished the callable", "finished the body")
+    expect(cluster.get("/dropped").body).to eq "0"
+  end
+
+  it "by TERM does so, too" do
+    cluster = start
+    %w[/publish /finished /close].each { |path| expect(cluster.get(path).status).to eq 200 }
+    cluster.signal(:TERM)
+    expect(cluster.wait(seconds: 40).exitstatus).to eq 0
+    expect(cluster.output).to include("ran 100\n", "finished the callable", "finished the body")
+  end
+
+  it "is cut off when the handover timeout is over, and what is lost by that is said and counted" do
+    cluster = start("handover_timeout 1\n")
+    cluster.get("/stuck")
+    cluster.signal(:USR1)
+    cluster.wait_for_output(/generation 1 has ended/, seconds: 20)
+    expect(cluster.output).to match(/worker 1 \(pid \d+\) has not finished within the handover timeout of 1\.0 s/)
+    expect(cluster.output).to include("4 publications that waited for blocks of subscriptions")
+    expect(cluster.get("/dropped").body).to eq "4"
+  end
+
+  it "is cut off when the drain timeout is over" do
+    cluster = start("drain_timeout 1\n")
+    cluster.get("/stuck")
+    cluster.signal(:TERM)
+    expect(cluster.wait(seconds: 15).exitstatus).to eq 0
+    expect(cluster.output).to match(/worker 1 \(pid \d+\) has not finished within the drain timeout of 1\.0 s/)
+    expect(cluster.output).to include("4 publications that waited for blocks of subscriptions")
+  end
+
+  it "is not kept by what is published while it finishes" do
+    publisher = 'Thread.new { loop { Volador.publish("work", "0.04"); sleep 0.02 } }'
+    cluster = start_cluster("#{publisher}\n#{application}", workers: 1, configuration: "handover_timeout 12\n")
+    cluster.wait_for_output(/^ran 1$/)
+    cluster.signal(:USR1)
+    cluster.wait_for_output(/generation 1 has ended/, seconds: 30)
+    expect(cluster.output).not_to include("has not finished")
+  end
+
+  it "is ended at once by the second signal, whatever it does at its end" do
+    endless = "on_worker_shutdown { warn 'shutting down'; sleep }"
+    cluster = start_cluster("run ->(_) { [200, {}, []] }", workers: 1, configuration: endless)
+    cluster.signal(:TERM)
+    cluster.wait_for_output(/shutting down/)
+    cluster.signal(:INT)
+    expect(cluster.wait(seconds: 10).exitstatus).to eq 0
+    expect(cluster.output).to include("Volador stops at once")
+  end
+end
