@@ -13,12 +13,14 @@ module Volador
   class Log
     # Causes of an exception that are shown.
     CAUSES_MAX = 20
+    # Characters of an exception's message: one that a method is missing for may have the whole env in it.
+    MESSAGE_MAX = 2000
     # Encodings whose bytes are taken for UTF-8.
     BYTES = [Encoding::UTF_8, Encoding::BINARY, Encoding::US_ASCII].freeze
     # By these, since exceptions and their classes may have methods of the same names.
     CLASS_OF = Kernel.instance_method(:class)
     NAME_OF = Module.instance_method(:to_s)
-    private_constant :CAUSES_MAX, :BYTES, :CLASS_OF, :NAME_OF
+    private_constant :CAUSES_MAX, :MESSAGE_MAX, :BYTES, :CLASS_OF, :NAME_OF
 
     # @param io [#write, nil] where to; nil: whatever $stderr is at that moment
     # @param quiet [Boolean] leave out what is merely informative
@@ -39,7 +41,8 @@ module Volador
     end
 
     # @param message [String]
-    # @param error [Exception, nil] its class, message, backtrace and causes follow, the first 20 at most
+    # @param error [Exception, nil] its class, message (2,000 characters at most), backtrace and the first 20
+    #   causes follow
     def error(message, error = nil)
       write("ERROR", error ? "#{text { message }}: #{describe(error)}" : message)
     end
@@ -73,6 +76,7 @@ module Volador
 
     def summary(error)
       message = text { error.message }
+      message = "#{message[0, MESSAGE_MAX]}... (cut, of #{message.size} characters)" if message.size > MESSAGE_MAX
       name = "(#{text { NAME_OF.bind_call(CLASS_OF.bind_call(error)) }})"
       message.empty? ? name : "#{message} #{name}"
     end
