@@ -120,6 +120,7 @@ module Volador
       if !@seat.hijacked? && accepted?(handshake, env, answer)
         @responder.upgrade(env, answer, handshake)
       else
+        @connections.hints.unaccepted(env, answer) if transport == :websocket && !@seat.hijacked?
         @responder.deliver(env, answer, close_connection: handshake.failed?)
         handshake.refused
       end

@@ -5,6 +5,7 @@ require_relative "clock"
 require_relative "event"
 require_relative "pub_sub/listeners"
 require_relative "push/connections"
+require_relative "push/hints"
 require_relative "push/interceptor"
 require_relative "push/surrounded_connections"
 
@@ -17,11 +18,12 @@ module Volador
 
     # @param worker [Native::Worker]
     # @param log [Log]
-    def initialize(worker, log)
+    # @param development [Boolean] see {Push::Hints}
+    def initialize(worker, log, development: false)
       @worker = worker
       @log = log
       @listeners = PubSub::Listeners.new(worker, log)
-      @connections = connections
+      @connections = connections(Push::Hints.new(log, development: development))
       @threads = []
     end
 
@@ -83,11 +85,11 @@ module Volador
     end
 
     # @return [Push::Connections]
-    def connections
+    def connections(hints)
       surroundings = Push::SurroundedConnections.surroundings
-      return Push::Connections.new(@listeners, log: @log) unless surroundings
+      return Push::Connections.new(@listeners, log: @log, hints: hints) unless surroundings
 
-      Push::SurroundedConnections.new(surroundings, @listeners, log: @log)
+      Push::SurroundedConnections.new(surroundings, @listeners, log: @log, hints: hints)
     end
   end
 end

@@ -25,6 +25,7 @@ module Volador
       preload_app!: "the application is always loaded once, before the workers are forked: leave it out",
       rackup: "name the config.ru on the command line",
       directory: "give it on the command line, as --directory",
+      plugin: "there are none; volador restart does what tmp_restart did",
       pidfile: "volador status, restart and stop find the server by its control_socket",
       state_path: "volador status, restart and stop find the server by its control_socket",
       activate_control_app: "control_socket takes its place",
@@ -76,8 +77,10 @@ module Volador
     rescue SyntaxError => e
       raise ConfigurationError, e.message.lines.first.strip
     rescue StandardError, ScriptError => e
+      advice = ": the application is not loaded yet; its constants are there in hooks" if e.instance_of?(NameError)
       line = e.backtrace_locations&.find { |location| location.path == path }&.lineno
-      raise ConfigurationError, "#{[path, line].compact.join(':')}: #{e.message.lines.first.to_s.strip} (#{e.class})"
+      raise ConfigurationError, "#{[path, line].compact.join(':')}: #{e.message.lines.first.to_s.strip} (#{e.class})" \
+                                "#{advice}"
     end
 
     # @api private

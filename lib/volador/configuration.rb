@@ -121,6 +121,11 @@ module Volador
       @quiet
     end
 
+    # @return [Boolean] whether the environment is that of a developer
+    def development?
+      @environment == "development"
+    end
+
     # @return [Log] one that writes where these options say. The gateway's and the worker's own lines go there as well, from the
     #   first one on that has a file
     def log
@@ -141,7 +146,7 @@ module Volador
     def addresses(port, host, bind, env)
       return Array(bind).map { |uri| Address.parse(uri) } unless bind.nil? || Array(bind).empty?
 
-      host = presence(host) || (@environment == "development" ? "127.0.0.1" : "0.0.0.0")
+      host = presence(host) || (development? ? "127.0.0.1" : "0.0.0.0")
       # Puma's and rackup's way to name a Unix socket.
       return [Address.parse("unix://#{host}")] if host.start_with?("/", ".")
       return [Address.parse(host)] if host.include?("://")

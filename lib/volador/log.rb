@@ -14,6 +14,8 @@ module Volador
   class Log
     # Causes of an exception that are shown.
     CAUSES_MAX = 20
+    # Characters of an exception's message: one that a method is missing for may have the whole env in it.
+    MESSAGE_MAX = 2000
     # Encodings whose bytes are taken for UTF-8.
     BYTES = [Encoding::UTF_8, Encoding::BINARY, Encoding::US_ASCII].freeze
     # What ends a line, or a terminal obeys. Not the tab.
@@ -21,7 +23,7 @@ module Volador
     # By these, since exceptions and their classes may have methods of the same names.
     CLASS_OF = Kernel.instance_method(:class)
     NAME_OF = Module.instance_method(:to_s)
-    private_constant :CAUSES_MAX, :BYTES, :CONTROLS, :CLASS_OF, :NAME_OF
+    private_constant :CAUSES_MAX, :MESSAGE_MAX, :BYTES, :CONTROLS, :CLASS_OF, :NAME_OF
 
     # @param io [#write, nil] where to; nil: whatever $stderr is at that moment
     # @param quiet [Boolean] leave out what is merely informative
@@ -42,7 +44,7 @@ module Volador
     end
 
     # @param message [String]
-    # @param error [Exception, nil] its class, message, backtrace and causes follow, the first 20 at most
+    # @param error [Exception, nil] its class, message (2,000 characters at most), backtrace and the first 20 causes follow
     # @param details [String, nil] what follows instead: what another process has said of an exception
     def error(message, error = nil, details: error && describe(error))
       write("ERROR", message, details)
@@ -85,6 +87,7 @@ module Volador
 
     def summary(error)
       message = text { error.message }
+      message = "#{message[0, MESSAGE_MAX]}... (cut, of #{message.size} characters)" if message.size > MESSAGE_MAX
       name = "(#{text { NAME_OF.bind_call(CLASS_OF.bind_call(error)) }})"
       message.empty? ? name : "#{message} #{name}"
     end

@@ -143,7 +143,7 @@ module Volador
       @gateway = Listening.gateway(options)
       @state = :running
       @worker = Native::Worker.new(options)
-      @threads = ApplicationThreads.new(@worker, @log)
+      @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
       @gateway.start(@worker)
       Server.add(self)
       PubSub.serve(listeners)

@@ -58,11 +58,15 @@ RSpec.describe "The rack.upgrade draft" do
         end
       end
 
-      it "keeps a connection whose handler has no callback" do
-        push(transport, "/bare") do |client|
-          client.client.socket.io.wait_readable(0.1)
-          expect(client.client.socket).to be_silent
+      it "keeps a connection whose handler has no callback, and says so once" do
+        2.times do
+          push(transport, "/bare") do |client|
+            client.client.socket.io.wait_readable(0.1)
+            expect(client.client.socket).to be_silent
+          end
         end
+
+        expect(server.output.scan(/WARN: (\S+) has none of on_open/)).to eq([["Object"]])
       end
 
       it "closes a connection whose on_open raises, and logs it" do

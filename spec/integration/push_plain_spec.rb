@@ -29,6 +29,16 @@ RSpec.describe "An app that has no push" do
     expect(WebSocketClient.refusal(server.port, "/")).to have_attributes(status: 200, body: "plain")
   end
 
+  it "has a line in the log for a WebSocket that it answered as a request, once for a path" do
+    2.times { WebSocketClient.refusal(server.port, "/env?secret") }
+    WebSocketClient.refusal(server.port, "/other")
+    server.wait_for_output(%r{a WebSocket asked for /other})
+
+    expect(server.output.scan(/WARN: a WebSocket asked for .*/))
+      .to include(%r{for /env, and the application answered 200 without accepting it}).once
+    expect(server.output).not_to include("for /teapot")
+  end
+
   it "answers further requests on the connection of a WebSocket request" do
     server.connect do |socket|
       expect(socket.request("GET", "/teapot", upgrade).status).to eq(418)

@@ -94,6 +94,7 @@ RSpec.describe Volador::ConfigFile do
     "theads" => "config/volador.rb:1: there is no setting theads; did you mean threads?",
     "zzzzzzzz 1" => "config/volador.rb:1: there is no setting zzzzzzzz: see docs/configuration.md",
     "\npreload_app!" => "config/volador.rb:2: there is no setting preload_app!: the application is always loaded once",
+    "plugin :tmp_restart" => "config/volador.rb:1: there is no setting plugin: there are none; volador restart does what",
     "threads 0" => "config/volador.rb:1: threads must be an Integer from 1 to 1024, got 0",
     "threads" => "config/volador.rb:1: threads takes one value, got none",
     "threads 1, 2, 3" => "config/volador.rb:1: threads takes one value, got 1, 2, 3",
@@ -104,7 +105,7 @@ RSpec.describe Volador::ConfigFile do
     "compat :puma" => "config/volador.rb:1: compat must be iodine or agoo, got \"puma\"",
     "\non_worker_boot" => "config/volador.rb:2: on_worker_boot takes a block",
     "\n\nraise 'no'" => "config/volador.rb:3: no (RuntimeError)",
-    "\nNothing" => "config/volador.rb:2: uninitialized constant Nothing (NameError)",
+    "\nNothing" => "config/volador.rb:2: uninitialized constant Nothing (NameError): the application is not loaded yet",
     "require 'not/there'" => "config/volador.rb:1: cannot load such file -- not/there (LoadError)",
     "\nthreads(" => "config/volador.rb:2: syntax error"
   }.each do |text, message|

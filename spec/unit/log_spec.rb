@@ -108,6 +108,15 @@ RSpec.describe Volador::Log do
     expect(io.string).to eq "volador ERROR: GET /: m (Nameless)\n"
   end
 
+  it "cuts an exception's message after 2,000 characters" do
+    log.error("GET /", RuntimeError.new("é" * 2000))
+    log.error("GET /", RuntimeError.new("é" * 2001))
+    expect(io.string.lines(chomp: true)).to eq [
+      "volador ERROR: GET /: #{'é' * 2000} (RuntimeError)",
+      "volador ERROR: GET /: #{'é' * 2000}... (cut, of 2001 characters) (RuntimeError)"
+    ]
+  end
+
   it "writes what is no exception" do
     log.error("GET /", 8)
     log.error("GET \xff".b, BasicObject.new)

@@ -18,6 +18,12 @@ RSpec.describe Volador::Push::Writer do
     expect(connection.sent).to eq ["TEXT"]
   end
 
+  it "shows in short whether it is open" do
+    expect(writer.inspect).to eq "#<Volador::Push::Writer open>"
+    writer.close
+    expect(writer.inspect).to eq "#<Volador::Push::Writer closed>"
+  end
+
   it "raises a ClosedError, which is an IOError, once the connection is closed" do
     expect(writer).to be_open
     expect(writer.close).to be_nil

@@ -102,7 +102,7 @@ module Volador
       def boot
         @hooks.run(:worker_boot, @number)
         @native = Native::Worker.new(native_options)
-        @threads = ApplicationThreads.new(@native, @log)
+        @threads = ApplicationThreads.new(@native, @log, development: @configuration.development?)
         @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
         Server.add(self)
         PubSub.serve(listeners)

@@ -137,10 +137,10 @@ module Volador
         @writer.fail
       end
 
-      # `class` and `inspect` of an application's object may be anything; this cannot fail.
+      # `class`, `inspect` and `to_s` of an application's object may be anything; this cannot fail.
       def name
         handler_class = Kernel.instance_method(:class).bind_call(@handler)
-        handler_class <= Module ? Module.instance_method(:name).bind_call(@handler) : handler_class
+        Module.instance_method(:to_s).bind_call(handler_class <= Module ? @handler : handler_class)
       end
     end
   end

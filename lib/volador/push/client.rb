@@ -36,7 +36,7 @@ module Volador
       # @param log [Log]
       # @param resumed [Boolean] the connection comes from another worker
       # @param connections [Connections] that it will be among
-      def initialize(connection, env, protocol, handler, log, resumed: false, connections: Connections.new)
+      def initialize(connection, env, protocol, handler, log, resumed: false, connections: Connections.new(log: log))
         @connection = connection
         @env = env
         @protocol = protocol

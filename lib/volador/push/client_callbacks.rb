@@ -52,7 +52,10 @@ module Volador
 
       # @return [Integer, nil] nil for a handler without any callback, which nobody could give another
       def interest
-        ALL_EVENTS if ClientCallbacks.any?(@handler)
+        return ALL_EVENTS if ClientCallbacks.any?(@handler)
+
+        @connections.hints.unheard(name, NAMES)
+        nil
       end
 
       def opened

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../log"
+require_relative "hints"
 
 module Volador
   module Push
@@ -8,11 +9,16 @@ module Volador
     # until the connection's close event, so that the garbage collector leaves it alone meanwhile; connections without
     # a handler are unknown here and cost Ruby nothing.
     class Connections
+      # @return [Hints] about the handlers
+      attr_reader :hints
+
       # @param listeners [PubSub::Listeners, nil] of the process's own subscriptions
       # @param log [Log]
-      def initialize(listeners = nil, log: Log.new)
+      # @param hints [Hints]
+      def initialize(listeners = nil, log: Log.new, hints: Hints.new(log))
         @listeners = listeners
         @log = log
+        @hints = hints
         # Only single operations are done on it, each of them atomic under the GVL.
         @callbacks = {}
       end

@@ -49,6 +49,11 @@ module Volador
         !@connection.open?
       end
 
+      # @return [String]
+      def inspect
+        "#<#{self.class} #{open? ? 'open' : 'closed'}>"
+      end
+
       private
 
       # @return [Boolean]
