@@ -16,6 +16,7 @@ RSpec.describe "A server that may have few files open" do
     run(lambda do |env|
       name = env["PATH_INFO"].delete_prefix("/")
       next [200, {}, ["no file"]] if name == "none"
+      next [200, {}, [sleep(1).to_s]] if name == "slow"
 
       [200, { "content-type" => "text/plain" }, Page.new(File.expand_path(name.empty? ? "page" : name))]
     end)
@@ -101,6 +102,21 @@ RSpec.describe "A server that may have few files open" do
       crowd.each(&:close)
       expect_to_have_lost_nothing
     end
+  end
+
+  # They leave the worker together, many more than the gateway has room for.
+  it "with workers answers 502 for files that it has no room for, and loses none of the requests beside them" do
+    cluster = start_cluster(application, configuration: patient, limits: { rlimit_nofile: 200 })
+    workers = cluster.workers
+    plain = Array.new(4) { cluster.connect.send_request("GET", "/slow") }
+    crowd = Array.new(120) { cluster.connect }
+    crowd.each { |client| client.send_request("GET", "/endless") }
+
+    expect(crowd.map { |client| client.read_head.status }.tally).to match(200 => be > 20, 502 => be > 20)
+    expect(plain.map { |client| client.read_response.status }).to all(eq(200))
+    expect(cluster.workers).to eq(workers)
+    expect(cluster.output.scan("WARN").size).to eq(1)
+    expect(cluster.output).to include("are given up until")
   end
 
   it "in one process leaves some to the application" do

@@ -200,9 +200,10 @@ impl Shard {
 /// Whether the frame is a worker's last one for a request: each request that it was sent has exactly one. (Behind a Tunnel
 /// comes an End, when the thread is free again.)
 pub(crate) fn completes(frame: &ToGateway) -> bool {
-    use volador_proto::link::ResponseBody;
+    use volador_proto::link::{Carrier, ResponseBody};
     match frame {
         ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
+        ToGateway::Lost(carrier) => *carrier == Carrier::Response,
         ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
         _ => false,
     }

@@ -229,8 +229,9 @@ impl Exchange {
                 self.early.asks_drained = true;
                 return;
             }
-            // Of a push connection only, and of no stream.
+            // Of a push connection only, of no stream, and what the shard has made something else of.
             ToGateway::Hello(_)
+            | ToGateway::Lost(_)
             | ToGateway::Returned
             | ToGateway::Ended
             | ToGateway::HandedOver(_)

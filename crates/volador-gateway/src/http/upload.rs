@@ -15,6 +15,7 @@ use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
+use volador_link::want;
 use volador_proto::link::RequestBody;
 
 use super::refusal::Refusal;
@@ -53,8 +54,8 @@ pub(crate) async fn collect(mut body: Incoming, shared: &Shared) -> Result<Reque
 }
 
 fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
-    if descriptors::is_want(error) {
-        shared.descriptors.gave_up();
+    if want::is_want(error) {
+        want::gave_up();
         return Refusal::busy();
     }
     log::warn(format_args!(

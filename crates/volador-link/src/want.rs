@@ -1,0 +1,68 @@
+//! A want of descriptors: this process may have no more files open. The log has one line for what is given up for it.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
+use crate::log;
+
+/// What follows a refusal within this time belongs to it. A server that is full takes a client for each one that leaves.
+const SPELL: Duration = Duration::from_secs(60);
+
+/// Of the process, as its limit is: in one process both halves give up for the same want.
+static FILES: Spell = Spell::new();
+
+/// Refusals that follow each other, and when the last one was. The log has a line for the first.
+#[derive(Debug, Default)]
+pub struct Spell(Mutex<Option<Instant>>);
+
+impl Spell {
+    /// There was none.
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// There is a refusal. Whether it is the first one.
+    pub fn is_new(&self, now: Instant) -> bool {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        before.is_none_or(|before| now.saturating_duration_since(before) > SPELL)
+    }
+}
+
+/// An answer or a body is given up: it needs a descriptor that there is not, or that it may not keep.
+pub fn gave_up() {
+    if FILES.is_new(Instant::now()) {
+        log::warn(format_args!(
+            "answers and bodies that live in files are given up until others have gone: this process may have {} files \
+             open. Raise that limit (ulimit -n, or LimitNOFILE= for systemd)",
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+        ));
+    }
+}
+
+/// Whether it says that there are no more.
+pub fn is_want(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::MFILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spell_lasts_as_long_as_less_than_a_minute_is_between_two_refusals() {
+        let (spell, start) = (Spell::new(), Instant::now());
+        let told: Vec<_> = [0, 1, 50, 100, 159, 220, 221]
+            .into_iter()
+            .filter(|&seconds| spell.is_new(start + Duration::from_secs(seconds)))
+            .collect();
+        assert_eq!(told, [0, 220]);
+    }
+}
