@@ -247,6 +247,7 @@ impl Shard {
     /// Does what one frame of a worker says. Frames for streams that have ended are late, not wrong.
     pub(crate) fn dispatch(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
         if !self.shared.is_cluster {
+            let frame = self.kept(from, id, frame);
             return self.dispatch_contained(from, id, frame);
         }
         let Some(member) = self.workers.member(from) else { return };

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -31,7 +31,9 @@ impl Spell {
 
     /// There is a refusal. Whether it is the first one.
     pub fn is_new(&self, now: Instant) -> bool {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        // Whoever has the lock is telling, or a fork has left its thread behind.
+        let Ok(mut last) = self.0.try_lock() else { return false };
+        let before = last.replace(now);
         before.is_none_or(|before| now.saturating_duration_since(before) > SPELL)
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     Tunnel(Tunnel),
     /// There will be none.
     Aborted,
+    /// It could not be sent to a worker. Another try may be.
+    Unsent,
 }
 
 /// A piece of a streamed answer.
@@ -148,6 +150,15 @@ impl Exchange {
     /// Whether no worker has been sent it yet.
     pub(crate) fn is_new(&self) -> bool {
         !self.was_sent
+    }
+
+    /// There is no descriptor for its body's file.
+    pub(crate) fn refuse(&mut self) {
+        self.complete = true;
+        self.answer = Some(Answer::Unsent);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Who works on it.
