@@ -107,7 +107,8 @@ module Volador
       @environment = (presence(environment) || presence(env["RACK_ENV"]) || "development").to_s
       @quiet = flag(:quiet, quiet)
       @bind = addresses(port, host, bind, env)
-      @log_file = file(log_file)
+      @log_io = log_io(log_file)
+      @log_file = @log_io&.path.freeze
       @tmpdir = directory(presence(tmpdir) || Dir.tmpdir)
       @allowed_origins = origins(allowed_origins)
       @slow_client = policy(slow_client || :disconnect)
@@ -132,7 +133,7 @@ module Volador
       return Log.new(quiet: quiet?) unless log_file
 
       Native.log_to(log_file)
-      Log.new(File.open(log_file, "a").tap { |file| file.sync = true }, quiet: quiet?)
+      Log.new(@log_io, quiet: quiet?)
     end
 
     # @return [Hash{Symbol => Object}] what Native::Gateway.new and Native::Worker.new take
@@ -225,16 +226,17 @@ module Volador
       raise ConfigurationError, "tmpdir must be a folder that can be written to, got #{path.inspect}"
     end
 
-    # It is tried: to find out at the first fault that it can't be written to would be late.
-    def file(path)
+    # Opened here: to find out at the first fault that it can't be written to would be late. It stays open, since the reader
+    # of a FIFO leaves with the last writer. NONBLOCK: a FIFO that nobody reads would be waited for, without a word.
+    def log_io(path)
       return if presence(path).nil?
 
       path = File.expand_path(path.to_s)
-      File.open(path, "a", &:fileno)
-      path.freeze
+      File.open(path, File::WRONLY | File::APPEND | File::CREAT | File::NONBLOCK).tap { |file| file.sync = true }
     rescue SystemCallError => e
-      raise ConfigurationError, "log_file must be a file that can be written to, got #{path.inspect} " \
-                                "(#{e.message[/\A[^@-]+/].strip})"
+      unread = e.is_a?(Errno::ENXIO) && File.pipe?(path)
+      why = unread ? "nobody reads this FIFO: start its reader first" : e.message[/\A[^@-]+/].strip
+      raise ConfigurationError, "log_file must be a file that can be written to, got #{path.inspect} (#{why})"
     end
 
     def origins(value)

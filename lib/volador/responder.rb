@@ -193,11 +193,15 @@ module Volador
 
     # @return [Boolean] false when there is no such regular file that can be read: then `each` may know better
     def send_file(status, headers, body)
-      file = open_file(body.to_path) || (return false)
+      path = body.to_path
       begin
+        file = open_file(path) || (return false)
         @seat.respond_file(status, headers, file, file.size)
+      rescue Errno::EMFILE
+        # That is the server's trouble, and neither this request's nor the application's: a 502.
+        @seat.give_up
       ensure
-        file.close
+        file&.close
       end
       true
     end
@@ -206,6 +210,8 @@ module Volador
       return unless File.file?(path)
 
       File.open(path, "rb")
+    rescue Errno::EMFILE
+      raise
     rescue SystemCallError
       nil
     end

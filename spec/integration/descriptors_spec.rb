@@ -13,9 +13,18 @@ RSpec.describe "A server that may have few files open" do
     end
     File.write("page", "A page of a file.\\n" * 1000)
     File.open("endless", "w") { |file| file.truncate(64 << 20) }
+    held = []
+    hoard = lambda do
+      loop { held << File.open(File::NULL) }
+    rescue Errno::EMFILE
+      held.size
+    end
     run(lambda do |env|
       name = env["PATH_INFO"].delete_prefix("/")
       next [200, {}, ["no file"]] if name == "none"
+      next [200, {}, [sleep(1).to_s]] if name == "slow"
+      next [200, {}, Enumerator.new { |chunks| 500.times { chunks << "x" * 65_536 } }] if name == "stream"
+      next [200, {}, [hoard.call.to_s]] if name == "hoard"
 
       [200, { "content-type" => "text/plain" }, Page.new(File.expand_path(name.empty? ? "page" : name))]
     end)
@@ -101,6 +110,50 @@ RSpec.describe "A server that may have few files open" do
       crowd.each(&:close)
       expect_to_have_lost_nothing
     end
+  end
+
+  # They leave the worker together, many more than the gateway has room for.
+  it "with workers answers 502 for files that it has no room for, and loses none of the requests beside them" do
+    cluster = start_cluster(application, configuration: patient, limits: { rlimit_nofile: 200 })
+    workers = cluster.workers
+    plain = Array.new(4) { cluster.connect.send_request("GET", "/slow") }
+    crowd = Array.new(120) { cluster.connect }
+    crowd.each { |client| client.send_request("GET", "/endless") }
+
+    expect(crowd.map { |client| client.read_head.status }.tally).to match(200 => be > 20, 502 => be > 20)
+    expect(plain.map { |client| client.read_response.status }).to all(eq(200))
+    expect(cluster.workers).to eq(workers)
+    expect(cluster.output.scan("WARN").size).to eq(1)
+    expect(cluster.output).to include("are given up until")
+  end
+
+  it "in one process answers 502 for files that it has no room for, and says so once" do
+    server = start_cluster(application, workers: nil, configuration: patient, limits: { rlimit_nofile: 200 })
+    crowd = Array.new(120) { server.connect }
+    crowd.each { |client| client.send_request("GET", "/endless") }
+
+    expect(crowd.map { |client| client.read_head.status }.tally).to match(200 => be > 20, 502 => be > 20)
+    expect(server.get("/none").status).to eq(200)
+    expect(server.output.scan(/WARN|ERROR/)).to eq(["WARN"])
+    expect(server.output).to include("are given up until")
+  end
+
+  it "gives up what needs a file where the application has taken all descriptors, and says so once" do
+    cluster = start_cluster(application, workers: 1, configuration: patient, limits: { rlimit_nofile: 128 })
+    expect(cluster.get("/hoard").body.to_i).to be > 64
+
+    cluster.connect do |socket|
+      socket.send_request("GET", "/stream")
+      cluster.wait_for_output(/are given up until/)
+      expect(socket.read_to_end.bytesize).to be < 500 * 65_536
+    end
+    expect(cluster.get("/").status).to eq(502)
+    cluster.connect do |socket|
+      socket.send_bytes("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n#{'x' * 90_000}")
+      expect(socket.read_head.status).to eq(503)
+    end
+    expect(cluster.get("/none").body).to eq("no file")
+    expect(cluster.output.scan(/WARN|ERROR/)).to eq(["WARN"])
   end
 
   it "in one process leaves some to the application" do

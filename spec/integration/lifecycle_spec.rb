@@ -218,6 +218,20 @@ RSpec.describe "A server's life" do
     end
   end
 
+  it "logs to a FIFO whose reader leaves at its end" do
+    Dir.mktmpdir do |folder|
+      file = File.join(folder, "log").tap { |fifo| File.mkfifo(fifo) }
+      reader = IO.popen(["cat", file])
+      server = start_configured("->(env) { env['PATH_INFO'] == '/' ? [200, {}, []] : raise('mine') }", log_file: file)
+      server.get("/raises")
+      WebSocketClient.refusal(server.port, "/", headers: { "Origin" => "http://elsewhere.example" })
+      expect(server.stop.exitstatus).to eq(0)
+      expect(reader.read.lines.grep(/^volador /)).to match([/^volador ERROR: GET \/raises: mine/, /^volador WARN: .*origin/])
+    ensure
+      reader&.close
+    end
+  end
+
   it "stops at once by the first signal after Server#stop, as it has said" do
     server = start_ruby(<<~RUBY)
       require "volador"

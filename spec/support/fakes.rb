@@ -169,6 +169,7 @@ module Fakes
     end
 
     def respond_file(status, headers, io, length)
+      fail_once
       answer(:respond_file, status, headers, io.read(length))
     end
 
@@ -197,6 +198,8 @@ module Fakes
       @streaming = false
       answer(:abort)
     end
+
+    def give_up = answer(:give_up)
 
     def upgrade(*arguments)
       fail_once

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 RSpec.describe Volador::Configuration do
   def configuration(env: {}, **options)
     described_class.new(env: env, **options)
@@ -120,6 +122,20 @@ RSpec.describe Volador::Configuration do
       expect(File.read(path)).to eq "volador WARN: one\nvolador WARN: two\n"
     end
     expect { configuration.log.warn("three") }.to output("volador WARN: three\n").to_stderr
+  end
+
+  it "refuses a FIFO that nobody reads as its log file, and does not wait for a reader" do
+    Dir.mktmpdir do |folder|
+      path = File.join(folder, "log").tap { |fifo| File.mkfifo(fifo) }
+      refused = raise_error(Volador::ConfigurationError, "log_file must be a file that can be written to, got " \
+                                                         "#{path.inspect} (nobody reads this FIFO: start its reader first)")
+      expect { Timeout.timeout(5) { configuration(log_file: path) } }.to refused
+
+      File.open(path, File::RDONLY | File::NONBLOCK) do |reader|
+        configuration(log_file: path).log.warn("one")
+        expect(reader.gets).to eq "volador WARN: one\n"
+      end
+    end
   end
 
   it "leaves informative lines out of the log when it is quiet" do

@@ -82,6 +82,19 @@ RSpec.describe Volador::Responder do
     expect(body.closed).to eq 1
   end
 
+  it "gives up, without a word of its own, when there is no descriptor for the file of to_path, or for its answer" do
+    body = Fakes::Body.new(["never"])
+    body.define_singleton_method(:to_path) { __FILE__ }
+    seat.failure = Errno::EMFILE.new
+    expect(deliver(200, {}, body)).to eq [[:give_up]]
+
+    fresh = Fakes::Seat.new
+    allow(File).to receive(:open).with(__FILE__, "rb").and_raise(Errno::EMFILE)
+    described_class.new(fresh, Volador::Log.new(printed)).deliver(env, [200, {}, body])
+    expect(fresh.calls).to eq [[:give_up]]
+    expect([body.closed, printed.string]).to eq [2, ""]
+  end
+
   it "falls back to each when the file of to_path is no regular file" do
     body = Fakes::Body.new(["chunk"])
     body.define_singleton_method(:to_path) { Dir.pwd }

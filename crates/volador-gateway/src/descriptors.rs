@@ -1,9 +1,9 @@
 //! [`Descriptors`]: how many files this process may have open, and how many of these are not for clients.
 //!
 //! Every client costs a descriptor, and so does every link of a worker, every file that a worker answers with, and every
-//! large body. Clients come and stay as they please; were they to take all there are, a file could not cross a link any
-//! more, and a link that has lost a descriptor has to be given up, with its worker. So some are kept from them. In one
-//! process with the application these are also what the application opens.
+//! large body. Clients come and stay as they please; were they to take all there are, no file could cross a link any more,
+//! and no worker join. So some are kept from them. In one process with the application these are also what the application
+//! opens.
 //!
 //! ```text
 //!   0                                                          7/8              15/16           limit
@@ -11,8 +11,9 @@
 //! ```
 //!
 //! What clients have done for them needs descriptors for as long as they please, too: who does not read has an answer's
-//! file kept open. So half of the reserve is to spare: what arrives there is let go of at once, and something arrives only
-//! where there is room.
+//! file kept open. So half of the reserve is to spare: what arrives there is let go of at once. Links bring descriptors one by
+//! one, each with its frame. Where there is no room for it, because many arrive at the same moment or the application has
+//! them all, that one is lost, and its frame is known to be without it (`Lost`).
 
 use std::{
     io,
@@ -24,8 +25,9 @@ use rustix::{
     io::{Errno, fcntl_dupfd_cloexec},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
+use volador_link::{Spell, want::is_want};
 
-use crate::{log, spell::Spell};
+use crate::log;
 
 /// What is kept from clients, at most, and as a part of all.
 const RESERVE_MAX: u64 = 256;
@@ -43,8 +45,6 @@ const SPARE_SHARE: u64 = 2;
 pub(crate) struct Descriptors {
     /// There is none for a client.
     clients: Spell,
-    /// There is none for what is done for a client.
-    files: Spell,
 }
 
 /// Raises the limit of this process to what the system allows it. The usual 1024 is the number that programs with select(2)
@@ -71,12 +71,7 @@ pub(crate) fn may_be_kept(descriptor: impl AsFd) -> bool {
     is_below(descriptor, files_max)
 }
 
-/// Whether it says that there are no more.
-pub(crate) fn is_want(error: &io::Error) -> bool {
-    Errno::from_io_error(error) == Some(Errno::MFILE)
-}
-
-/// The same as the system says it.
+/// There are no more, as the system says it.
 pub(crate) fn want() -> io::Error {
     Errno::MFILE.into()
 }
@@ -106,17 +101,6 @@ fn files_max(limit: u64) -> u64 {
 }
 
 impl Descriptors {
-    /// What is done for a client is given up, since it may not keep its descriptor, or there was none.
-    pub(crate) fn gave_up(&self) {
-        if self.files.is_new(Instant::now()) {
-            log::warn(format_args!(
-                "answers and bodies that live in files are given up until others have gone: this process may have {} files \
-                 open. Raise that limit (ulimit -n, or LimitNOFILE= for systemd)",
-                limit().unwrap_or(u64::MAX)
-            ));
-        }
-    }
-
     /// Accepting rests, since there is no descriptor for a client.
     pub(crate) fn refused(&self) {
         if !self.clients.is_new(Instant::now()) {

@@ -21,6 +21,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use volador_link::want;
 use volador_proto::link::{StreamId, ToGateway};
 
 use crate::{
@@ -78,6 +79,10 @@ impl Shard {
         self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
         match exchange.send(id, key, &mut self.workers.batch(key)) {
             Ok(()) => member.sent(|| self.shared.roster.now()),
+            Err(error) if want::is_want(&error) => {
+                want::gave_up();
+                exchange.refuse();
+            }
             Err(error) => {
                 log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
                 exchange.handle(ToGateway::Abort, 0);
@@ -200,9 +205,10 @@ impl Shard {
 /// Whether the frame is a worker's last one for a request: each request that it was sent has exactly one. (Behind a Tunnel
 /// comes an End, when the thread is free again.)
 pub(crate) fn completes(frame: &ToGateway) -> bool {
-    use volador_proto::link::ResponseBody;
+    use volador_proto::link::{Carrier, ResponseBody};
     match frame {
         ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
+        ToGateway::Lost(carrier) => *carrier == Carrier::Response,
         ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
         _ => false,
     }

@@ -15,6 +15,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use volador_hub::channel::Filter;
+use volador_link::Spell;
 use volador_proto::link::Batch;
 
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     listener::Listener,
     log,
     shard::{Labour, Shard},
-    spell::Spell,
     stats::Counters,
 };
 

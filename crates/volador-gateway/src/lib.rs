@@ -22,7 +22,6 @@
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
 //! |              | [`socket_file`]: the file of a bound Unix socket                   |
 //! |              | [`descriptors`]: how many files may be open; those kept from clients |
-//! |              | [`spell`]: refusals that follow each other, told once              |
 //! | [`selector`] | what the system reports about sockets                              |
 //! | [`inbox`]    | frames and commands on their way into a shard                      |
 //! | [`link`]     | the workers, and frames on their way to them                      |
@@ -50,7 +49,6 @@ mod selector;
 mod shard;
 mod socket;
 mod socket_file;
-mod spell;
 mod stats;
 mod streams;
 

@@ -11,7 +11,8 @@ use std::{
 
 use slab::Slab;
 use tokio::task::LocalSet;
-use volador_proto::link::{Response, ResponseBody, StreamId, ToGateway};
+use volador_link::want;
+use volador_proto::link::{Carrier, Response, ResponseBody, StreamId, ToGateway};
 
 use crate::{
     WorkerLink, descriptors,
@@ -260,6 +261,7 @@ impl Shard {
     /// Does what one frame of a worker says. Frames for streams that have ended are late, not wrong.
     pub(crate) fn dispatch(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
         if !self.shared.is_cluster {
+            let frame = self.kept(from, id, frame);
             return self.dispatch_contained(from, id, frame);
         }
         let Some(member) = self.workers.member(from) else { return };
@@ -290,19 +292,21 @@ impl Shard {
         }
     }
 
-    /// The frame, unless it has come with a descriptor that can't be kept: then its answer comes to an end. Looked at here and
-    /// not where the descriptor is used, since it may wait there for a slow client.
+    /// The frame, unless it has come with a descriptor that can't be kept, or has lost it on the way: then its answer comes to
+    /// an end. Looked at here and not where the descriptor is used, since it may wait there for a slow client.
     fn kept(&self, from: WorkerKey, id: StreamId, frame: ToGateway) -> ToGateway {
-        let descriptor = match &frame {
-            ToGateway::Response(Response { body: ResponseBody::File { fd, .. }, .. }) => fd,
-            ToGateway::Spill(fd) | ToGateway::Tunnel(fd, _) => fd,
+        let (carrier, descriptor) = match &frame {
+            ToGateway::Response(Response { body: ResponseBody::File { fd, .. }, .. }) => (Carrier::Response, Some(fd)),
+            ToGateway::Spill(fd) => (Carrier::Spill, Some(fd)),
+            ToGateway::Tunnel(fd, _) => (Carrier::Tunnel, Some(fd)),
+            ToGateway::Lost(carrier) => (*carrier, None),
             _ => return frame,
         };
-        if descriptors::may_be_kept(descriptor) {
+        if descriptor.is_some_and(descriptors::may_be_kept) {
             return frame;
         }
-        self.shared.descriptors.gave_up();
-        if matches!(frame, ToGateway::Spill(_)) {
+        want::gave_up();
+        if carrier == Carrier::Spill {
             // The application is writing still. The other frames are the last ones of theirs.
             self.workers.batch(from).cancel(id);
         }

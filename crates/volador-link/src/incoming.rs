@@ -3,13 +3,11 @@
 use std::{
     io::{self, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use volador_proto::link::{Assembler, Frames, LinkError};
-
-use crate::FDS_MAX;
 
 /// Bytes that one call takes at most.
 const READ_BYTES: usize = 128 << 10;
@@ -45,32 +43,27 @@ impl Incoming {
     /// Takes what has arrived, with one call. `wait`: for something to arrive, when nothing has.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's, or that descriptors were lost.
-    /// The link is then of no more use.
+    /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's. The link is then of no more use.
     pub fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         // No child process is to hold a client's file open.
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
         let received = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?;
-        if received.flags.contains(ReturnFlags::CTRUNC) {
-            // A frame would be given the file of another one, and a client the file of another client.
-            return Err(io::Error::other(
-                "descriptors were lost on the way, as this process has too many files open: raise its limit (ulimit -n, or \
-                 LimitNOFILE= for systemd)",
-            ));
-        }
         let read = received.bytes;
-        let mut fds: Vec<OwnedFd> = Vec::new();
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                fds.extend(rights);
-            }
-        }
+        let fd = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+            _ => None,
+        });
+        // One call here brings what one call of the sender's had (unix(7): "Ancillary data forms a barrier for the received
+        // data"), one descriptor at most. It is lost where this process may have no more, and its frame must not be given
+        // the file of another one.
+        let is_lost = received.flags.contains(ReturnFlags::CTRUNC);
+        let fd = fd.map(Some).or(is_lost.then_some(None));
         if read == 0 {
             return Ok(Received::End);
         }
-        self.assembler.push(&self.buf[..read], fds);
+        self.assembler.push(&self.buf[..read], fd);
         Ok(Received::Some)
     }
 
@@ -91,7 +84,7 @@ mod tests {
     use std::{
         fs::File,
         io::{Read, Seek, Write},
-        os::unix::net::UnixStream,
+        os::{fd::OwnedFd, unix::net::UnixStream},
     };
 
     use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway, WorkerFigures};
@@ -109,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_and_more_descriptors_than_one_call_takes_arrive_in_order() {
+    fn frames_and_hundreds_of_descriptors_arrive_in_order() {
         const COUNT: usize = 600;
         let (here, there) = UnixStream::pair().unwrap();
         let mut outgoing = Outgoing::new();

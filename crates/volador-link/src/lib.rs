@@ -10,16 +10,18 @@
 //! | [`incoming`] | frames out of what the socket brings        |
 //! | [`fault`]    | what the system's errors say of a link      |
 //! | [`log`]      | the lines for the operator, of both halves  |
+//! | [`spell`]    | refusals that follow each other, told once  |
+//! | [`want`]     | a want of descriptors, and its line         |
 #![forbid(unsafe_code)]
 
 mod fault;
 mod incoming;
 pub mod log;
 mod outgoing;
+mod spell;
+pub mod want;
 
 pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
 pub use outgoing::{Outgoing, Sent};
-
-/// Descriptors that go with one call: the kernel's limit (`SCM_MAX_FD`, unix(7)).
-const FDS_MAX: usize = 253;
+pub use spell::Spell;

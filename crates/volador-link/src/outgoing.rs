@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use volador_proto::link::Batch;
 
-use crate::{FDS_MAX, fault};
+use crate::fault;
 
 /// Batches that are sent at once.
 const SLICES_MAX: usize = 16;
@@ -32,11 +32,13 @@ pub enum Sent {
 #[derive(Debug, Default)]
 pub struct Outgoing {
     pieces: VecDeque<Piece>,
-    /// Descriptors of the frames in `pieces`. All of them go before the bytes that follow the first.
-    fds: VecDeque<OwnedFd>,
+    /// Descriptors of the frames in `pieces`, in order, and how many bytes go over the link before their frames.
+    fds: VecDeque<(u64, OwnedFd)>,
     /// Sum of the pieces' lengths.
     len: usize,
-    /// Sum of what is published in them.
+    /// Bytes that the socket has taken since its beginning.
+    taken: u64,
+    /// Sum of what is published in the pieces.
     published: usize,
 }
 
@@ -73,12 +75,13 @@ impl Outgoing {
     pub fn push(&mut self, batch: Batch) {
         let published = batch.published_len();
         let (bytes, fds) = batch.into_parts();
+        let before = self.taken + self.len as u64;
+        self.fds.extend(fds.into_iter().map(|(at, fd)| (before + at as u64, fd)));
         self.len += bytes.len();
         self.published += published;
         if !bytes.is_empty() {
             self.pieces.push_back(Piece { bytes, published });
         }
-        self.fds.extend(fds);
     }
 
     /// Sends as much as the socket takes without waiting. What it does not take stays, in order.
@@ -105,34 +108,40 @@ impl Outgoing {
         Ok(Sent::All)
     }
 
+    /// A call takes one descriptor at most: the other side then knows how many were lost, where it has no room for it. It
+    /// goes with the first byte of its frame, and the next one only when that frame has gone: what the other side can't keep
+    /// it has let go of by then.
     fn send_once(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let fd = self.fds.front().filter(|(at, _)| *at == self.taken).map(|(_, fd)| [fd.as_fd()]);
+        let next = self.fds.get(usize::from(fd.is_some()));
+        let mut room = next.map_or(usize::MAX, |(at, _)| (at - self.taken) as usize);
+        let (mut slices, mut count) = ([IoSlice::new(&[]); SLICES_MAX], 0);
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            if room == 0 {
+                break;
+            }
+            let part = &piece.bytes[..piece.bytes.len().min(room)];
+            *slice = IoSlice::new(part);
+            room -= part.len();
+            count += 1;
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if let Some(fd) = &fd {
+            ancillary.push(SendAncillaryMessage::ScmRights(fd));
+        }
         // Never a signal for a peer that is gone: an error says so.
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        if self.fds.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = self.pieces.len().min(SLICES_MAX);
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slice = IoSlice::new(&piece.bytes);
-            }
-            return Ok(sendmsg(socket, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?);
+        let sent = sendmsg(socket, &slices[..count], &mut ancillary, flags)?;
+        if fd.is_some() {
+            self.fds.pop_front();
         }
-        let count = self.fds.len().min(FDS_MAX);
-        let fds: Vec<BorrowedFd<'_>> = self.fds.iter().take(count).map(AsFd::as_fd).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-        // A frame's descriptor must not come after the frame: where there are more than go with one call, each call takes
-        // one byte along until all are under way. No frame is as short as that.
-        let first = &self.pieces[0].bytes;
-        let bytes = if self.fds.len() > count { &first[..1] } else { first };
-        let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)?;
-        // They go with the first byte that is sent.
-        self.fds.drain(..count);
         Ok(sent)
     }
 
     fn advance(&mut self, mut sent: usize) {
         self.len -= sent;
+        self.taken += sent as u64;
         while let Some(first) = self.pieces.front_mut() {
             if first.bytes.len() > sent {
                 first.bytes.advance(sent);
@@ -155,13 +164,13 @@ mod tests {
     use super::*;
     use crate::{Incoming, Received};
 
-    /// A welcome, which has a descriptor, and two frames behind it.
+    /// Twice a welcome, which has a descriptor, and a frame behind it.
     fn outgoing() -> Outgoing {
         let mut outgoing = Outgoing::new();
-        let mut batch = Batch::new();
-        batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
-        outgoing.push(batch);
         for credit in 1..=2 {
+            let mut batch = Batch::new();
+            batch.welcome(1, std::fs::File::open("/dev/null").unwrap().into());
+            outgoing.push(batch);
             let mut batch = Batch::new();
             batch.credit(StreamId::NONE, credit);
             outgoing.push(batch);
@@ -177,13 +186,13 @@ mod tests {
             let mut send = || {
                 outgoing.send_by(|outgoing| {
                     calls += 1;
-                    // Once before the descriptor has gone, once behind it.
+                    // Once before each descriptor.
                     if calls % 2 == 1 { Err(errno.into()) } else { outgoing.send_once(here.as_fd()) }
                 })
             };
             assert_eq!([send().unwrap(), send().unwrap(), send().unwrap()], [Sent::Later, Sent::Later, Sent::All]);
             let (mut incoming, mut seen) = (Incoming::new(), Vec::new());
-            while seen.len() < 3 {
+            while seen.len() < 4 {
                 assert_eq!(incoming.receive(&there, true).unwrap(), Received::Some);
                 let each = |frames: &mut Frames| {
                     while let Some(frame) = ToWorker::next(frames) {
@@ -193,8 +202,8 @@ mod tests {
                 };
                 incoming.take(each).unwrap();
             }
-            assert!(seen[0].starts_with("Welcome"), "{seen:?}");
-            assert_eq!(seen[1..], ["Credit(1)", "Credit(2)"]);
+            assert!(seen[0].starts_with("Welcome") && seen[2].starts_with("Welcome"), "{seen:?}");
+            assert_eq!([&seen[1], &seen[3]], ["Credit(1)", "Credit(2)"]);
         }
     }
 

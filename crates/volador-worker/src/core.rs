@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use rustc_hash::FxHashMap;
+use volador_link::want;
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
@@ -132,6 +133,7 @@ impl Core {
                 });
                 jobs.push(Job::Request { stream, request, push });
             }
+            ToWorker::Lost => self.refuse(stream),
             ToWorker::Message(payload, data) => self.post(stream, Event::Message(payload, data), jobs),
             ToWorker::Drained => self.post(stream, Event::Drained, jobs),
             ToWorker::Shutdown => self.post(stream, Event::Shutdown, jobs),
@@ -291,6 +293,22 @@ impl Core {
     pub(crate) fn give_back(&self, stream: StreamId) {
         if let Some(outboxes) = self.outboxes() {
             outboxes.push(stream.shard(), Haste::Now, |batch| batch.returned(stream));
+        }
+    }
+
+    /// This process had no descriptor for the body of a request. Another try may find one.
+    fn refuse(&self, stream: StreamId) {
+        want::gave_up();
+        let fields = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..]), (b"retry-after", b"1")];
+        if let Some(outboxes) = self.outboxes() {
+            outboxes.push(stream.shard(), Haste::Now, |batch| {
+                batch.complete_response(
+                    stream,
+                    503,
+                    fields,
+                    [&b"503 The server is busy. Try again in a moment.\n"[..]],
+                );
+            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the crate's tests send to a worker.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use volador_proto::link::{Batch, RequestBody, RequestHead, SealedRequest, StreamId, Transport};
 
@@ -21,6 +21,11 @@ pub(crate) fn options() -> Options {
 /// Appends a plain GET, or one for a transport.
 pub(crate) fn request(batch: &mut Batch, id: StreamId, transport: Option<Transport>) {
     batch.request(id, &head(transport), [], RequestBody::None);
+}
+
+/// Appends one with a body in a file.
+pub(crate) fn request_with_file(batch: &mut Batch, id: StreamId, fd: OwnedFd) {
+    batch.request(id, &head(None), [], RequestBody::File { fd, len: 1 });
 }
 
 /// Appends the request of a push connection that goes on here.

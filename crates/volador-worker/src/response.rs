@@ -10,8 +10,9 @@
 //! the client took, wherever it came from, so "everything taken" is one number. Only when the file has reached its
 //! limit does the writer wait, until the client has taken it all.
 
-use std::path::Path;
+use std::{os::fd::OwnedFd, path::Path};
 
+use volador_link::want;
 use volador_proto::link::StreamId;
 
 use crate::{error::WriteError, flush::Haste, outbox::Outboxes, spool::Spool, sync::Mutex};
@@ -98,8 +99,7 @@ impl ResponseStream {
         let spool = match &mut self.spool {
             Some(spool) => spool,
             None => {
-                let spool = Spool::new(limits.tmpdir)?;
-                let reader = spool.reader()?;
+                let (spool, reader) = opened(limits.tmpdir)?;
                 staged = outboxes.push(shard, Haste::WithAnswer, |batch| batch.spill(self.stream, reader));
                 self.spool.insert(spool)
             }
@@ -121,6 +121,18 @@ impl ResponseStream {
         }
         Ok((direct + spooled, staged))
     }
+}
+
+/// A spool, and its reader. Without a descriptor for one the answer is cut, as for a client that is gone.
+fn opened(tmpdir: &Path) -> Result<(Spool, OwnedFd), WriteError> {
+    let opened = Spool::new(tmpdir).and_then(|spool| spool.reader().map(|reader| (spool, reader)));
+    opened.map_err(|error| {
+        if !want::is_want(&error) {
+            return error.into();
+        }
+        want::gave_up();
+        WriteError::Gone
+    })
 }
 
 #[cfg(test)]

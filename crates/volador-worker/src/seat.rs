@@ -5,6 +5,7 @@ mod waiter;
 
 use std::{io, os::fd::OwnedFd, os::unix::net::UnixStream, sync::Arc, time::Instant};
 
+use volador_link::want;
 use volador_proto::link::{Interest, Request, ResponseBody, StreamId};
 
 use crate::{
@@ -332,6 +333,12 @@ impl Seat {
         }
         self.refuse_push();
         self.push(stream, |last| Haste::Answer { last }, |batch| batch.abort(stream));
+    }
+
+    /// The same since there is no descriptor for the answer: the log says so once.
+    pub fn give_up(&mut self) {
+        want::gave_up();
+        self.abort();
     }
 
     /// Accepts the handshake of the current request; ignored when it asks for no transport. `interest`: what the

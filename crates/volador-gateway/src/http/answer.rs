@@ -113,6 +113,10 @@ async fn dispatch(
             ticket.complete();
             Err(LEFT)
         }
+        Answer::Unsent => {
+            ticket.complete();
+            Err(Refusal::busy())
+        }
         Answer::Response(response) => {
             let mut head = Response::new(());
             let status = StatusCode::from_u16(response.status).map_err(|_| LEFT)?;

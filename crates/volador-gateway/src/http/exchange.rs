@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     Tunnel(Tunnel),
     /// There will be none.
     Aborted,
+    /// It could not be sent to a worker. Another try may be.
+    Unsent,
 }
 
 /// A piece of a streamed answer.
@@ -150,6 +152,15 @@ impl Exchange {
         !self.was_sent
     }
 
+    /// There is no descriptor for its body's file.
+    pub(crate) fn refuse(&mut self) {
+        self.complete = true;
+        self.answer = Some(Answer::Unsent);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Who works on it.
     pub(crate) fn worker(&self) -> Option<WorkerKey> {
         self.worker
@@ -229,8 +240,9 @@ impl Exchange {
                 self.early.asks_drained = true;
                 return;
             }
-            // Of a push connection only, and of no stream.
+            // Of a push connection only, of no stream, and what the shard has made something else of.
             ToGateway::Hello(_)
+            | ToGateway::Lost(_)
             | ToGateway::Returned
             | ToGateway::Ended
             | ToGateway::HandedOver(_)

@@ -16,6 +16,7 @@ use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
+use volador_link::want;
 use volador_proto::link::RequestBody;
 
 use super::{bodies::Held, refusal::Refusal};
@@ -56,8 +57,8 @@ pub(super) async fn collect(mut body: Incoming, shared: &Shared) -> Result<(Requ
 }
 
 fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
-    if descriptors::is_want(error) {
-        shared.descriptors.gave_up();
+    if want::is_want(error) {
+        want::gave_up();
         return Refusal::busy();
     }
     shared.client_log.bodies.warn(format_args!(

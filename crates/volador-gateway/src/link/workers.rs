@@ -11,13 +11,14 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use volador_link::Spell;
 use volador_proto::link::{Batch, ListenerId, Payload};
 
 use super::{
     LinkSocket,
     member::{Member, State},
 };
-use crate::{WorkerLink, log, spell::Spell};
+use crate::{WorkerLink, log};
 
 /// Names a worker within a shard, until it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -239,6 +239,7 @@ impl Engine {
             ToGateway::Unsubscribe(matching, name) => self.unsubscribe(shard, id, matching, &name),
             // Of an exchange, which this stream no longer is, or of none.
             ToGateway::Chunk(_)
+            | ToGateway::Lost(_)
             | ToGateway::Spill(_)
             | ToGateway::Spilled(_)
             | ToGateway::End

@@ -10,8 +10,9 @@ use super::{
 };
 
 impl Batch {
-    /// The bytes and descriptors, for a socket that takes them.
-    pub fn into_parts(self) -> (Bytes, Vec<OwnedFd>) {
+    /// The bytes and descriptors, for a socket that takes them. Each descriptor stands beside the place in the bytes where
+    /// its frame begins.
+    pub fn into_parts(self) -> (Bytes, Vec<(usize, OwnedFd)>) {
         (self.bytes.freeze(), self.fds)
     }
 }
@@ -21,7 +22,8 @@ impl Batch {
 #[derive(Debug, Default)]
 pub struct Assembler {
     bytes: BytesMut,
-    fds: VecDeque<OwnedFd>,
+    /// None in the place of one that was lost.
+    fds: VecDeque<Option<OwnedFd>>,
 }
 
 impl Assembler {
@@ -30,8 +32,8 @@ impl Assembler {
         Self::default()
     }
 
-    /// Bytes, with the descriptors that came along.
-    pub fn push(&mut self, bytes: &[u8], fds: impl IntoIterator<Item = OwnedFd>) {
+    /// Bytes, with the descriptors that came along; None for one that was lost on the way.
+    pub fn push(&mut self, bytes: &[u8], fds: impl IntoIterator<Item = Option<OwnedFd>>) {
         self.bytes.extend_from_slice(bytes);
         self.fds.extend(fds);
     }
@@ -82,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::link::{Payload, StreamId, ToWorker};
+    use crate::link::{Carrier, Payload, ResponseBody, StreamId, ToGateway, ToWorker};
 
     #[test]
     fn frames_come_back_whole_at_every_split() {
@@ -135,7 +137,8 @@ mod tests {
         batch.welcome(1, null());
         let (bytes, fds) = batch.into_parts();
         let mut assembler = Assembler::new();
-        assembler.push(&bytes[..HEAD_LEN + 3], fds);
+        assert_eq!(fds[0].0, HEAD_LEN, "where the welcome begins");
+        assembler.push(&bytes[..HEAD_LEN + 3], fds.into_iter().map(|(_, fd)| Some(fd)));
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Cancel)))));
         assert!(ToWorker::next(&mut frames).is_none());
@@ -143,6 +146,29 @@ mod tests {
         assembler.push(&bytes[HEAD_LEN + 3..], []);
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Welcome { .. })))));
+    }
+
+    #[test]
+    fn a_frame_whose_descriptor_was_lost_says_so_and_those_behind_it_have_theirs() {
+        let null = || std::fs::File::open("/dev/null").unwrap().into();
+        let (mut batch, mut end) = (Batch::new(), Batch::new());
+        batch.cancel(StreamId::NONE);
+        batch.spill(StreamId::NONE, null());
+        end.tunnel(StreamId::NONE, null(), b"");
+        end.response(StreamId::NONE, 200, [], ResponseBody::File { fd: null(), offset: 0, len: 1 });
+        end.spill(StreamId::NONE, null());
+        batch.append(end);
+        let (bytes, fds) = batch.into_parts();
+        let kinds: Vec<u8> = fds.iter().map(|(at, _)| bytes[at + 4]).collect();
+        assert_eq!(kinds, [3, 25, 1, 3], "each beside its frame");
+        let mut assembler = Assembler::new();
+        assembler.push(&bytes[HEAD_LEN..], fds.into_iter().enumerate().map(|(n, (_, fd))| (n == 3).then_some(fd)));
+        let mut frames = assembler.take().unwrap().unwrap();
+        let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
+        for carrier in [Carrier::Spill, Carrier::Tunnel, Carrier::Response] {
+            assert!(matches!(next(), ToGateway::Lost(lost) if lost == carrier), "{carrier:?}");
+        }
+        assert!(matches!(next(), ToGateway::Spill(_)));
     }
 
     #[test]

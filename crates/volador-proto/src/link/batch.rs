@@ -21,8 +21,8 @@ pub(super) const FRAME_MAX: usize = DATA_MAX + (64 << 20);
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) bytes: BytesMut,
-    /// The descriptors that the frames of `bytes` carry, in the frames' order.
-    pub(super) fds: Vec<OwnedFd>,
+    /// The descriptors that the frames of `bytes` carry, one each at most, and where those frames begin, in order.
+    pub(super) fds: Vec<(usize, OwnedFd)>,
     /// Bytes of the frames that are publications for listeners.
     pub(super) published: usize,
     /// Bytes to make room for at the first frame: what one of the last batches from here had.
@@ -70,15 +70,16 @@ impl Batch {
         if self.is_empty() {
             *self = other;
         } else {
+            let before = self.len();
             self.bytes.unsplit(other.bytes);
-            self.fds.append(&mut other.fds);
+            self.fds.extend(other.fds.drain(..).map(|(at, fd)| (before + at, fd)));
             self.published += other.published;
         }
     }
 
     /// Decodes the batch, frame by frame.
     pub fn into_frames(self) -> Frames {
-        Frames { bytes: self.bytes.freeze(), fds: self.fds.into() }
+        Frames { bytes: self.bytes.freeze(), fds: self.fds.into_iter().map(|(_, fd)| Some(fd)).collect() }
     }
 
     /// Appends one frame whose payload is what `payload` writes.
@@ -105,8 +106,9 @@ impl Batch {
         self.bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
     }
 
-    pub(super) fn descriptor(&mut self, fd: OwnedFd) {
-        self.fds.push(fd);
+    /// The last frame, which begins at `at`, carries a descriptor.
+    pub(super) fn descriptor(&mut self, at: usize, fd: OwnedFd) {
+        self.fds.push((at, fd));
     }
 }
 
@@ -114,7 +116,8 @@ impl Batch {
 #[derive(Debug)]
 pub struct Frames {
     pub(super) bytes: Bytes,
-    pub(super) fds: VecDeque<OwnedFd>,
+    /// None in the place of one that was lost on the way.
+    pub(super) fds: VecDeque<Option<OwnedFd>>,
 }
 
 impl Frames {
@@ -139,7 +142,8 @@ impl Frames {
         LinkError::Incomplete
     }
 
-    pub(super) fn descriptor(&mut self, kind: u8) -> Result<OwnedFd, LinkError> {
+    /// The one of the frame that is being read; None when it was lost on the way.
+    pub(super) fn descriptor(&mut self, kind: u8) -> Result<Option<OwnedFd>, LinkError> {
         self.fds.pop_front().ok_or(LinkError::MissingDescriptor(kind))
     }
 }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Integers of the frame head are little-endian. Inside of a payload a string is a varint length (LEB128) and its
-//! bytes. A frame that carries a file descriptor takes the next one of the batch: descriptors keep the frames' order.
+//! bytes. A frame that carries a file descriptor takes the next one of the batch: descriptors keep the frames' order. One
+//! that was lost on the way keeps its place, and its frame arrives as `Lost`.
 //!
 //! Who sends what: [`ToWorker`] and [`ToGateway`].
 
@@ -39,7 +40,7 @@ pub use pubsub::{Interest, ListenerId, Match};
 pub use request::{Request, RequestBody, RequestHead, Resumed, SealedRequest, Transport};
 pub use response::{Fields, Response, ResponseBody};
 pub use stream::StreamId;
-pub use to_gateway::{ToGateway, WorkerFigures};
+pub use to_gateway::{Carrier, ToGateway, WorkerFigures};
 pub use to_worker::ToWorker;
 
 /// The payload of one WebSocket message, or the text of one SSE event, with its type.

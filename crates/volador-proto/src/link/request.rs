@@ -211,8 +211,8 @@ impl Request {
         &self.payload[start as usize..end as usize]
     }
 
-    /// Boxed: it is large, and goes through many hands.
-    pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Box<Self>, LinkError> {
+    /// Boxed: it is large, and goes through many hands. None when its body's file was lost on the way.
+    pub(super) fn decode(mut reader: Reader, frames: &mut Frames, kind: u8) -> Result<Option<Box<Self>>, LinkError> {
         let flags = reader.u8()?;
         let transport = match flags & 3 {
             0 => None,
@@ -230,10 +230,14 @@ impl Request {
         let body = match reader.u8()? {
             BODY_NONE => RequestBody::None,
             BODY_INLINE => RequestBody::Inline(reader.payload().slice(reader.position()..)),
-            BODY_FILE => RequestBody::File { len: reader.u64()?, fd: frames.descriptor(kind)? },
+            BODY_FILE => {
+                let len = reader.u64()?;
+                let Some(fd) = frames.descriptor(kind)? else { return Ok(None) };
+                RequestBody::File { fd, len }
+            }
             _ => return Err(reader.bad("body")),
         };
-        Ok(Box::new(Self {
+        Ok(Some(Box::new(Self {
             transport,
             tls: flags & 4 != 0,
             http_10: flags & 8 != 0,
@@ -242,7 +246,7 @@ impl Request {
             fields,
             body,
             resumed: None,
-        }))
+        })))
     }
 }
 

@@ -109,23 +109,24 @@ impl Response {
         }
     }
 
-    pub(super) fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
+    /// None when its file was lost on the way.
+    pub(super) fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Option<Self>, LinkError> {
         let mut reader = Reader::new(kind, payload);
         let status = reader.u16()?;
         if !(100..600).contains(&status) {
             return Err(reader.bad("status"));
         }
-        Ok(Self {
-            status,
-            fields: Fields::decode(&mut reader)?,
-            body: match reader.u8()? {
-                BODY_COMPLETE => ResponseBody::Complete(reader.rest()),
-                BODY_STREAM => ResponseBody::Stream,
-                BODY_FILE => {
-                    ResponseBody::File { offset: reader.u64()?, len: reader.u64()?, fd: frames.descriptor(kind)? }
-                }
-                _ => return Err(reader.bad("body")),
-            },
-        })
+        let fields = Fields::decode(&mut reader)?;
+        let body = match reader.u8()? {
+            BODY_COMPLETE => ResponseBody::Complete(reader.rest()),
+            BODY_STREAM => ResponseBody::Stream,
+            BODY_FILE => {
+                let (offset, len) = (reader.u64()?, reader.u64()?);
+                let Some(fd) = frames.descriptor(kind)? else { return Ok(None) };
+                ResponseBody::File { fd, offset, len }
+            }
+            _ => return Err(reader.bad("body")),
+        };
+        Ok(Some(Self { status, fields, body }))
     }
 }

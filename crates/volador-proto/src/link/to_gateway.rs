@@ -51,6 +51,17 @@ pub struct WorkerFigures {
     pub queue_wait_micros_max: u64,
 }
 
+/// The frames that carry a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A [`ToGateway::Response`] of a file.
+    Response,
+    /// A [`ToGateway::Spill`].
+    Spill,
+    /// A [`ToGateway::Tunnel`].
+    Tunnel,
+}
+
 /// What a worker tells the gateway, mostly about one stream.
 #[derive(Debug)]
 pub enum ToGateway {
@@ -130,6 +141,8 @@ pub enum ToGateway {
     Beat(WorkerFigures),
     /// The gateway's figures are wanted; to be answered with the same number.
     AskStats(u32),
+    /// Never sent: what arrives of such a frame when its descriptor was lost on the way.
+    Lost(Carrier),
 }
 
 impl ToGateway {
@@ -147,9 +160,9 @@ impl ToGateway {
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
         Ok(match kind {
-            RESPONSE => Self::Response(Response::decode(kind, payload, frames)?),
+            RESPONSE => Response::decode(kind, payload, frames)?.map_or(Self::Lost(Carrier::Response), Self::Response),
             CHUNK => Self::Chunk(payload),
-            SPILL => Self::Spill(frames.descriptor(kind)?),
+            SPILL => frames.descriptor(kind)?.map_or(Self::Lost(Carrier::Spill), Self::Spill),
             SPILLED => Self::Spilled(Reader::new(kind, payload).u64()?),
             END => Self::End,
             ABORT => Self::Abort,
@@ -159,7 +172,10 @@ impl ToGateway {
                 let interest = (byte & HANDLER != 0).then(|| Interest::from_byte(byte));
                 Self::Upgrade { interest, fields: Fields::decode(&mut reader)? }
             }
-            TUNNEL => Self::Tunnel(frames.descriptor(kind)?, payload),
+            TUNNEL => match frames.descriptor(kind)? {
+                Some(socket) => Self::Tunnel(socket, payload),
+                None => Self::Lost(Carrier::Tunnel),
+            },
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
                 Self::Write(Kind::read(&mut reader)?, reader.rest())
@@ -219,9 +235,10 @@ impl Batch {
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         body: ResponseBody,
     ) {
+        let at = self.len();
         self.frame(RESPONSE, stream, |out| Response::encode(status, fields, &body, out));
         if let ResponseBody::File { fd, .. } = body {
-            self.descriptor(fd);
+            self.descriptor(at, fd);
         }
     }
 
@@ -246,8 +263,9 @@ impl Batch {
 
     /// Appends [`ToGateway::Spill`].
     pub fn spill(&mut self, stream: StreamId, file: OwnedFd) {
+        let at = self.len();
         self.frame(SPILL, stream, |_| ());
-        self.descriptor(file);
+        self.descriptor(at, file);
     }
 
     /// Appends [`ToGateway::Spilled`].
@@ -280,8 +298,9 @@ impl Batch {
 
     /// Appends [`ToGateway::Tunnel`].
     pub fn tunnel(&mut self, stream: StreamId, socket: OwnedFd, first: &[u8]) {
+        let at = self.len();
         self.frame(TUNNEL, stream, |out| out.put_slice(first));
-        self.descriptor(socket);
+        self.descriptor(at, socket);
     }
 
     /// Appends [`ToGateway::Write`].

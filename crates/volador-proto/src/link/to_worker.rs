@@ -103,6 +103,8 @@ pub enum ToWorker {
         /// Lines of `name value`.
         figures: Bytes,
     },
+    /// Never sent: what arrives of a [`Self::Request`] when its body's file was lost on the way.
+    Lost,
 }
 
 impl ToWorker {
@@ -120,13 +122,13 @@ impl ToWorker {
 
     fn decode(kind: u8, payload: Bytes, frames: &mut Frames) -> Result<Self, LinkError> {
         Ok(match kind {
-            REQUEST => Self::Request(Request::decode(Reader::new(kind, payload), frames, kind)?),
+            REQUEST => Request::decode(Reader::new(kind, payload), frames, kind)?.map_or(Self::Lost, Self::Request),
             REPLAY => {
                 let mut reader = Reader::new(kind, payload);
                 let timeout_ms = reader.u32()?;
                 let has_state = reader.u8()? != 0;
                 let state = reader.str()?;
-                let mut request = Request::decode(reader, frames, kind)?;
+                let Some(mut request) = Request::decode(reader, frames, kind)? else { return Ok(Self::Lost) };
                 request.resumed = Some(Resumed { state: has_state.then_some(state), timeout_ms });
                 Self::Request(request)
             }
@@ -134,7 +136,11 @@ impl ToWorker {
             HAND_OVER => Self::HandOver,
             RESUME => Self::Resume,
             RELEASE => Self::Release,
-            WELCOME => Self::Welcome { shards: Reader::new(kind, payload).u8()?, journal: frames.descriptor(kind)? },
+            WELCOME => Self::Welcome {
+                shards: Reader::new(kind, payload).u8()?,
+                // Without it there is no link.
+                journal: frames.descriptor(kind)?.ok_or(LinkError::MissingDescriptor(kind))?,
+            },
             STOP => Self::Stop,
             STATS => {
                 let mut reader = Reader::new(kind, payload);
@@ -197,8 +203,9 @@ impl Batch {
                 out.put_slice(&bytes);
             }),
             RequestBody::File { fd, len } => {
+                let at = self.len();
                 self.frame(REQUEST, stream, |out| head.encode(fields, BODY_FILE, len, out));
-                self.descriptor(fd);
+                self.descriptor(at, fd);
             }
         }
     }
@@ -208,9 +215,9 @@ impl Batch {
     /// # Errors
     /// The system's, when there is no descriptor for the body's file; nothing is appended then.
     pub fn sealed_request(&mut self, stream: StreamId, request: &SealedRequest) -> io::Result<()> {
-        let fd = request.descriptor()?;
+        let (fd, at) = (request.descriptor()?, self.len());
         self.frame(REQUEST, stream, |out| out.put_slice(&request.payload));
-        fd.into_iter().for_each(|fd| self.descriptor(fd));
+        fd.into_iter().for_each(|fd| self.descriptor(at, fd));
         Ok(())
     }
 
@@ -225,14 +232,14 @@ impl Batch {
         state: Option<&[u8]>,
         timeout_ms: u32,
     ) -> io::Result<()> {
-        let fd = request.descriptor()?;
+        let (fd, at) = (request.descriptor()?, self.len());
         self.frame(REPLAY, stream, |out| {
             out.put_u32_le(timeout_ms);
             out.put_u8(state.is_some().into());
             put_str(out, state.unwrap_or_default());
             out.put_slice(&request.payload);
         });
-        fd.into_iter().for_each(|fd| self.descriptor(fd));
+        fd.into_iter().for_each(|fd| self.descriptor(at, fd));
         Ok(())
     }
 
@@ -319,8 +326,9 @@ impl Batch {
 
     /// Appends [`ToWorker::Welcome`].
     pub fn welcome(&mut self, shards: u8, journal: OwnedFd) {
+        let at = self.len();
         self.frame(WELCOME, StreamId::NONE, |out| out.put_u8(shards));
-        self.descriptor(journal);
+        self.descriptor(at, journal);
     }
 
     /// Appends [`ToWorker::Stop`].

@@ -236,6 +236,13 @@ impl Seat {
             Ok(())
         })
     }
+
+    pub(super) fn give_up(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guarded(ruby, || {
+            this.desk(ruby)?.seat.give_up();
+            Ok(())
+        })
+    }
 }
 
 /// RFC 9110 §6.4.1 and §15.3.6: answers that never have content. 1xx is no answer at all here.

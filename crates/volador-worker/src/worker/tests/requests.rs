@@ -5,7 +5,10 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use volador_proto::link::Assembler;
+
 use super::*;
+use crate::fixtures::request_with_file;
 
 #[test]
 fn request_is_taken_and_its_answer_handed_over() {
@@ -18,6 +21,27 @@ fn request_is_taken_and_its_answer_handed_over() {
     seat.respond(200, [(&b"a"[..], &b"b"[..])], [&b"he"[..], b"llo"]);
     assert!(!seat.is_unanswered());
     assert!(matches!(&s.kept.frames()[..], [(stream, ToGateway::Response(r))] if *stream == id(1) && r.status == 200));
+    assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn request_whose_body_was_lost_on_the_way_is_a_503_and_those_behind_it_are_taken() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let mut batch = Batch::new();
+    request_with_file(&mut batch, id(1), std::fs::File::open("/dev/null").unwrap().into());
+    request(&mut batch, id(2), None);
+    let mut assembler = Assembler::new();
+    assembler.push(&batch.into_parts().0, [None]);
+    s.worker.receive(&mut assembler.take().unwrap().unwrap(), |_| {}).unwrap();
+    let frames = s.kept.frames();
+    assert!(
+        matches!(&frames[..], [(stream, ToGateway::Response(r))] if (*stream, r.status) == (id(1), 503)),
+        "{frames:?}"
+    );
+    assert!(matches!(seat.take(), Taken::Request(_)));
+    seat.respond(200, [], []);
+    assert!(matches!(&s.kept.frames()[..], [(stream, _)] if *stream == id(2)));
     assert!(matches!(seat.take(), Taken::Empty));
 }
 
