@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use volador_proto::{
     link::{Batch, RequestBody, RequestHead, SealedRequest, StreamId, Transport},
     ws,
@@ -86,10 +86,18 @@ pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
         }
         .accept()?;
         if let Err(origin) = origin::check(headers, shared.config.allowed_origins.as_deref()) {
-            shared.client_log.origins.warn(format_args!(
-                "refused a WebSocket from origin \"{}\" with 403: add it to allowed_origins if its pages may connect",
-                Excerpt(origin.as_bytes())
-            ));
+            let (origin, host) = (Excerpt(origin.as_bytes()), headers.get(header::HOST).map(HeaderValue::as_bytes));
+            let lines = &shared.client_log.origins;
+            match &shared.config.allowed_origins {
+                Some(_) => lines.warn(format_args!(
+                    "refused a WebSocket from origin \"{origin}\" with 403: allowed_origins does not have it"
+                )),
+                None => lines.warn(format_args!(
+                    "refused a WebSocket from origin \"{origin}\" with 403, as Host is \"{}\": a proxy in front has to forward \
+                     Host as the client sent it; of other pages that may connect the origin belongs into allowed_origins",
+                    Excerpt(host.unwrap_or_default())
+                )),
+            }
             return Err(Refusal::new(StatusCode::FORBIDDEN, "WebSockets from this origin are not accepted."));
         }
         let offers = extensions.filter(|_| shared.config.deflate_level > 0);
