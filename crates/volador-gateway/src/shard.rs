@@ -1,37 +1,38 @@
 //! [`Shard`]: one gateway thread with its event loop, its connections and its slice of the hub.
 
+mod frames;
+
 use std::{
     cell::{Cell, RefCell},
     io,
     num::NonZero,
     rc::Rc,
-    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
+    sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
 use slab::Slab;
 use tokio::task::LocalSet;
-use volador_link::want;
-use volador_proto::link::{Carrier, Response, ResponseBody, StreamId, ToGateway};
+use volador_proto::link::{StreamId, ToGateway};
 
 use crate::{
     WorkerLink, descriptors,
-    dispatch::{self, Dispatch},
+    dispatch::Dispatch,
     gateway::{DrainPromise, Shared},
     http::{self, Corks, Counted, Exchange, HttpSocket, Tunnels},
-    inbox::{Command, Inbox, Order},
+    inbox::{Command, Inbox},
     link::{Door, WorkerKey, Workers},
     listener::{Acceptor, Listener},
     log, panics,
     push::{Engine, PushConnection},
     selector::Selector,
     socket::Socket,
-    stats::{Counters, add, count},
+    stats::{Counters, count},
     streams::{Stream, Streams},
 };
 
-/// How long a listener rests when there is no descriptor or no place for a client, or the system has refused a connection. Clients wait
-/// meanwhile, in the system's backlog.
+/// How long a listener rests when there is no descriptor or no place for a client, or the system has refused a connection.
+/// Clients wait meanwhile, in the system's backlog.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// How long before the end of a drain push connections are ended that have not come to theirs, at most.
@@ -256,118 +257,6 @@ impl Shard {
     /// Its own number.
     pub(crate) fn number(&self) -> usize {
         self.streams.borrow().shard().into()
-    }
-
-    /// Does what one frame of a worker says. Frames for streams that have ended are late, not wrong.
-    pub(crate) fn dispatch(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        if !self.shared.is_cluster {
-            let frame = self.kept(from, id, frame);
-            return self.dispatch_contained(from, id, frame);
-        }
-        let Some(member) = self.workers.member(from) else { return };
-        let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
-        match frame {
-            ToGateway::Ready => {
-                self.shared.roster.ready(&member);
-                // It may serve from now on, and requests may have waited for it.
-                self.shared.inboxes.iter().for_each(|inbox| inbox.order(Order::Rearrange));
-            }
-            ToGateway::Beat(figures) => {
-                let more = member.beat(self.read_at.get(), figures);
-                add(&self.counters.dropped_block, more.dropped as usize);
-                add(&self.counters.queue_wait_micros, more.queue_wait_micros as usize);
-                self.counters.queue_wait_micros_max.fetch_max(figures.queue_wait_micros_max, Ordering::Relaxed);
-            }
-            ToGateway::AskStats(token) => {
-                let figures = self.shared.figures();
-                self.workers.batch(from).stats(token, figures.as_bytes());
-            }
-            frame => {
-                let frame = self.kept(from, id, frame);
-                self.dispatch_contained(from, id, frame);
-            }
-        }
-        if completes {
-            self.completed(&member, is_answer);
-        }
-    }
-
-    /// The frame, unless it has come with a descriptor that can't be kept, or has lost it on the way: then its answer comes to
-    /// an end. Looked at here and not where the descriptor is used, since it may wait there for a slow client.
-    fn kept(&self, from: WorkerKey, id: StreamId, frame: ToGateway) -> ToGateway {
-        let (carrier, descriptor) = match &frame {
-            ToGateway::Response(Response { body: ResponseBody::File { fd, .. }, .. }) => (Carrier::Response, Some(fd)),
-            ToGateway::Spill(fd) => (Carrier::Spill, Some(fd)),
-            ToGateway::Tunnel(fd, _) => (Carrier::Tunnel, Some(fd)),
-            ToGateway::Lost(carrier) => (*carrier, None),
-            _ => return frame,
-        };
-        if descriptor.is_some_and(descriptors::may_be_kept) {
-            return frame;
-        }
-        want::gave_up();
-        if carrier == Carrier::Spill {
-            // The application is writing still. The other frames are the last ones of theirs.
-            self.workers.batch(from).cancel(id);
-        }
-        ToGateway::Abort
-    }
-
-    fn dispatch_contained(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        if panics::contain("a frame of a worker", || self.dispatch_from(from, id, frame)).is_none() {
-            panics::contain("giving a stream up", || self.give_up(id));
-        }
-    }
-
-    /// A stream is in a state that nobody has thought of.
-    fn give_up(&self, id: StreamId) {
-        if let Some(exchange) = self.streams.borrow_mut().exchange(id) {
-            return exchange.handle(ToGateway::Abort, 0);
-        }
-        self.engine.close(self, id, 1011);
-    }
-
-    fn dispatch_from(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        match frame {
-            ToGateway::Broadcast { pattern, kind, data } => self.engine.broadcast(self, &pattern, kind, &data),
-            ToGateway::Publish { channel, kind, data } => self.engine.publish(self, &channel, kind, &data),
-            ToGateway::Listen(listener, matching, name) => self.engine.listen(self, from, listener, matching, &name),
-            ToGateway::Unlisten(listener) => self.engine.unlisten(self, from, listener),
-            frame => self.dispatch_to(from, id, frame),
-        }
-    }
-
-    fn dispatch_to(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
-        let mut streams = self.streams.borrow_mut();
-        match (streams.get(id), frame) {
-            // Another worker has it, or none.
-            (Some(Stream::Exchange(exchange)), _) if exchange.worker() != Some(from) => {}
-            (Some(Stream::Exchange(_)), ToGateway::Returned) => {
-                drop(streams);
-                self.take_back(id, from);
-            }
-            // It gets what is published from now on, though it is not a push connection yet.
-            (Some(Stream::Exchange(_)), ToGateway::Subscribe(matching, name)) => {
-                self.engine.subscribe(self, id, matching, &name);
-            }
-            (Some(Stream::Exchange(_)), ToGateway::Unsubscribe(matching, name)) => {
-                self.engine.unsubscribe(self, id, matching, &name);
-            }
-            (Some(Stream::Exchange(exchange)), frame) => {
-                let is_accepted = matches!(frame, ToGateway::Upgrade { .. });
-                exchange.handle(frame, self.shared.config.send_queue_max_bytes);
-                if is_accepted {
-                    exchange.join(|path| self.engine.join_path(path, id));
-                }
-            }
-            (Some(Stream::Push(_)), frame) => {
-                drop(streams);
-                self.engine.handle(self, from, id, frame);
-            }
-            // The client left before its handshake was answered: the worker learns it by the answer's answer.
-            (None, ToGateway::Upgrade { .. }) => self.workers.batch(from).closed(id, 1006),
-            (None, _) => {}
-        }
     }
 
     /// No new connections; those that there are come to their end.
