@@ -26,7 +26,8 @@ module Volador
       end
     end
 
-    # @param uri [#to_s, Inherited] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or "unix://relative/path"
+    # @param uri [#to_s, Inherited] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or
+    #   "unix://relative/path"
     # @return [String] the address for the gateway
     # @raise [ConfigurationError] for anything else
     def self.parse(uri)

@@ -127,7 +127,8 @@ module Volador
       @environment == "development"
     end
 
-    # @return [Log] one that writes where these options say. The gateway's and the worker's own lines go there as well, from the
+    # @return [Log] one that writes where these options say. The gateway's and the worker's own lines go there as well,
+    #   from the
     #   first one on that has a file
     def log
       return Log.new(quiet: quiet?) unless log_file

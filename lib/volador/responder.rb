@@ -164,7 +164,8 @@ module Volador
       end
     end
 
-    # @return [Array, nil] nil for a body that is to be sent piece by piece. As usual with `to_ary`, nil may also be its answer,
+    # @return [Array, nil] nil for a body that is to be sent piece by piece. As usual with `to_ary`, nil may also be its
+    #   answer,
     #   as with Rails' bodies. Those of Rails 7.1 answer with an Enumerator when they are given one: `each` is there as well
     def array_of(body, headers)
       return unless body.respond_to?(:to_ary) && settles_close?(body) && !ChunkedBody.declared?(headers)

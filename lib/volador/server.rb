@@ -190,8 +190,8 @@ module Volador
 
     # Stops gracefully: no new connections, running requests are answered, push connections are closed with 1001 and
     # their handlers' on_close is called. A server that {#run} is waited for there, and may be stopped by a signal handler;
-    # without `run` it is done here, and whoever stops it as well meanwhile waits until it is. The application that it runs does
-    # not wait: it is waited for.
+    # without `run` it is done here, and whoever stops it as well meanwhile waits until it is. The application that it runs
+    # does not wait: it is waited for.
     # @return [nil]
     def stop
       return if @state == :new || @pid != Process.pid

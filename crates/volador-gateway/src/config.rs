@@ -111,7 +111,8 @@ pub struct Config {
     pub deflate_level: u8,
     /// Bytes from which on a message is compressed. Below, there is little to gain.
     pub deflate_min_bytes: usize,
-    /// Bytes that may wait to be sent on a push connection, with what each message takes in memory beside its own. What happens to more says `slow_client`.
+    /// Bytes that may wait to be sent on a push connection, with what each message takes in memory beside its own. What
+    /// happens to more says `slow_client`.
     pub send_queue_max_bytes: usize,
     /// What happens to a push connection whose client does not keep up.
     pub slow_client: SlowClient,
@@ -120,7 +121,8 @@ pub struct Config {
     /// Bytes of publications that may wait for one block of a worker. As much may be on the way to a worker of a cluster, or
     /// 16 MiB where that is more.
     pub block_queue_max_bytes: usize,
-    /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that answered none of two in a row is taken for dead.
+    /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that answered none of two in
+    /// a row is taken for dead.
     pub ping_interval: Duration,
     /// Time between SSE heartbeats, likewise, so that dead peers are noticed and proxies keep the connection.
     pub heartbeat_interval: Duration,

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! What clients have done for them needs descriptors for as long as they please, too: who does not read has an answer's
-//! file kept open. So half of the reserve is to spare: what arrives there is let go of at once. Links bring descriptors one by
-//! one, each with its frame. Where there is no room for it, because many arrive at the same moment or the application has
-//! them all, that one is lost, and its frame is known to be without it (`Lost`).
+//! file kept open. So half of the reserve is to spare: what arrives there is let go of at once. Links bring descriptors
+//! one by one, each with its frame. Where there is no room for it, because many arrive at the same moment or the
+//! application has them all, that one is lost, and its frame is known to be without it (`Lost`).
 
 use std::{
     io,

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A worker is sent a few requests more than it has threads (`link/lead.rs`), so that it finds the next one at
-//! once when a thread is done. That must not keep a request waiting behind a slow one while another worker is free. So when one has a free thread and another more than it runs, what the
-//! other has not begun is recalled after a moment.
+//! once when a thread is done. That must not keep a request waiting behind a slow one while another worker is free. So
+//! when one has a free thread and another more than it runs, what the other has not begun is recalled after a moment.
 //!
 //! Embedded there is nothing to choose: the one worker has the queue, and the requests go there at once.
 
@@ -180,8 +180,8 @@ impl Shard {
         }
     }
 
-    /// Each worker is asked for as much as would find a thread: which of them has what has not begun is not known here, it may
-    /// be callbacks that wait. What comes back too much goes to the one that has least to do, as it would have.
+    /// Each worker is asked for as much as would find a thread: which of them has what has not begun is not known here, it
+    /// may be callbacks that wait. What comes back too much goes to the one that has least to do, as it would have.
     fn recall(&self) -> bool {
         let mut free = 0;
         self.workers.each(|_, member| {

@@ -103,8 +103,8 @@ fn queue() -> Option<&'static Queue> {
 
 /// Writes whole lines.
 fn write_out(lines: &[u8]) {
-    // Not by std's standard error, which locks: in a process that is forked while a thread waits for a full pipe, that lock is
-    // never opened. One that is closed must not stop the server.
+    // Not by std's standard error, which locks: in a process that is forked while a thread waits for a full pipe, that
+    // lock is never opened. One that is closed must not stop the server.
     let to = FILE.get().map_or_else(stderr, AsFd::as_fd);
     // One by one: what goes into a pipe by one call, and is not too long, is not mixed with other processes' lines.
     for mut rest in lines.split_inclusive(|byte| *byte == b'\n') {

@@ -3,8 +3,8 @@
 use crate::sync::{Condvar, Mutex};
 
 /// Wakes the one thread that waits: there may be a job, or the thread has something else to do (it is being killed, or a
-/// signal handler is to run). It stays raised until [`Self::clear`], so no reason is lost between the check of a condition and
-/// the wait for it: clear, check, wait.
+/// signal handler is to run). It stays raised until [`Self::clear`], so no reason is lost between the check of a condition
+/// and the wait for it: clear, check, wait.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     is_raised: Mutex<bool>,

@@ -205,8 +205,8 @@ impl Worker {
         }
     }
 
-    /// The handler of this push connection, which has just written, gets an [`Event::Drained`](crate::Event::Drained) as soon as
-    /// nothing waits for the client. Ignored once it is closed.
+    /// The handler of this push connection, which has just written, gets an [`Event::Drained`](crate::Event::Drained) as
+    /// soon as nothing waits for the client. Ignored once it is closed.
     pub fn ask_drained(&self, push: &PushStream) {
         self.tell(push, |batch| batch.ask_drained(push.id()));
     }

@@ -190,8 +190,8 @@ pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Val
     Ok(Env { hash, hijack, file })
 }
 
-/// The protocols that the client would change to, in its order; None when it does not ask for it. RFC 9110 §7.8: the field has
-/// to be named by Connection, and "a server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request".
+/// The protocols that the client would change to, in its order; None when it does not ask for it. RFC 9110 §7.8: the field
+/// has to be named by Connection, and "a server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request".
 fn protocols(ruby: &Ruby, request: &Request) -> Result<Option<RArray>, Error> {
     let elements = |wanted: &'static [u8]| {
         let values = request.fields.iter().filter(move |(name, _)| *name == wanted);

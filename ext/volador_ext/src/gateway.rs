@@ -270,7 +270,8 @@ fn config(options: &Options<'_>, ruby: &Ruby) -> Result<Config, Error> {
     })
 }
 
-/// `fd://3`, of an `Address::Inherited`: a socket that this process was started with. The original stays open and is nobody's.
+/// `fd://3`, of an `Address::Inherited`: a socket that this process was started with. The original stays open and is
+/// nobody's.
 fn inherit(address: &str) -> std::io::Result<Arc<OwnedFd>> {
     let number: RawFd = address["fd://".len()..].parse().map_err(std::io::Error::other)?;
     // SAFETY: the descriptor is only borrowed to be duplicated. One that is not open is an error of that call; a wrong one

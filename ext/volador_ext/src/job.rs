@@ -1,5 +1,6 @@
-//! The jobs that `Native::Seat#take` gives to Ruby: it returns a [`Kind`], and what belongs to the job is in the [`Slots`] of the
-//! seat, which are reused. Of requests and messages there are many, and an object less for each counts, as does a call less.
+//! The jobs that `Native::Seat#take` gives to Ruby: it returns a [`Kind`], and what belongs to the job is in the [`Slots`]
+//! of the seat, which are reused. Of requests and messages there are many, and an object less for each counts, as does a
+//! call less.
 
 use magnus::{IntoValue, RArray, RHash, RString, Ruby, Value, prelude::*, rb_sys::AsRawValue, value::Opaque};
 use rb_sys::{RBasic, VALUE, ruby_coderange_type, ruby_encoding_consts};
@@ -111,8 +112,9 @@ fn mark_text(string: RString, data: &[u8]) {
     // SAFETY: asks for a constant.
     let utf8 = unsafe { rb_sys::rb_utf8_encindex() } as VALUE;
     let ascii = if data.is_ascii() { ruby_coderange_type::RUBY_ENC_CODERANGE_7BIT as VALUE } else { 0 };
-    // SAFETY: a String, and nobody else has it. The bits of encoding (BINARY has the index 0, UTF-8 one of the small ones that
-    // stand in the flags) and coderange (unknown) are 0 in it. So do Ruby's own ENCODING_SET_INLINED and ENC_CODERANGE_SET.
+    // SAFETY: a String, and nobody else has it. The bits of encoding (BINARY has the index 0, UTF-8 one of the small ones
+    // that stand in the flags) and coderange (unknown) are 0 in it. So do Ruby's own ENCODING_SET_INLINED and
+    // ENC_CODERANGE_SET.
     unsafe {
         (*(string.as_raw() as *mut RBasic)).flags |= utf8 << ruby_encoding_consts::RUBY_ENCODING_SHIFT as u32 | ascii;
     }

@@ -12,8 +12,8 @@ pub(crate) fn is_exactly(object: impl AsRawValue, class: RClass) -> bool {
     !rb_sys::SPECIAL_CONST_P(object) && unsafe { (*(object as *const RBasic)).klass == class.as_raw() }
 }
 
-/// The receiver of a method, and only that; as `&T` is for magnus, which asks Ruby what the object is and catches what that might raise: two
-/// hundred instructions for each call.
+/// The receiver of a method, and only that; as `&T` is for magnus, which asks Ruby what the object is and catches what
+/// that might raise: two hundred instructions for each call.
 pub(crate) struct This<'a, T> {
     object: Value,
     rust: PhantomData<&'a T>,
@@ -37,8 +37,8 @@ impl<T> Deref for This<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the object was checked to hold a `T`, which stays where it is. It is the receiver of the method that runs, so
-        // Ruby holds it.
+        // SAFETY: the object was checked to hold a `T`, which stays where it is. It is the receiver of the method that
+        // runs, so Ruby holds it.
         unsafe { &*rb_sys::RTYPEDDATA_GET_DATA(self.object.as_raw()).cast::<T>() }
     }
 }

@@ -9,7 +9,8 @@ module Volador
     # The subscriptions of the process itself, those of `Volador.subscribe`. They are there before a server runs and
     # outlive it. When several servers run, every publication reaches each of them, so one of them serves: the home.
     class Subscriptions
-      #   block  called with channel and message;  number  of its Subscription;  id  of the home's listener, nil without a home
+      #   block  called with channel and message;  number  of its Subscription;  id  of the home's listener, nil without a
+      # home
       Entry = Struct.new(:block, :number, :id)
       private_constant :Entry
 

@@ -8,8 +8,8 @@ module Volador
     # a Rails application's reloader: it gives database connections back afterwards, and does not exchange code meanwhile.
     # An application may enter its executor in there again.
     #
-    # Nobody enters twice. Of a Rails request, whose middleware has entered, it is the executor that tells: the reloader itself
-    # does not remember a run for which nothing had changed, and would exchange code in the midst of it by the next.
+    # Nobody enters twice. Of a Rails request, whose middleware has entered, it is the executor that tells: the reloader
+    # itself does not remember a run for which nothing had changed, and would exchange code in the midst of it by the next.
     class SurroundedConnections < Connections
       # Where a thread has whether it is inside, in whatever Fiber.
       INSIDE = :volador_surrounded

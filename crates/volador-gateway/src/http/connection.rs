@@ -40,8 +40,8 @@ use crate::{
 /// of the configuration speak first.
 const MAX_BUF_SIZE: usize = 128 << 10;
 
-/// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it, where it
-/// comes to it by itself: behind a request with which it was read.
+/// RFC 9113 §3.4: what a client begins with that speaks HTTP/2 without asking. The parser ends the connection over it,
+/// where it comes to it by itself: behind a request with which it was read.
 const HTTP_2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// When the timer of a connection without a deadline fires. One comes closer as soon as there is one.

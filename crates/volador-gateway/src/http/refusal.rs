@@ -83,8 +83,8 @@ impl From<HandshakeError> for Refusal {
     fn from(error: HandshakeError) -> Self {
         let status = status(error.status());
         let fields: &[(_, &'static str)] = match status {
-            // RFC 6455 §4.2.2: with 426, the versions that the server understands. RFC 9110 §15.5.22: "The server MUST send an
-            // Upgrade header field in a 426 response", and §7.8: with the connection option that goes with it.
+            // RFC 6455 §4.2.2: with 426, the versions that the server understands. RFC 9110 §15.5.22: "The server MUST
+            // send an Upgrade header field in a 426 response", and §7.8: with the connection option that goes with it.
             StatusCode::UPGRADE_REQUIRED => &[
                 (header::SEC_WEBSOCKET_VERSION, "13"),
                 (header::UPGRADE, "websocket"),

@@ -42,8 +42,8 @@ pub(crate) struct Member {
     occupied: AtomicUsize,
     /// How many requests it is sent beyond its threads.
     pub(crate) lead: Lead,
-    /// How often `in_flight` has changed; and how often it had when the worker was last asked for what it has not begun. As long
-    /// as they are the same there is no more to get.
+    /// How often `in_flight` has changed; and how often it had when the worker was last asked for what it has not begun.
+    /// As long as they are the same there is no more to get.
     changes: AtomicUsize,
     recalled_at: AtomicUsize,
     /// Push connections whose handler it has, or has to let go of yet.

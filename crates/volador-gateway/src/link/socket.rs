@@ -24,8 +24,8 @@ pub(crate) struct LinkSocket {
     /// Nothing goes over it any more.
     closed: Cell<bool>,
     /// Bytes that may wait. A worker that takes nothing is found by its silence, and has work that must not be lost. That is
-    /// bounded where it is given out, and publications by [`Workers::publish`](super::Workers::publish). Of a guest nobody asks
-    /// for a sign of life.
+    /// bounded where it is given out, and publications by [`Workers::publish`](super::Workers::publish). Of a guest nobody
+    /// asks for a sign of life.
     outgoing_max: usize,
 }
 

@@ -122,8 +122,8 @@ impl Workers {
         }
     }
 
-    /// Tells a worker's listener what is published, unless too much waits for it already; returns whether. It is the newest that
-    /// is dropped: the oldest are in the middle of what the worker has to have in order.
+    /// Tells a worker's listener what is published, unless too much waits for it already; returns whether. It is the
+    /// newest that is dropped: the oldest are in the middle of what the worker has to have in order.
     pub(crate) fn publish(
         &self,
         key: WorkerKey,
@@ -155,8 +155,8 @@ impl Workers {
     /// Hands over what there is, after each wake-up, for ever, in a process that may use so many cores. First it has a `look`
     /// at the sockets, so that what they have brought by then goes along; that returns how many were ready.
     ///
-    /// On one core (or with a quota of one) it looks again until there is nothing more. Gateway and worker take turns there, and
-    /// a change costs as much as some requests.
+    /// On one core (or with a quota of one) it looks again until there is nothing more. Gateway and worker take turns
+    /// there, and a change costs as much as some requests.
     pub(crate) async fn flush_task(&self, cores: usize, mut look: impl FnMut() -> usize) {
         loop {
             self.wake.notified().await;
@@ -255,8 +255,8 @@ impl Workers {
     }
 }
 
-/// Lets every task have its turn that is ready. Other than behind tokio's `yield_now`, the event loop has not always looked at
-/// its own sockets then.
+/// Lets every task have its turn that is ready. Other than behind tokio's `yield_now`, the event loop has not always
+/// looked at its own sockets then.
 async fn turn() {
     let mut is_over = false;
     poll_fn(|cx| {

@@ -67,8 +67,9 @@ impl Engine {
         }
     }
 
-    /// While the server stops no handler begins to move: the old one is told, where there is one. Where the request is replayed
-    /// already, the application may be at work with the connection. Who is to be told is known with its answer, and one is.
+    /// While the server stops no handler begins to move: the old one is told, where there is one. Where the request is
+    /// replayed already, the application may be at work with the connection. Who is to be told is known with its answer,
+    /// and one is.
     fn stay_at_drain(&self, shard: &Shard, id: StreamId) {
         if !shard.draining.get() {
             return;

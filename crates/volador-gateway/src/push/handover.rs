@@ -134,7 +134,8 @@ impl Engine {
         let Some(connection) = streams.push(id) else { return };
         let is_closing = connection.is_closing();
         let (Some(tenant), Some(worker)) = (&mut connection.tenant, connection.worker) else { return };
-        // While it has waited for its turn its worker may have been lost. Then it is in another one by now, and at home there.
+        // While it has waited for its turn its worker may have been lost. Then it is in another one by now, and at home
+        // there.
         let retires = shard.workers.member(worker).is_some_and(|member| member.state() == State::Retiring);
         // One that is about to end ends where it is.
         if tenant.stage == Stage::Settled && retires && !is_closing {

@@ -43,8 +43,8 @@ impl Shard {
         }
     }
 
-    /// The frame, unless it has come with a descriptor that can't be kept, or has lost it on the way: then its answer comes to
-    /// an end. Looked at here and not where the descriptor is used, since it may wait there for a slow client.
+    /// The frame, unless it has come with a descriptor that can't be kept, or has lost it on the way: then its answer
+    /// comes to an end. Looked at here and not where the descriptor is used, since it may wait there for a slow client.
     fn kept(&self, from: WorkerKey, id: StreamId, frame: ToGateway) -> ToGateway {
         let (carrier, descriptor) = match &frame {
             ToGateway::Response(Response { body: ResponseBody::File { fd, .. }, .. }) => (Carrier::Response, Some(fd)),

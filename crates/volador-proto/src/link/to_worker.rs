@@ -90,8 +90,8 @@ pub enum ToWorker {
         /// Shards of the gateway; each has a link of its own.
         shards: u8,
         /// Where the worker notes which jobs have begun: for each slot of a stream eight bytes, little-endian, the
-        /// stream's generation in the upper half and the number of its jobs in the lower one. The last eight are the gateway's:
-        /// what is noted when they are no longer 0 is not to be begun.
+        /// stream's generation in the upper half and the number of its jobs in the lower one. The last eight are the
+        /// gateway's: what is noted when they are no longer 0 is not to be begun.
         journal: OwnedFd,
     },
     /// Nothing more will come: the worker is to end.

@@ -1,6 +1,6 @@
-//! [`Usual`]: the pairs that a seat's requests mostly have, in a Hash that every env begins as a copy of. To copy a pair costs
-//! next to nothing, to insert one means to hash its key. So the pairs of which each request has a value of its own are there
-//! as well, and get it before the copy.
+//! [`Usual`]: the pairs that a seat's requests mostly have, in a Hash that every env begins as a copy of. To copy a pair
+//! costs next to nothing, to insert one means to hash its key. So the pairs of which each request has a value of its own
+//! are there as well, and get it before the copy.
 
 use std::cell::Cell;
 #[cfg(ruby_lte_3_3)]
@@ -78,7 +78,8 @@ impl Usual {
         ruby.get_inner(self.hash)
     }
 
-    /// What is to stand under `key`, one of `kept`, in this env, if that is not what the copy has. The next ones will have it.
+    /// What is to stand under `key`, one of `kept`, in this env, if that is not what the copy has. The next ones will have
+    /// it.
     pub(super) fn replace(
         &self,
         ruby: &Ruby,

@@ -34,8 +34,8 @@ impl Seat {
         })
     }
 
-    /// Takes the connection behind a head: of 101 (RFC 9110 §15.2.2), of whose headers Upgrade has to be one, or of an answer that
-    /// ends with its connection, unless the application frames it. `is_chunked`: it does so by Transfer-Encoding.
+    /// Takes the connection behind a head: of 101 (RFC 9110 §15.2.2), of whose headers Upgrade has to be one, or of an
+    /// answer that ends with its connection, unless the application frames it. `is_chunked`: it does so by Transfer-Encoding.
     ///
     /// # Errors
     /// `Volador::ResponseError` for what is not valid; as [`Self::hijack`].

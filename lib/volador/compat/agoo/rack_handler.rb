@@ -14,7 +14,8 @@ module Volador
         private_constant :NAMES
 
         class << self
-          # Puts it into Rack::Handler. Rack 3 has none: there it is rackup's, by its old name. Without rackup nothing is done.
+          # Puts it into Rack::Handler. Rack 3 has none: there it is rackup's, by its old name. Without rackup nothing is
+          # done.
           def install
             require "rack"
             unless ::Rack.const_defined?(:Handler)

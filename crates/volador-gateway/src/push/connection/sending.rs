@@ -155,8 +155,8 @@ impl PushConnection {
         Some(waiting)
     }
 
-    /// The socket takes bytes again, or may do so: the system reports room only when about a third of its buffer is free, which
-    /// takes a slow client longer than it may be without a sign of life.
+    /// The socket takes bytes again, or may do so: the system reports room only when about a third of its buffer is free,
+    /// which takes a slow client longer than it may be without a sign of life.
     ///
     /// What it takes of the queue is a sign of life, of both transports: there is room only since the peer's system has
     /// acknowledged what lay before. It is the only one of an event stream; and a WebSocket's ping can't be answered before
