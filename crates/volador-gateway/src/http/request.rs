@@ -93,8 +93,8 @@ pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
                     "refused a WebSocket from origin \"{origin}\" with 403: allowed_origins does not have it"
                 )),
                 None => lines.warn(format_args!(
-                    "refused a WebSocket from origin \"{origin}\" with 403, as Host is \"{}\": a proxy in front has to forward \
-                     Host as the client sent it; of other pages that may connect the origin belongs into allowed_origins",
+                    "refused a WebSocket from origin \"{origin}\" with 403, as Host is \"{}\": a proxy has to forward Host \
+                     as the client sent it; else add the origin to allowed_origins if its pages may connect",
                     Excerpt(host.unwrap_or_default())
                 )),
             }
