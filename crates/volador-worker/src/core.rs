@@ -95,9 +95,8 @@ impl Core {
     /// The worker is to end: what is published from now on is for others. What its own subscriptions were told before waits
     /// for their blocks still.
     pub(crate) fn hear_no_more(&self) {
-        let listeners = self.listeners.lock();
-        for (id, mailbox) in listeners.of_worker() {
-            mailbox.close_to_published();
+        let mut listeners = self.listeners.lock();
+        for id in listeners.close() {
             self.push(LISTENING_SHARD, |batch| batch.unlisten(id));
         }
     }

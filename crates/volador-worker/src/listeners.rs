@@ -71,6 +71,8 @@ pub(crate) struct Listeners {
     behind: HashSet<ListenerId>,
     /// What the gateway is to be told once there is one.
     waiting: Vec<(ListenerId, Match, Bytes)>,
+    /// The worker is to end: its own listeners hear no more.
+    closed: bool,
 }
 
 impl Listeners {
@@ -80,6 +82,20 @@ impl Listeners {
         self.recipients.insert(id, Recipient::Stream(push.clone()));
         self.of_streams.entry(push.id()).or_default().push(id);
         id
+    }
+
+    /// The worker is to end. Returns its listeners, which are to be told no more, the first time.
+    pub(crate) fn close(&mut self) -> Vec<ListenerId> {
+        if std::mem::replace(&mut self.closed, true) {
+            return Vec::new();
+        }
+        self.waiting.clear();
+        let of_worker = self.of_worker().inspect(|(_, mailbox)| mailbox.close_to_published());
+        of_worker.map(|(id, _)| id).collect()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// A listener of the worker.

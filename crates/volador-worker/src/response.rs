@@ -51,15 +51,22 @@ pub(crate) struct ResponseStream {
     stream: StreamId,
     /// While the client is behind.
     spool: Option<Spool>,
+    /// Bytes of it are lost: it must not come to its end as if it were complete.
+    is_cut: bool,
 }
 
 impl ResponseStream {
     pub(crate) fn new(stream: StreamId) -> Self {
-        Self { stream, spool: None }
+        Self { stream, spool: None, is_cut: false }
     }
 
     pub(crate) fn stream(&self) -> StreamId {
         self.stream
+    }
+
+    /// Whether something of it was lost.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Hands over as much of `data` as there is room for and returns how much that was, and whether frames stay behind in
@@ -68,6 +75,21 @@ impl ResponseStream {
     /// The flow's lock is never held over a write to the file: the gateway's threads want it. It tells when the response is
     /// over meanwhile, by the thread that it belongs to.
     pub(crate) fn write(
+        &mut self,
+        data: &[u8],
+        flow: &Mutex<Flow>,
+        outboxes: &Outboxes,
+        limits: Limits<'_>,
+    ) -> Result<(usize, bool), WriteError> {
+        if self.is_cut {
+            return Err(WriteError::Gone);
+        }
+        let written = self.write_on(data, flow, outboxes, limits);
+        self.is_cut = matches!(written, Err(WriteError::Gone | WriteError::Spool(_)));
+        written
+    }
+
+    fn write_on(
         &mut self,
         data: &[u8],
         flow: &Mutex<Flow>,
@@ -236,6 +258,10 @@ mod tests {
         s.tmpdir = "/nonexistent".into();
         assert!(matches!(s.write(&[b'x'; 11]), Err(WriteError::Spool(_))));
         assert!(matches!(&s.frames()[..], [ToGateway::Chunk(data)] if data.len() == 10));
+        // Nor what follows, when the client has taken the rest: there would be a hole.
+        assert!(s.response.is_cut() && s.flow.lock().credit(10));
+        assert!(matches!(s.write(b"x"), Err(WriteError::Gone)));
+        assert!(s.frames().is_empty());
     }
 
     #[test]

@@ -160,11 +160,14 @@ impl Worker {
     }
 
     /// Tells what is published to these channels as events with an id of the listener's own (see
-    /// [`Taken::Event`](crate::Taken::Event)), one after the other. Before a gateway is joined it is remembered.
+    /// [`Taken::Event`](crate::Taken::Event)), one after the other. Before a gateway is joined it is remembered; after
+    /// [`Self::finish`] nothing is told.
     pub fn listen(&self, matching: Match, name: &[u8]) -> ListenerId {
         let mut listeners = self.core.listeners.lock();
         let id = listeners.add();
-        if self.core.outboxes().is_some() {
+        if listeners.is_closed() {
+            // It would never be at the end of what is published.
+        } else if self.core.outboxes().is_some() {
             self.core.push(LISTENING_SHARD, |batch| batch.listen(id, matching, name));
         } else {
             listeners.wait(id, matching, name);
@@ -308,7 +311,7 @@ impl Worker {
         self.core.drop_published()
     }
 
-    /// The same, and nothing is published any more.
+    /// As [`Self::finish`], and nothing is published any more.
     pub fn stop(&self) {
         self.core.stopped.store(true, Ordering::Release);
         self.finish();

@@ -246,8 +246,10 @@ impl Worker {
     }
 
     fn flush(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        this.get(ruby)?.flush();
-        Ok(())
+        guarded(ruby, || {
+            this.get(ruby)?.flush();
+            Ok(())
+        })
     }
 
     fn finish(ruby: &Ruby, this: &Self) -> Result<(), Error> {

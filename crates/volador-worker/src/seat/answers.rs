@@ -90,9 +90,12 @@ impl Seat {
         CreditWait::new(self.core.clone(), self.state.clone(), response)
     }
 
-    /// The streamed answer is complete.
+    /// The streamed answer is complete. One of which bytes are lost is cut, whatever the application makes of that.
     pub fn finish(&mut self) {
         let Current::Request { stream, answer: answer @ Answer::Streaming(_), .. } = &mut self.current else { return };
+        if matches!(answer, Answer::Streaming(Some(response)) if response.is_cut()) {
+            return self.abort();
+        }
         *answer = Answer::Given;
         let stream = *stream;
         self.state.set_flow(StreamId::NONE);

@@ -30,7 +30,11 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let worker = Worker::new(options());
+        Self::with(options())
+    }
+
+    fn with(options: Options) -> Self {
+        let worker = Worker::new(options);
         let kept = Arc::new(Kept::default());
         worker.join(kept.clone()).unwrap();
         Self { worker, kept }

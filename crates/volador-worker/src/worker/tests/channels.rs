@@ -214,6 +214,11 @@ fn worker_that_finishes_tells_its_blocks_what_has_come_and_listens_to_no_more() 
     assert!(matches!(frames[..], [(_, ToGateway::Unlisten(id))] if id == listener), "{frames:?}");
     s.deliver(|batch| published(batch, listener, "on its way"));
     assert!(matches!(seat.take(), Taken::Event(_, Event::Published { data, .. }) if data == "before"));
+    // Who subscribes now hears nothing, and to stop tells the gateway nothing anew.
+    s.worker.listen(Match::Exact, b"news");
+    s.worker.stop();
+    s.worker.flush();
+    assert!(s.kept.frames().iter().all(|(_, frame)| matches!(frame, ToGateway::Handled(_))), "no Listen, no Unlisten");
     assert!(matches!(seat.take(), Taken::Stopped));
     assert_eq!((s.worker.drop_published(), s.worker.dropped_block()), (0, 0));
 }

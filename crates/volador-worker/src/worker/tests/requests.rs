@@ -117,6 +117,22 @@ fn stream_of_a_client_that_left_takes_no_more() {
 }
 
 #[test]
+fn response_of_which_bytes_are_lost_is_cut_even_if_the_application_goes_on() {
+    let s = Setup::with(crate::Options { tmpdir: "/nonexistent".into(), ..options() });
+    let mut seat = streaming(&s, 1);
+    assert!(matches!(seat.write(id(1), b"1234567890ab"), Err(WriteError::Spool(_))));
+    s.deliver(|batch| batch.credit(id(1), 10));
+    assert!(matches!(seat.write(id(1), b"cd"), Err(WriteError::Gone)), "there is a hole before it");
+    seat.finish();
+    s.worker.flush();
+    let said = s.kept.frames();
+    assert!(
+        matches!(&said[..], [(_, ToGateway::Response(_)), (_, ToGateway::Chunk(_)), (_, ToGateway::Abort)]),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn write_to_a_response_that_is_over_does_not_get_into_the_next_one() {
     let s = Setup::new();
     let mut seat = streaming(&s, 2);
