@@ -51,7 +51,7 @@ RSpec.describe Volador::Push::Hints do
       %w[/chat /chat /talk].each { |path| ask(path, [200, {}, ["page"]]) }
       expect(lines).to eq(%w[chat talk].map do |path|
         "volador WARN: a WebSocket asked for /app/#{path}, and the application answered 200 without accepting it: " \
-          "set env[\"rack.upgrade\"] there, or give the application an on_open(env)"
+          "docs/push.md has the ways to do that"
       end)
     end
 

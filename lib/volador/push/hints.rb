@@ -35,7 +35,7 @@ module Volador
         return unless @development && plain?(answer)
 
         once("a WebSocket asked for #{env['SCRIPT_NAME']}#{env['PATH_INFO']}, and the application answered " \
-             "#{answer[0]} without accepting it: set env[\"rack.upgrade\"] there, or give the application an on_open(env)")
+             "#{answer[0]} without accepting it: docs/push.md has the ways to do that")
       end
 
       private
