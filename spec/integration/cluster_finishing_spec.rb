@@ -9,13 +9,15 @@ RSpec.describe "A worker that is to end" do
   let(:application) { <<~RUBY }
     ran = 0
     Volador.subscribe("work") do |_, message|
-      sleep message.to_f
+      message == "gate" ? File.read("gate") : sleep(message.to_f)
       warn "ran \#{ran += 1}"
     end
     slow = ->(name) { sleep 7; warn "finished \#{name}" }
     run(lambda do |env|
       case env["PATH_INFO"]
       when "/publish" then 100.times { Volador.publish("work", "0.06") }
+      when "/publish_gated" then ["gate", *["0.05"] * 60].each { |message| Volador.publish("work", message) }
+      when "/publish_on" then Thread.new { loop { Volador.publish("work", "0.05"); sleep 0.05 } }
       when "/stuck" then 5.times { Volador.publish("work", "3600") }
       when "/dropped" then next [200, {}, [Volador.stats[:dropped_block].to_s]]
       when "/finished" then (env["rack.response_finished"] ||= []) << ->(*) { slow.call("the callable") }
@@ -70,10 +72,14 @@ RSpec.describe "A worker that is to end" do
   end
 
   it "is not kept by what is published while it finishes" do
-    publisher = 'Thread.new { loop { Volador.publish("work", "0.04"); sleep 0.02 } }'
-    cluster = start_cluster("#{publisher}\n#{application}", workers: 1, configuration: "handover_timeout 12\n")
-    cluster.wait_for_output(/^ran 1$/)
+    cluster = start("handover_timeout 12\n")
+    gate = Gate.new(cluster)
+    cluster.get("/publish_gated")
     cluster.signal(:USR1)
+    cluster.wait_for_output(/generation 1 finishes/)
+    # By generation 2, and as fast as the block works: with these as well, what waits would become no less.
+    cluster.get("/publish_on")
+    gate.open
     cluster.wait_for_output(/generation 1 has ended/, seconds: 30)
     expect(cluster.output).not_to include("has not finished")
   end
