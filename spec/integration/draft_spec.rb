@@ -66,6 +66,7 @@ RSpec.describe "The rack.upgrade draft" do
           end
         end
 
+        server.wait_for_output(/has none of on_open/)
         expect(server.output.scan(/WARN: (\S+) has none of on_open/)).to eq([["Object"]])
       end
 
@@ -288,6 +289,7 @@ RSpec.describe "The rack.upgrade draft" do
     it "is closed before on_open" do
       server = start_volador(config)
       PushClient::TRANSPORTS.each { |transport| PushClient.open(transport, server.port, "/#{transport}", &:read) }
+      PushClient::TRANSPORTS.each { |transport| server.wait_for_output(%r{^on_open of /#{transport}$}) }
 
       notes = server.output.scan(/^(?:body|on_open) .*/)
       expect(notes).to eq(PushClient::TRANSPORTS.flat_map { |path| ["body of /#{path} closed", "on_open of /#{path}"] })
