@@ -221,14 +221,18 @@ RSpec.describe "A server's life" do
   it "logs to a FIFO whose reader leaves at its end" do
     Dir.mktmpdir do |folder|
       file = File.join(folder, "log").tap { |fifo| File.mkfifo(fifo) }
-      reader = IO.popen(["cat", file])
+      # It is there before the server is, and does not mistake that for the end.
+      fifo = File.open(file, File::RDONLY | File::NONBLOCK)
+      reader = Thread.new { fifo.wait_readable && fifo.read.tap { fifo.close } }
       server = start_configured("->(env) { env['PATH_INFO'] == '/' ? [200, {}, []] : raise('mine') }", log_file: file)
       server.get("/raises")
       WebSocketClient.refusal(server.port, "/", headers: { "Origin" => "http://elsewhere.example" })
       expect(server.stop.exitstatus).to eq(0)
-      expect(reader.read.lines.grep(/^volador /)).to match([/^volador ERROR: GET \/raises: mine/, /^volador WARN: .*origin/])
+      expect(reader.join(Deadline::DEFAULT_SECONDS)).to be(reader)
+      expect(reader.value.lines.grep(/^volador /)).to match([/^volador ERROR: GET \/raises: mine/, /^volador WARN: .*origin/])
     ensure
-      reader&.close
+      reader&.kill&.join
+      fifo&.close
     end
   end
 
@@ -241,7 +245,11 @@ RSpec.describe "A server's life" do
     RUBY
     socket = server.wait_until_listening.connect.send_request("GET", "/")
     server.wait_for_output(/^begun$/)
-    server.get("/stop")
+    # It says so before it does so: it has begun once it ends a connection that could go on.
+    server.connect do |other|
+      expect(other.request("GET", "/stop").status).to eq(200)
+      expect(other).to be_ended
+    end
     server.wait_for_output(/finishes its requests and stops; the signal once more stops it at once/)
     server.signal(:INT)
     server.wait_for_output(/stops at once$/)
