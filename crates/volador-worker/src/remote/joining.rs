@@ -28,8 +28,13 @@ pub(super) struct Joining {
 impl Joining {
     /// The link, and how many the gateway wants.
     pub(super) fn new(path: &Path, hello: Hello) -> io::Result<(Self, u8)> {
+        Self::by(geteuid(), path, hello)
+    }
+
+    /// The same by this user.
+    fn by(ours: Uid, path: &Path, hello: Hello) -> io::Result<(Self, u8)> {
         let socket = UnixStream::connect(path)?;
-        check(socket_peercred(&socket)?.uid, geteuid())?;
+        check(socket_peercred(&socket)?.uid, ours)?;
         let (mut outgoing, mut batch) = (Outgoing::new(), Batch::new());
         batch.hello(&hello);
         outgoing.push(batch);
@@ -103,28 +108,30 @@ mod tests {
 
     #[test]
     fn another_users_gateway_is_told_nothing() {
-        if !geteuid().is_root() {
-            return; // Only root can be another user as well.
-        }
-        let path = std::env::temp_dir().join(format!("volador-joining-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.sock");
         let listener = UnixListener::bind(&path).unwrap();
-        // The system notes who listens when they begin to. Users are a thread's own here.
-        let listen = || {
-            let (_, another) = users();
-            set_thread_res_uid(another, another, another).unwrap();
-            rustix::net::listen(&listener, 1).unwrap();
-        };
-        thread::scope(|scope| scope.spawn(listen).join().unwrap());
+        let mut theirs = geteuid();
+        if theirs.is_root() {
+            // Root would be trusted, but can be another user as well. Users are a thread's own here, and the system notes
+            // who listens when they begin to.
+            theirs = users().1;
+            let listen = || {
+                set_thread_res_uid(theirs, theirs, theirs).unwrap();
+                rustix::net::listen(&listener, 1).unwrap();
+            };
+            thread::scope(|scope| scope.spawn(listen).join().unwrap());
+        }
+        let ours = if theirs == users().0 { users().1 } else { users().0 };
         let (sender, joined) = mpsc::channel();
-        let to = path.clone();
-        thread::spawn(move || sender.send(Joining::new(&to, Hello { shard: 0, number: 1, generation: 1, threads: 1 })));
+        let hello = Hello { shard: 0, number: 1, generation: 1, threads: 1 };
+        thread::spawn(move || sender.send(Joining::by(ours, &path, hello)));
         let (mut socket, _) = listener.accept().unwrap();
         let mut heard = Vec::new();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         socket.read_to_end(&mut heard).unwrap();
         assert_eq!(heard, []);
         let error = joined.recv_timeout(Duration::from_secs(5)).unwrap().err().expect("it has joined");
-        assert!(error.to_string().contains("of the user 1001"), "{error}");
-        std::fs::remove_file(&path).unwrap();
+        assert!(error.to_string().contains(&format!("of the user {theirs},")), "{error}");
     }
 }
