@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering, fence},
     },
     thread::{self, JoinHandle},
     time::Instant,
@@ -106,10 +106,16 @@ impl Shared {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there may be one more connection.
+    /// Whether there may be as many connections as are counted. One that comes is to be counted before: shards that ask at
+    /// the same moment would have the last place twice.
     pub(crate) fn has_room(&self) -> bool {
         let max = self.config.connections_max as u64;
-        max == 0 || self.counters.iter().map(|counters| counters.connections()).sum::<u64>() < max
+        if max == 0 {
+            return true;
+        }
+        // Of two shards that have counted, one at least sees what the other has.
+        fence(Ordering::SeqCst);
+        self.counters.iter().map(|counters| counters.connections()).sum::<u64>() <= max
     }
 
     /// Accepting rests, since there are as many connections as there may be.

@@ -211,8 +211,9 @@ impl Shard {
         loop {
             match acceptor.accept().await {
                 Ok((socket, peer)) => {
-                    let socket = self.settle(socket).await;
-                    self.serve(socket, peer);
+                    let (socket, counted) = self.settle(socket).await;
+                    count(&self.counters.accepted);
+                    tokio::task::spawn_local(http::serve(self.clone(), socket, peer, counted));
                 }
                 // The client left while it waited in the backlog.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -225,13 +226,16 @@ impl Shard {
     }
 
     /// Waits until there is a descriptor for this client that is not kept from clients, and a place among the connections,
-    /// as those do that come after it.
-    async fn settle(&self, mut socket: Socket) -> Socket {
+    /// as those do that come after it. It has the place from then on: others may be accepted before its task has had a turn.
+    async fn settle(&self, mut socket: Socket) -> (Socket, Counted) {
         let mut waits = false;
         loop {
             let has_descriptor = descriptors::is_for_clients(&socket);
-            if has_descriptor && self.shared.has_room() {
-                return socket;
+            if has_descriptor {
+                let counted = Counted::new(self.counters.clone());
+                if self.shared.has_room() {
+                    return (socket, counted);
+                }
             }
             if !std::mem::replace(&mut waits, true) {
                 count(&self.counters.accept_waits);
@@ -246,12 +250,6 @@ impl Shard {
                 socket = again;
             }
         }
-    }
-
-    /// The connection counts at once: others may be accepted before its task has had a turn.
-    fn serve(self: &Rc<Self>, socket: Socket, peer: String) {
-        let counted = Counted::new(self.counters.clone());
-        tokio::task::spawn_local(http::serve(self.clone(), socket, peer, counted));
     }
 
     /// Its own number.

@@ -1,6 +1,9 @@
 //! [`Stats`]: what has happened since the gateway's start, and what there is now.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -89,11 +92,12 @@ counters! {
 }
 
 impl Counters {
-    /// Connections of all kinds, now.
+    /// Connections of all kinds, now. One that changes its kind meanwhile may be seen twice, but is not missed: each begins
+    /// as one that speaks HTTP, is counted anew before it is counted no more as that, and is looked for in this order.
     pub(crate) fn connections(&self) -> u64 {
         [&self.http_connections, &self.websocket_connections, &self.sse_connections, &self.hijacked_connections]
             .iter()
-            .map(|kind| kind.load(Relaxed))
+            .map(|kind| kind.load(Acquire))
             .sum()
     }
 }
@@ -103,9 +107,9 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// One less, for a figure of what there is now.
+/// One less, for a figure of what there is now. Who sees it sees what was counted before, too.
 pub(crate) fn uncount(counter: &AtomicU64) {
-    counter.fetch_sub(1, Relaxed);
+    counter.fetch_sub(1, Release);
 }
 
 /// So many more. The shard's own thread is the only one that writes, so no read-modify-write is needed.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Barrier, thread, time::Duration};
 
 use support::{Server, body_of, config, eventually, text};
 use volador_gateway::Config;
@@ -314,6 +314,29 @@ fn a_socket_that_listens_already_is_served_and_named() {
     drop(server);
     // The file is whoever's who made it.
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn shards_that_clients_come_to_at_once_serve_no_more_than_connections_max_together() {
+    const SHARDS: u64 = 4;
+    for _ in 0..100 {
+        let server = echo(Config { connections_max: 3, shards: SHARDS as u8, ..config() });
+        let start = Barrier::new(50);
+        let connect = || {
+            start.wait();
+            server.connect()
+        };
+        let _clients: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..50).map(|_| scope.spawn(connect)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        eventually("each shard has a client that waits", || server.gateway.stats().accept_waits == SHARDS);
+        eventually("as many are served as may be", || {
+            let stats = server.gateway.stats();
+            assert!(stats.accepted <= 3, "{} are served", stats.accepted);
+            stats.accepted == 3
+        });
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::{
     io,
     pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -21,6 +20,7 @@ use volador_proto::http1::{HeadFault, HeadLimits, HeadWatch};
 
 use super::{
     answer,
+    counted::Counted,
     deadline::{Deadline, Expired, Waiting},
     linger::{LINGER, linger},
     refusal::Refusal,
@@ -28,13 +28,7 @@ use super::{
     tunnel::Tunnel,
     watched::Watched,
 };
-use crate::{
-    Config, log,
-    push::Takeover,
-    shard::Shard,
-    socket::Socket,
-    stats::{Counters, count, uncount},
-};
+use crate::{Config, log, push::Takeover, shard::Shard, socket::Socket, stats::count};
 
 /// Bytes that hyper buffers for one connection at most, in each direction. Above the largest head, so that the limits
 /// of the configuration speak first.
@@ -210,33 +204,10 @@ pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String, counte
         return log::warn(format_args!("lost a connection at its start: {error}"));
     }
     let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
-    // One whose client may still be sending takes its place until it is closed.
-    if let Outcome::Taken(_) = outcome {
-        place.counted = None;
-    }
     match (socket, outcome) {
-        (Some(socket), outcome) => leave(&shard, &state, socket, read_buf, outcome).await,
+        (Some(socket), outcome) => leave(&mut place, &state, socket, read_buf, outcome).await,
         (None, Outcome::Taken(Taker::Push(takeover))) => shard.engine.abandon(&shard, takeover.id),
         (None, _) => {}
-    }
-}
-
-/// A connection while it is counted as one that speaks HTTP.
-#[derive(Debug)]
-pub(crate) struct Counted(Arc<Counters>);
-
-impl Counted {
-    /// One that is accepted.
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        count(&counters.accepted);
-        count(&counters.http_connections);
-        Self(counters)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        uncount(&self.0.http_connections);
     }
 }
 
@@ -246,6 +217,7 @@ struct Place {
     shard: Rc<Shard>,
     /// In `shard.connections`.
     key: usize,
+    /// None once another one has the socket. One whose client may still be sending takes its place until it is closed.
     counted: Option<Counted>,
 }
 
@@ -267,23 +239,28 @@ impl Drop for Place {
 
 /// What becomes of a socket that hyper does not serve any more.
 async fn leave(
-    shard: &Rc<Shard>,
+    place: &mut Place,
     state: &ConnectionState,
     mut socket: Socket,
     mut read_buf: Vec<u8>,
     outcome: Outcome,
 ) {
+    let shard = &place.shard;
     if !matches!(outcome, Outcome::Taken(Taker::Push(_))) {
         socket.deregister(shard.selector.registry());
     }
     match outcome {
-        Outcome::Taken(Taker::Push(takeover)) => shard.engine.adopt(shard, socket, &mut read_buf, takeover),
+        Outcome::Taken(Taker::Push(takeover)) => {
+            shard.engine.adopt(shard, socket, &mut read_buf, takeover, place.counted.take());
+        }
         // A drain waits for an answer. What else the application does with it, and for how long, is not known here.
         Outcome::Taken(Taker::Tunnel(tunnel)) if tunnel.is_answer() => {
-            tunnel.run(shard.clone(), socket, read_buf).await;
+            let counted = place.counted.take().map(Counted::hijacked);
+            tunnel.run(shard.clone(), socket, read_buf, counted).await;
         }
         Outcome::Taken(Taker::Tunnel(tunnel)) => {
-            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf));
+            let counted = place.counted.take().map(Counted::hijacked);
+            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf, counted));
         }
         Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");

@@ -4,6 +4,7 @@
 //! | module         | noun                                                              |
 //! |----------------|-------------------------------------------------------------------|
 //! | [`connection`] | one connection from accept to its end, or until it is taken        |
+//! | [`counted`]    | a connection in the figures                                        |
 //! | [`watched`]    | the socket as hyper sees it: every byte is watched                 |
 //! | [`socket`]     | the socket as the connection's task has it                         |
 //! | [`corks`]      | sockets that are read, and sent to, together                       |
@@ -25,6 +26,7 @@ mod bodies;
 mod body;
 mod connection;
 mod corks;
+mod counted;
 mod deadline;
 mod exchange;
 mod linger;
@@ -39,8 +41,9 @@ mod watched;
 
 pub(crate) use bodies::Bodies;
 use connection::ConnectionState;
-pub(crate) use connection::{Counted, serve};
+pub(crate) use connection::serve;
 pub(crate) use corks::{Corks, read_together};
+pub(crate) use counted::Counted;
 pub(crate) use exchange::{Exchange, Former};
 pub(crate) use socket::HttpSocket;
 pub(crate) use tunnel::Tunnels;

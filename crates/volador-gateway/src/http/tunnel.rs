@@ -28,13 +28,12 @@ use tokio::{
     time::sleep,
 };
 
-use super::linger::linger;
+use super::{counted::Counted, linger::linger};
 use crate::{
     link::WorkerKey,
     log,
     shard::Shard,
     socket::{Socket, TaskSocket},
-    stats::{count, uncount},
 };
 
 /// Bytes that are carried in one go.
@@ -84,7 +83,8 @@ impl Tunnel {
     }
 
     /// Carries bytes until both directions have ended, or either side is gone. `early` has arrived from the client already.
-    pub(super) async fn run(self, shard: Rc<Shard>, client: Socket, early: Vec<u8>) {
+    /// The connection is counted until then.
+    pub(super) async fn run(self, shard: Rc<Shard>, client: Socket, early: Vec<u8>, _counted: Option<Counted>) {
         let ends = stream(self.application).and_then(|application| Ok((application, client.into_task_socket()?)));
         let (mut application, mut client) = match ends {
             Ok(ends) => ends,
@@ -97,7 +97,6 @@ impl Tunnel {
         if shard.tunnels.closed.get() {
             end.notify_one();
         }
-        count(&shard.counters.hijacked_connections);
         let write_timeout = shard.shared.config.write_timeout;
         let is_over = tokio::select! {
             is_over = carry(&mut client, &early, &mut application, &self.first, write_timeout) => is_over,
@@ -111,7 +110,6 @@ impl Tunnel {
         } else {
             client.shutdown_both();
         }
-        uncount(&shard.counters.hijacked_connections);
         shard.tunnels.open.borrow_mut().remove(key);
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Config,
-    http::Former,
+    http::{Counted, Former},
     link::{State, WorkerKey},
     log,
     selector::Owner,
@@ -111,8 +111,16 @@ impl Engine {
         }
     }
 
-    /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it.
-    pub(crate) fn adopt(&self, shard: &Shard, mut socket: Socket, read_buf: &mut [u8], takeover: Takeover) {
+    /// Takes over a socket whose request the application has accepted. `read_buf` is what the client sent after it. As
+    /// `counted` it is counted until it is so as a push connection.
+    pub(crate) fn adopt(
+        &self,
+        shard: &Shard,
+        mut socket: Socket,
+        read_buf: &mut [u8],
+        takeover: Takeover,
+        counted: Option<Counted>,
+    ) {
         let Takeover { id, transport, deflate, head, interest } = takeover;
         let former = shard.streams.borrow_mut().exchange(id).map(std::mem::take);
         let Former { worker, request, early, path_key } = former.unwrap_or_default().into_former();
@@ -144,6 +152,7 @@ impl Engine {
             Transport::WebSocket => &shard.counters.websocket_connections,
             Transport::Sse => &shard.counters.sse_connections,
         });
+        drop(counted);
         self.with(shard, id, |connection| connection.write(&head));
         if early.timeout > 0 {
             self.set_timeout(shard, id, early.timeout);
