@@ -208,9 +208,11 @@ impl Shard {
     }
 
     async fn accept(self: Rc<Self>, acceptor: Acceptor) {
+        let mut rests = false;
         loop {
             match acceptor.accept().await {
                 Ok((socket, peer)) => {
+                    rests = false;
                     let (socket, counted) = self.settle(socket).await;
                     count(&self.counters.accepted);
                     tokio::task::spawn_local(http::serve(self.clone(), socket, peer, counted));
@@ -218,6 +220,9 @@ impl Shard {
                 // The client left while it waited in the backlog.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
+                    if !std::mem::replace(&mut rests, true) {
+                        count(&self.counters.accept_waits);
+                    }
                     self.shared.descriptors.failed(&error);
                     tokio::time::sleep(ACCEPT_REST).await;
                 }

@@ -34,7 +34,7 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     accepted,
-    /// Times that new clients had to wait, as there was no descriptor or no place for one.
+    /// Times that new clients had to wait, as there was no descriptor or no place for one, or the system refused it.
     accept_waits,
     /// Connections that speak HTTP now.
     http_connections,
