@@ -198,9 +198,9 @@ module Volador
       begin
         file = open_file(path) || (return false)
         @seat.respond_file(status, headers, file, file.size)
-      rescue Errno::EMFILE
+      rescue Errno::EMFILE, Errno::ENFILE => e
         # That is the server's trouble, and neither this request's nor the application's: a 502.
-        @seat.give_up
+        @seat.give_up(e.errno)
       ensure
         file&.close
       end
@@ -211,7 +211,7 @@ module Volador
       return unless File.file?(path)
 
       File.open(path, "rb")
-    rescue Errno::EMFILE
+    rescue Errno::EMFILE, Errno::ENFILE
       raise
     rescue SystemCallError
       nil

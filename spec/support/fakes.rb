@@ -199,7 +199,7 @@ module Fakes
       answer(:abort)
     end
 
-    def give_up = answer(:give_up)
+    def give_up(errno) = answer(:give_up, errno)
 
     def upgrade(*arguments)
       fail_once

@@ -86,12 +86,12 @@ RSpec.describe Volador::Responder do
     body = Fakes::Body.new(["never"])
     body.define_singleton_method(:to_path) { __FILE__ }
     seat.failure = Errno::EMFILE.new
-    expect(deliver(200, {}, body)).to eq [[:give_up]]
+    expect(deliver(200, {}, body)).to eq [[:give_up, Errno::EMFILE::Errno]]
 
     fresh = Fakes::Seat.new
-    allow(File).to receive(:open).with(__FILE__, "rb").and_raise(Errno::EMFILE)
+    allow(File).to receive(:open).with(__FILE__, "rb").and_raise(Errno::ENFILE)
     described_class.new(fresh, Volador::Log.new(printed)).deliver(env, [200, {}, body])
-    expect(fresh.calls).to eq [[:give_up]]
+    expect(fresh.calls).to eq [[:give_up, Errno::ENFILE::Errno]]
     expect([body.closed, printed.string]).to eq [2, ""]
   end
 

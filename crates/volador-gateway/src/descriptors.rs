@@ -22,10 +22,10 @@ use std::{
 };
 
 use rustix::{
-    io::{Errno, fcntl_dupfd_cloexec},
+    io::fcntl_dupfd_cloexec,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use volador_link::{Spell, want::is_want};
+use volador_link::{Spell, Want};
 
 use crate::log;
 
@@ -71,23 +71,13 @@ pub(crate) fn may_be_kept(descriptor: impl AsFd) -> bool {
     is_below(descriptor, files_max)
 }
 
-/// There are no more, as the system says it.
-pub(crate) fn want() -> io::Error {
-    Errno::MFILE.into()
-}
-
 fn is_below(descriptor: impl AsFd, max: fn(u64) -> u64) -> bool {
-    limit().is_none_or(|limit| u64::from(descriptor.as_fd().as_raw_fd().unsigned_abs()) < max(limit))
+    Want::limit().is_none_or(|limit| u64::from(descriptor.as_fd().as_raw_fd().unsigned_abs()) < max(limit))
 }
 
 /// The same file by the lowest number that is free now.
 pub(crate) fn again(descriptor: impl AsFd) -> io::Result<OwnedFd> {
     Ok(fcntl_dupfd_cloexec(descriptor, 0)?)
-}
-
-/// How many may be open now: it can be changed from outside at any time.
-fn limit() -> Option<u64> {
-    getrlimit(Resource::Nofile).current
 }
 
 /// Numbers below this are for everybody, those from it on not for clients.
@@ -106,20 +96,22 @@ impl Descriptors {
         if !self.clients.is_new(Instant::now()) {
             return;
         }
-        let limit = limit().unwrap_or(u64::MAX);
+        let limit = Want::limit().unwrap_or(u64::MAX);
         let kept = limit - clients_max(limit);
         log::warn(format_args!(
             "new clients wait until others leave: this process may have {limit} files open, of which {kept} are kept for \
-             workers and files. Raise that limit (ulimit -n, or LimitNOFILE= for systemd)"
+             workers and files. {}",
+            Want::REMEDY
         ));
     }
 
     /// Accepting rests, since the system has refused a connection.
     pub(crate) fn failed(&self, error: &io::Error) {
-        if is_want(error) {
-            self.refused();
-        } else if self.clients.is_new(Instant::now()) {
-            log::warn(format_args!("new clients wait: the system can't accept their connections: {error}"));
+        match Want::of(error) {
+            Some(Want::OfProcess) => self.refused(),
+            _ if !self.clients.is_new(Instant::now()) => {}
+            Some(want) => log::warn(format_args!("new clients wait until there are files to be had: {want}")),
+            None => log::warn(format_args!("new clients wait: the system can't accept their connections: {error}")),
         }
     }
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::{StreamId, ToGateway};
 
 use crate::{
@@ -79,14 +79,16 @@ impl Shard {
         self.counters.queue_wait_micros_max.fetch_max(waited.as_micros() as u64, Relaxed);
         match exchange.send(id, key, &mut self.workers.batch(key)) {
             Ok(()) => member.sent(|| self.shared.roster.now()),
-            Err(error) if want::is_want(&error) => {
-                want::gave_up();
-                exchange.refuse();
-            }
-            Err(error) => {
-                log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
-                exchange.handle(ToGateway::Abort, 0);
-            }
+            Err(error) => match Want::of(&error) {
+                Some(want) => {
+                    want.gave_up();
+                    exchange.refuse();
+                }
+                None => {
+                    log::warn(format_args!("answered 502: can't hand a request body over: {error}"));
+                    exchange.handle(ToGateway::Abort, 0);
+                }
+            },
         }
         true
     }

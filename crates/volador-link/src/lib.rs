@@ -19,9 +19,10 @@ mod incoming;
 pub mod log;
 mod outgoing;
 mod spell;
-pub mod want;
+mod want;
 
 pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
 pub use outgoing::{Outgoing, Sent};
 pub use spell::Spell;
+pub use want::Want;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use rustc_hash::FxHashMap;
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
@@ -297,7 +297,7 @@ impl Core {
 
     /// This process had no descriptor for the body of a request. Another try may find one.
     fn refuse(&self, stream: StreamId) {
-        want::gave_up();
+        Want::OfProcess.gave_up();
         let fields = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..]), (b"retry-after", b"1")];
         if let Some(outboxes) = self.outboxes() {
             outboxes.push(stream.shard(), Haste::Now, |batch| {

@@ -12,7 +12,7 @@
 
 use std::{os::fd::OwnedFd, path::Path};
 
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::StreamId;
 
 use crate::{error::WriteError, flush::Haste, outbox::Outboxes, spool::Spool, sync::Mutex};
@@ -149,10 +149,8 @@ impl ResponseStream {
 fn opened(tmpdir: &Path) -> Result<(Spool, OwnedFd), WriteError> {
     let opened = Spool::new(tmpdir).and_then(|spool| spool.reader().map(|reader| (spool, reader)));
     opened.map_err(|error| {
-        if !want::is_want(&error) {
-            return error.into();
-        }
-        want::gave_up();
+        let Some(want) = Want::of(&error) else { return error.into() };
+        want.gave_up();
         WriteError::Gone
     })
 }

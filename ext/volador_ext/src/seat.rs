@@ -295,7 +295,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("write", method!(Seat::write, 2))?;
     class.define_method("finish", method!(Seat::finish, 0))?;
     class.define_method("abort", method!(Seat::abort, 0))?;
-    class.define_method("give_up", method!(Seat::give_up, 0))?;
+    class.define_method("give_up", method!(Seat::give_up, 1))?;
     class.define_method("upgrade", method!(Seat::upgrade, 2))?;
     class.define_method("env", method!(Seat::env, 0))?;
     class.define_method("hijack", method!(Seat::hijack, 1))?;

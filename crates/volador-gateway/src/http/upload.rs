@@ -16,7 +16,7 @@ use http::StatusCode;
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::RequestBody;
 
 use super::{bodies::Held, refusal::Refusal};
@@ -57,8 +57,8 @@ pub(super) async fn collect(mut body: Incoming, shared: &Shared) -> Result<(Requ
 }
 
 fn not_stored(error: &io::Error, shared: &Shared) -> Refusal {
-    if want::is_want(error) {
-        want::gave_up();
+    if let Some(want) = Want::of(error) {
+        want.gave_up();
         return Refusal::busy();
     }
     shared.client_log.bodies.warn(format_args!(
@@ -179,7 +179,7 @@ fn started(tmpdir: &Path, start: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile_in(tmpdir)?;
     // Here and not later: hundreds may be started at once.
     if !descriptors::may_be_kept(&file) {
-        return Err(descriptors::want());
+        return Err(Want::OfProcess.into());
     }
     file.write_all(start)?;
     Ok(file)

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use volador_link::Want;
 use volador_proto::link::{Interest, StreamId};
 
 use super::{
@@ -158,7 +159,10 @@ impl Engine {
         let timeout_ms = self.timeouts.borrow().get(id).map_or(0, |timeout| timeout.as_millis() as u32);
         let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref(), timeout_ms);
         if let Err(error) = sent {
-            log::warn(format_args!("can't hand a push connection over, trying again: {error}"));
+            match Want::of(&error) {
+                Some(want) => want.gave_up(),
+                None => log::warn(format_args!("can't hand a push connection over, trying again: {error}")),
+            }
             return false;
         }
         tenant.stage = Stage::Replaying(key);

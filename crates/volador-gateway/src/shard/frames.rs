@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::{Carrier, Response, ResponseBody, StreamId, ToGateway};
 
 use super::Shard;
@@ -56,7 +56,7 @@ impl Shard {
         if descriptor.is_some_and(descriptors::may_be_kept) {
             return frame;
         }
-        want::gave_up();
+        Want::OfProcess.gave_up();
         if carrier == Carrier::Spill {
             // The application is writing still. The other frames are the last ones of theirs.
             self.workers.batch(from).cancel(id);

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use volador_link::want;
+use volador_link::Want;
 use volador_proto::link::{Interest, ResponseBody, StreamId};
 
 use super::{Answer, CreditWait, Current, Lent, Seat, lent};
@@ -118,8 +118,8 @@ impl Seat {
     }
 
     /// The same since there is no descriptor for the answer: the log says so once.
-    pub fn give_up(&mut self) {
-        want::gave_up();
+    pub fn give_up(&mut self, want: Want) {
+        want.gave_up();
         self.abort();
     }
 

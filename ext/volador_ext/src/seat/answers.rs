@@ -1,8 +1,12 @@
 //! How a seat answers a request: at once, with a file, or piece by piece.
 
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
+};
 
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, prelude::*, value::Fixnum};
+use volador_link::Want;
 use volador_proto::link::StreamId;
 use volador_worker::WriteError;
 
@@ -237,9 +241,11 @@ impl Seat {
         })
     }
 
-    pub(super) fn give_up(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+    /// `errno`: of the error by which the system has refused a file.
+    pub(super) fn give_up(ruby: &Ruby, this: &Self, errno: i32) -> Result<(), Error> {
         guarded(ruby, || {
-            this.desk(ruby)?.seat.give_up();
+            let want = Want::of(&io::Error::from_raw_os_error(errno)).unwrap_or(Want::OfProcess);
+            this.desk(ruby)?.seat.give_up(want);
             Ok(())
         })
     }
