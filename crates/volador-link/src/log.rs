@@ -10,7 +10,7 @@ use std::{
     fmt,
     fs::File,
     io,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     panic,
     path::Path,
     sync::{
@@ -23,6 +23,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
+    fs::OFlags,
     io::{Errno, retry_on_intr},
     stdio::stderr,
 };
@@ -48,9 +49,11 @@ static FORKS: AtomicUsize = AtomicUsize::new(0);
 /// From now on lines are appended to this file. There is one in a process: of several the first.
 ///
 /// # Errors
-/// The system's, when it can't be opened.
+/// The system's, when it can't be opened, or is a FIFO that nobody reads.
 pub fn append_to(path: &Path) -> io::Result<()> {
-    let file = File::options().append(true).create(true).open(path)?;
+    // One that waits opens a FIFO only when there is somebody who reads it.
+    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().append(true).create(true).custom_flags(no_wait).open(path)?;
     let _ = FILE.set(file);
     Ok(())
 }
@@ -111,7 +114,7 @@ fn write_out(lines: &[u8]) {
         while !rest.is_empty() {
             match retry_on_intr(|| rustix::io::write(to, rest)) {
                 Ok(written @ 1..) => rest = &rest[written..],
-                // Another program, which has the same pipe, has made it so that writing does not wait.
+                // The file is a FIFO, or another program, which has the same pipe, has made it so that writing does not wait.
                 Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&to, PollFlags::OUT)], None)),
                 _ => break,
             }
