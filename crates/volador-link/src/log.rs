@@ -89,7 +89,7 @@ pub fn report_panics() {
 /// Waits until the lines are written, for `timeout` at most. To be called before the process ends.
 pub fn flush(timeout: Duration) {
     if let Some(queue) = queue() {
-        queue.flush(timeout);
+        queue.flush(timeout, write_out);
     }
 }
 

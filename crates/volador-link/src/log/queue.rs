@@ -31,6 +31,22 @@ struct Lines {
     is_writing: bool,
 }
 
+impl Lines {
+    /// Those that wait, and behind them how many were not taken.
+    fn take(&mut self) -> Vec<u8> {
+        let mut taken = mem::take(&mut self.waiting);
+        if let dropped @ 1.. = mem::take(&mut self.dropped) {
+            // Into memory: it does not fail.
+            let _ = writeln!(
+                taken,
+                "volador WARN: {dropped} lines are missing here, since the log took nothing for a while: whoever reads it \
+                 was too slow, or its disk was"
+            );
+        }
+        taken
+    }
+}
+
 impl Queue {
     pub(super) const fn new() -> Self {
         let lines = Lines { waiting: Vec::new(), dropped: 0, has_writer: false, is_writing: false };
@@ -53,10 +69,17 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits until everything is written, for `timeout` at most.
-    pub(super) fn flush(&self, timeout: Duration) {
+    /// Waits until everything is written, for `timeout` at most. Lines that have no thread, as the system had none, are
+    /// written by the caller, however long that takes: nobody else would.
+    pub(super) fn flush(&self, timeout: Duration, write: fn(&[u8])) {
+        let mut lines = self.lock();
+        if !lines.has_writer && !lines.waiting.is_empty() {
+            let taken = lines.take();
+            drop(lines);
+            return write(&taken);
+        }
         let is_busy = |lines: &mut Lines| lines.has_writer && (lines.is_writing || !lines.waiting.is_empty());
-        drop(self.changed.wait_timeout_while(self.lock(), timeout, is_busy));
+        drop(self.changed.wait_timeout_while(lines, timeout, is_busy));
     }
 
     /// The thread: as long as the process lives.
@@ -75,16 +98,7 @@ impl Queue {
         let no_lines = |lines: &mut Lines| lines.waiting.is_empty();
         let mut lines = self.changed.wait_while(lines, no_lines).unwrap_or_else(PoisonError::into_inner);
         lines.is_writing = true;
-        let mut taken = mem::take(&mut lines.waiting);
-        if let dropped @ 1.. = mem::take(&mut lines.dropped) {
-            // Into memory: it does not fail.
-            let _ = writeln!(
-                taken,
-                "volador WARN: {dropped} lines are missing here, since the log took nothing for a while: whoever reads it \
-                 was too slow, or its disk was"
-            );
-        }
-        taken
+        lines.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -142,14 +156,30 @@ mod tests {
     fn flush_waits_for_what_is_being_written_but_not_for_ever() {
         static QUEUE: Queue = Queue::new();
         let (write, read) = slow_reader!();
-        QUEUE.flush(PATIENCE); // there is nothing
+        QUEUE.flush(PATIENCE, write); // there is nothing
         QUEUE.put("a\n", write);
         let begun = Instant::now();
-        QUEUE.flush(Duration::from_millis(20));
+        QUEUE.flush(Duration::from_millis(20), write);
         assert!(begun.elapsed() >= Duration::from_millis(20));
-        let flush = thread::spawn(|| QUEUE.flush(PATIENCE));
+        let flush = thread::spawn(move || QUEUE.flush(PATIENCE, write));
         read();
         flush.join().unwrap();
         assert!(begun.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn whoever_flushes_writes_the_lines_for_which_the_system_had_no_thread() {
+        static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+        static QUEUE: Queue = Queue::new();
+        let write = |lines: &[u8]| WRITTEN.lock().unwrap().extend_from_slice(lines);
+        {
+            let mut lines = QUEUE.lock();
+            (lines.waiting, lines.dropped) = (b"last words\n".to_vec(), 2);
+        }
+        QUEUE.flush(PATIENCE, write);
+        QUEUE.flush(PATIENCE, write); // nothing twice
+        let written = String::from_utf8(WRITTEN.lock().unwrap().clone()).unwrap();
+        assert!(written.starts_with("last words\nvolador WARN: 2 lines are missing here"), "{written}");
+        assert_eq!(written.lines().count(), 2);
     }
 }
