@@ -119,6 +119,17 @@ impl Selector {
         self.ring.borrow_mut()
     }
 
+    /// Lets go of a ring that the system allows no more, and says so.
+    fn look_at_ring(&self) {
+        if self.ring.borrow().as_ref().is_some_and(|ring| !ring.is_open()) {
+            *self.ring.borrow_mut() = None;
+            log::warn(format_args!(
+                "the system has taken io_uring away, for want of memory or by a rule of a sandbox: sockets are served by a \
+                 call for each from now on, which takes more CPU time. A restart tries it again"
+            ));
+        }
+    }
+
     /// Serves the sockets that the system reports as ready, for ever.
     pub(crate) async fn task(&self, shard: &Shard) {
         loop {
@@ -143,6 +154,7 @@ impl Selector {
 
     /// Serves the sockets that are ready now. Returns how many reports there were, at most [`EVENTS`].
     pub(crate) fn look(&self, shard: &Shard) -> usize {
+        self.look_at_ring();
         let Reports { events, requests, messages } = &mut *self.reports.borrow_mut();
         let mut poll = self.queue.get_ref().poll.borrow_mut();
         while let Err(error) = poll.poll(events, Some(Duration::ZERO)) {

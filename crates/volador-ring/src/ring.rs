@@ -1,6 +1,6 @@
 //! [`Ring`]: io_uring(7) for what does not wait.
 
-use std::{fmt, io, marker::PhantomData, os::fd::AsRawFd};
+use std::{fmt, io, marker::PhantomData, os::fd::AsRawFd, thread, time::Duration};
 
 use io_uring::{IoUring, opcode, squeue, types};
 
@@ -16,9 +16,12 @@ const LEN_MAX: usize = 1 << 30;
 /// Entries of the ring.
 const ENTRIES: u32 = 256;
 
-/// How often in a row the kernel may refuse the ring while nothing is under way. A want of memory may pass; a sandbox that
-/// forbids the call from now on does not, and to try for ever would be all that the thread does.
+/// How often in a row the kernel may refuse the ring while nothing is under way, for a want that may pass; to try for ever
+/// would be all that the thread does.
 const REFUSALS_MAX: usize = 100;
+
+/// How long the thread rests after each of those. It has nothing to do without memory.
+const REFUSAL_REST: Duration = Duration::from_millis(1);
 
 /// A ring of one thread.
 pub struct Ring {
@@ -52,6 +55,11 @@ impl Ring {
         probe(&mut ring)?;
         let enter = |ring: &IoUring, open| ring.submit_and_wait(open);
         Ok(Self { ring: Some(ring), enter, results: Vec::with_capacity(Self::BATCH), of_one_thread: PhantomData })
+    }
+
+    /// Whether there is still a ring. Without one everything is done by a call for each socket.
+    pub fn is_open(&self) -> bool {
+        self.ring.is_some()
     }
 
     /// Sends all, and calls `each` once for each of `sends`, by its index, with how many bytes the socket took. One that
@@ -128,17 +136,22 @@ impl Ring {
         while open > 0 {
             // Interrupted, or the kernel has no memory at the moment: what was not submitted still is to be, and what
             // was is to be completed. There is no way out of here with an entry under way.
-            let refused = (self.enter)(ring, open).is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+            let refusal = (self.enter)(ring, open).err().filter(|error| error.kind() != io::ErrorKind::Interrupted);
             for entry in ring.completion() {
                 open -= 1;
                 self.results.push((entry.user_data() as usize, entry.result()));
             }
-            let is_stuck = refused && ring.submission().len() == open;
-            refusals = if is_stuck { refusals + 1 } else { 0 };
-            if refusals == REFUSALS_MAX {
-                // With the ring go the entries, which the kernel has not looked at.
-                self.ring = None;
-                return;
+            match refusal {
+                Some(error) if open > 0 && ring.submission().len() == open => {
+                    refusals += 1;
+                    if !passes(&error) || refusals == REFUSALS_MAX {
+                        // With the ring go the entries, which the kernel has not looked at.
+                        self.ring = None;
+                        return;
+                    }
+                    thread::sleep(REFUSAL_REST);
+                }
+                _ => refusals = 0,
             }
         }
     }
@@ -175,6 +188,12 @@ fn probe(ring: &mut IoUring) -> io::Result<()> {
     }
 }
 
+/// Whether the kernel refuses the ring for a want of something that may pass. A sandbox that forbids the call from now on
+/// does so for good.
+fn passes(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN | libc::EBUSY))
+}
+
 /// What a call has returned, in the form of a completion.
 fn result_of(returned: isize) -> i32 {
     match i32::try_from(returned) {
@@ -189,6 +208,7 @@ mod tests {
         cell::Cell,
         io::{Read, Write},
         os::{fd::AsFd, unix::net::UnixStream},
+        time::Instant,
     };
 
     use super::*;
@@ -281,6 +301,34 @@ mod tests {
             results.push(received.unwrap_err().kind());
         });
         assert_eq!(results, [io::ErrorKind::WouldBlock]);
+    }
+
+    /// Has no memory for the first 20 ms.
+    fn enter_later(ring: &IoUring, open: usize) -> io::Result<usize> {
+        thread_local!(static BEGUN: Instant = Instant::now());
+        if BEGUN.with(Instant::elapsed) < Duration::from_millis(20) {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
+        ring.submit_and_wait(open)
+    }
+
+    /// Has no memory any more.
+    fn enter_never(_ring: &IoUring, _open: usize) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(libc::ENOMEM))
+    }
+
+    #[test]
+    fn a_want_of_memory_that_passes_does_not_end_the_ring_and_one_that_stays_does() {
+        let Some(mut ring) = ring() else { return };
+        let (here, there) = UnixStream::pair().unwrap();
+        let sends = [Send { socket: here.as_fd(), bytes: b"hello" }];
+        for (enter, is_open) in [(enter_later as fn(&IoUring, usize) -> _, true), (enter_never, false)] {
+            ring.enter = enter;
+            ring.send_all(&sends, |_, sent| assert_eq!(sent.unwrap(), 5));
+            assert_eq!(ring.is_open(), is_open);
+        }
+        let mut buf = [0; 16];
+        assert_eq!((&there).read(&mut buf).unwrap(), 10);
     }
 
     #[test]
