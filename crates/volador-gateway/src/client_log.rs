@@ -27,6 +27,12 @@ pub(crate) struct ClientLog {
     pub(crate) upgrades: Lines,
     /// Bodies that could not be stored.
     pub(crate) bodies: Lines,
+    /// Connections that were lost at their start.
+    pub(crate) starts: Lines,
+    /// Push connections that were.
+    pub(crate) push_starts: Lines,
+    /// Connections that were cut as the application took them.
+    pub(crate) tunnels: Lines,
 }
 
 /// Lines of one kind.

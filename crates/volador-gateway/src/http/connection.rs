@@ -28,7 +28,7 @@ use super::{
     tunnel::Tunnel,
     watched::Watched,
 };
-use crate::{Config, log, push::Takeover, shard::Shard, socket::Socket, stats::count};
+use crate::{Config, push::Takeover, shard::Shard, socket::Socket, stats::count};
 
 /// Bytes that hyper buffers for one connection at most, in each direction. Above the largest head, so that the limits
 /// of the configuration speak first.
@@ -201,7 +201,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, socket: Socket, peer: String, counte
     let socket = HttpSocket::new(socket, state.clone());
     let mut place = Place::take(&shard, &socket, counted);
     if let Err(error) = socket.register(shard.selector.registry(), place.key) {
-        return log::warn(format_args!("lost a connection at its start: {error}"));
+        return shard.shared.client_log.starts.warn(format_args!("lost a connection at its start: {error}"));
     }
     let (socket, read_buf, outcome) = drive(&shard, &state, socket).await;
     match (socket, outcome) {

@@ -31,7 +31,6 @@ use tokio::{
 use super::{counted::Counted, linger::linger};
 use crate::{
     link::WorkerKey,
-    log,
     shard::Shard,
     socket::{Socket, TaskSocket},
 };
@@ -89,7 +88,8 @@ impl Tunnel {
         let (mut application, mut client) = match ends {
             Ok(ends) => ends,
             Err(error) => {
-                return log::warn(format_args!("cut a connection that the application has taken: {error}"));
+                let lines = &shard.shared.client_log.tunnels;
+                return lines.warn(format_args!("cut a connection that the application has taken: {error}"));
             }
         };
         let end = Rc::new(Notify::new());

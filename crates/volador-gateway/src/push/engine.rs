@@ -129,7 +129,8 @@ impl Engine {
             (Some(path_key), Ok(())) => path_key,
             (path_key, registered) => {
                 if let Err(error) = registered {
-                    log::warn(format_args!("lost a push connection at its start: {error}"));
+                    let lines = &shard.shared.client_log.push_starts;
+                    lines.warn(format_args!("lost a push connection at its start: {error}"));
                 }
                 socket.deregister(shard.selector.registry());
                 path_key.into_iter().for_each(|key| self.leave_path(key));
