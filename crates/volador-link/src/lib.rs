@@ -10,12 +10,14 @@
 //! | [`incoming`] | frames out of what the socket brings        |
 //! | [`fault`]    | what the system's errors say of a link      |
 //! | [`log`]      | the lines for the operator, of both halves  |
+//! | [`lines`]    | lines of a kind, of which few are written   |
 //! | [`spell`]    | refusals that follow each other, told once  |
 //! | [`want`]     | a want of descriptors, and its line         |
 #![forbid(unsafe_code)]
 
 mod fault;
 mod incoming;
+mod lines;
 pub mod log;
 mod outgoing;
 mod spell;
@@ -23,6 +25,7 @@ mod want;
 
 pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
+pub use lines::Lines;
 pub use outgoing::{Outgoing, Sent};
 pub use spell::Spell;
 pub use want::Want;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use rustc_hash::FxHashMap;
-use volador_link::Want;
+use volador_link::{Lines, Want};
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
 use crate::{
@@ -15,7 +15,6 @@ use crate::{
     jobs::Job,
     journal::Journal,
     listeners::{Listeners, Recipient},
-    log,
     mailbox::{Event, Posted},
     outbox::Outboxes,
     push::PushStream,
@@ -47,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) listeners: Mutex<Listeners>,
     /// Publications dropped at `block_queue_max_bytes`.
     pub(crate) dropped_block: AtomicU64,
+    /// Clients that come again have listeners that were not named yet.
+    slow_blocks: Lines,
     /// Nothing can be published any more.
     pub(crate) stopped: AtomicBool,
     /// All seats; few.
@@ -65,6 +66,7 @@ impl Core {
             streams: Mutex::default(),
             listeners: Mutex::default(),
             dropped_block: AtomicU64::new(0),
+            slow_blocks: Lines::default(),
             stopped: AtomicBool::new(false),
             seats: RwLock::default(),
             watcher: Watcher::default(),
@@ -203,14 +205,14 @@ impl Core {
         }
     }
 
-    /// Publications were dropped, of which every listener that is concerned is named in the log once.
+    /// Publications were dropped, of which every listener that is concerned is named in the log once, or counted there.
     pub(crate) fn dropped(&self, events: &[Event]) {
         self.dropped_block.fetch_add(events.len() as u64, Ordering::Relaxed);
         for event in events {
             if let Event::Published { listener, channel, .. } = event
                 && self.listeners.lock().falls_behind(*listener)
             {
-                log::warn(format_args!(
+                self.slow_blocks.warn(format_args!(
                     "the block of a subscription is slower than what is published to \"{}\": more than {} bytes wait for it \
                      (block_queue_max_bytes), so its oldest messages are dropped, and counted in \
                      Volador.stats[:dropped_block]. Make the block quicker, or let it hand its work to a thread",

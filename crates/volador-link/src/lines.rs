@@ -1,0 +1,77 @@
+//! [`Lines`]: lines of the log of one kind, so few that they fill no disk.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::log;
+
+/// Lines of a kind in a minute. More than one: the first ones may have different reasons.
+const LINES_MAX: u64 = 5;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Lines of one kind.
+#[derive(Debug, Default)]
+pub struct Lines(Mutex<Option<Minute>>);
+
+#[derive(Debug)]
+struct Minute {
+    begun: Instant,
+    /// What was to have a line since then.
+    cases: u64,
+}
+
+impl Lines {
+    /// Writes a line, or counts that there is none.
+    pub fn warn(&self, message: fmt::Arguments<'_>) {
+        if let Some(end) = self.count(Instant::now()) {
+            log::warn(format_args!("{message}{end}"));
+        }
+    }
+
+    /// How the next line is to end; None: there is none.
+    fn count(&self, now: Instant) -> Option<String> {
+        // Whoever had the lock has panicked, between two whole states: there is nothing to be mended.
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *minute {
+            Some(Minute { begun, cases }) if now.saturating_duration_since(*begun) < MINUTE => {
+                *cases += 1;
+                match *cases {
+                    ..LINES_MAX => Some(String::new()),
+                    LINES_MAX => Some(". More like this are counted for a minute".into()),
+                    _ => None,
+                }
+            }
+            _ => match minute.replace(Minute { begun: now, cases: 1 }) {
+                Some(Minute { cases, .. }) if cases > LINES_MAX => {
+                    Some(format!(". {} more were like this since the last such line", cases - LINES_MAX))
+                }
+                _ => Some(String::new()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_lines_of_a_kind_in_a_minute_and_the_next_one_says_how_many_are_missing() {
+        let (lines, start) = (Lines::default(), Instant::now());
+        let at = |seconds| lines.count(start + Duration::from_secs(seconds));
+        let plain = Some(String::new());
+        for seconds in [0, 0, 1, 2] {
+            assert_eq!(at(seconds), plain);
+        }
+        assert!(at(3).unwrap().contains("are counted"));
+        for seconds in [3, 30, 59] {
+            assert_eq!(at(seconds), None);
+        }
+        assert!(at(60).unwrap().contains(". 3 more were"));
+        assert_eq!(at(61), plain);
+        assert_eq!(at(120), plain, "nothing was missing");
+    }
+}
