@@ -194,3 +194,15 @@ impl Worker {
         }
     }
 }
+
+/// One generation of workers with one thread each, which serves.
+pub fn serving<const N: usize>(config: Config) -> (Cluster, [Worker; N]) {
+    let cluster = Cluster::start(config);
+    let mut number = 0;
+    let workers = [(); N].map(|()| {
+        number += 1;
+        cluster.worker(number, 1, 1)
+    });
+    cluster.gateway.promote(1);
+    (cluster, workers)
+}
