@@ -19,7 +19,7 @@ fn raw(data: &[u8]) {
     let mut assembler = Assembler::new();
     let size = usize::from(*data.first().unwrap_or(&1)).max(1);
     for piece in data.chunks(size) {
-        assembler.push(piece, []);
+        assembler.push(piece, [], false);
         match assembler.take() {
             Ok(Some(mut frames)) => {
                 while let Some(Ok(_)) = ToWorker::next(&mut frames) {}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
-use volador_proto::link::{Assembler, Frames, LinkError};
+use volador_proto::link::{Assembler, Frames, GROUP_MAX, LinkError};
 
 /// Bytes that one call takes at most.
 const READ_BYTES: usize = 128 << 10;
@@ -45,25 +45,23 @@ impl Incoming {
     /// # Errors
     /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's. The link is then of no more use.
     pub fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         // No child process is to hold a client's file open.
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
         let received = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?;
         let read = received.bytes;
-        let fd = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
-            _ => None,
-        });
-        // One call here brings what one call of the sender's had (unix(7): "Ancillary data forms a barrier for the received
-        // data"), one descriptor at most. It is lost where this process may have no more, and its frame must not be given
-        // the file of another one.
-        let is_lost = received.flags.contains(ReturnFlags::CTRUNC);
-        let fd = fd.map(Some).or(is_lost.then_some(None));
         if read == 0 {
             return Ok(Received::End);
         }
-        self.assembler.push(&self.buf[..read], fd);
+        let fds = ancillary.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        });
+        // One call here brings what one call of the sender's had (unix(7): "Ancillary data forms a barrier for the received
+        // data"), one group of descriptors at most. The last ones are lost where this process may have no more, and their
+        // frames must not be given the files of others.
+        self.assembler.push(&self.buf[..read], fds.flatten(), received.flags.contains(ReturnFlags::CTRUNC));
         Ok(Received::Some)
     }
 

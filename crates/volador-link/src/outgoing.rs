@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use volador_proto::link::Batch;
+use volador_proto::link::{Batch, Carried, GROUP_MAX};
 
 use crate::fault;
 
@@ -32,14 +32,24 @@ pub enum Sent {
 #[derive(Debug, Default)]
 pub struct Outgoing {
     pieces: VecDeque<Piece>,
-    /// Descriptors of the frames in `pieces`, in order, and how many bytes go over the link before their frames.
-    fds: VecDeque<(u64, OwnedFd)>,
+    /// Descriptors of the frames in `pieces`, in order.
+    fds: VecDeque<Waiting>,
     /// Sum of the pieces' lengths.
     len: usize,
     /// Bytes that the socket has taken since its beginning.
     taken: u64,
     /// Sum of what is published in the pieces.
     published: usize,
+}
+
+/// A descriptor that has not been sent.
+#[derive(Debug)]
+struct Waiting {
+    /// Bytes that go over the link before its frame, since the link's beginning.
+    at: u64,
+    fd: OwnedFd,
+    /// Whether it goes with the one before it.
+    joins: bool,
 }
 
 /// What is left of one batch.
@@ -76,7 +86,11 @@ impl Outgoing {
         let published = batch.published_len();
         let (bytes, fds) = batch.into_parts();
         let before = self.taken + self.len as u64;
-        self.fds.extend(fds.into_iter().map(|(at, fd)| (before + at as u64, fd)));
+        self.fds.extend(fds.into_iter().map(|Carried { at, fd, before: joined }| Waiting {
+            at: before + at as u64,
+            fd,
+            joins: joined > 0,
+        }));
         self.len += bytes.len();
         self.published += published;
         if !bytes.is_empty() {
@@ -108,13 +122,17 @@ impl Outgoing {
         Ok(Sent::All)
     }
 
-    /// A call takes one descriptor at most: the other side then knows how many were lost, where it has no room for it. It
-    /// goes with the first byte of its frame, and the next one only when that frame has gone: what the other side can't keep
-    /// it has let go of by then.
+    /// A call takes the descriptors of one group at most: the other side then knows whose descriptors were lost, where it has
+    /// no room for all of them. They go with the first byte of the group's first frame, so no bytes of the next group do.
     fn send_once(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let fd = self.fds.front().filter(|(at, _)| *at == self.taken).map(|(_, fd)| [fd.as_fd()]);
-        let next = self.fds.get(usize::from(fd.is_some()));
-        let mut room = next.map_or(usize::MAX, |(at, _)| (at - self.taken) as usize);
+        let group = match self.fds.front() {
+            Some(first) if first.at == self.taken => {
+                1 + self.fds.iter().skip(1).take_while(|waiting| waiting.joins).count()
+            }
+            _ => 0,
+        };
+        let next = self.fds.get(group);
+        let mut room = next.map_or(usize::MAX, |next| (next.at - self.taken) as usize);
         let (mut slices, mut count) = ([IoSlice::new(&[]); SLICES_MAX], 0);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
             if room == 0 {
@@ -125,17 +143,16 @@ impl Outgoing {
             room -= part.len();
             count += 1;
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let fds: Vec<_> = self.fds.iter().take(group).map(|waiting| waiting.fd.as_fd()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP_MAX))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if let Some(fd) = &fd {
-            ancillary.push(SendAncillaryMessage::ScmRights(fd));
+        if !fds.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
         }
         // Never a signal for a peer that is gone: an error says so.
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let sent = sendmsg(socket, &slices[..count], &mut ancillary, flags)?;
-        if fd.is_some() {
-            self.fds.pop_front();
-        }
+        self.fds.drain(..group);
         Ok(sent)
     }
 

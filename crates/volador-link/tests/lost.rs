@@ -15,19 +15,25 @@ use volador_proto::link::{Batch, Carrier, Frames, ResponseBody, StreamId, ToGate
 /// Frames that carry one.
 const COUNT: u32 = 40;
 
+/// Those that are sent with one call: the limit cuts the second group.
+const GROUP: u32 = 4;
+
 /// Descriptors that there is room for.
 const ROOM: usize = 7;
 
 #[test]
 fn a_frame_that_finds_no_room_for_its_descriptor_arrives_without_it_and_the_others_with_theirs() {
     let (here, there) = UnixStream::pair().unwrap();
-    let (mut incoming, mut outgoing, mut batch) = (Incoming::new(), Outgoing::new(), Batch::new());
-    for n in 0..COUNT {
-        let stream = StreamId::new(0, 0, n);
-        batch.response(stream, 200, [], ResponseBody::File { fd: file(), offset: 0, len: n.into() });
-        batch.end(stream);
+    let (mut incoming, mut outgoing) = (Incoming::new(), Outgoing::new());
+    for first in (0..COUNT).step_by(GROUP as usize) {
+        let mut batch = Batch::new();
+        for n in first..first + GROUP {
+            let stream = StreamId::new(0, 0, n);
+            batch.response(stream, 200, [], ResponseBody::File { fd: file(), offset: 0, len: n.into() });
+            batch.end(stream);
+        }
+        outgoing.push(batch);
     }
-    outgoing.push(batch);
     assert_eq!(outgoing.send(&here).unwrap(), Sent::All);
 
     let mut limit = getrlimit(Resource::Nofile);
@@ -38,7 +44,7 @@ fn a_frame_that_finds_no_room_for_its_descriptor_arrives_without_it_and_the_othe
         held.push(one);
     }
     held.truncate(held.len() - ROOM);
-    // Those of the first frames are kept; then nothing is free until one of the others is let go of.
+    // Those of the first frames are kept; then nothing is free until they are let go of, behind a group in the middle.
     let (mut kept, mut seen) = (Vec::new(), Vec::new());
     while seen.len() < 2 * COUNT as usize {
         assert_eq!(incoming.receive(&there, true).unwrap(), Received::Some);
@@ -66,7 +72,7 @@ fn a_frame_that_finds_no_room_for_its_descriptor_arrives_without_it_and_the_othe
         }
     }
     let expected = (0..COUNT).flat_map(|n| {
-        let has_room = n < ROOM as u32 || n > COUNT / 2;
+        let has_room = n < ROOM as u32 || n >= COUNT / 2 + GROUP;
         [(n, if has_room { "file" } else { "lost" }), (n, "end")]
     });
     assert_eq!(seen, expected.collect::<Vec<_>>());

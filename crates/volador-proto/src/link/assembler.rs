@@ -1,18 +1,18 @@
 //! [`Assembler`]: whole frames out of a stream of bytes and descriptors, for a link between processes.
 
-use std::{collections::VecDeque, os::fd::OwnedFd};
+use std::os::fd::OwnedFd;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     Batch, LinkError,
     batch::{FRAME_MAX, Frames, HEAD_LEN},
+    descriptors::{Carried, Descriptors},
 };
 
 impl Batch {
-    /// The bytes and descriptors, for a socket that takes them. Each descriptor stands beside the place in the bytes where
-    /// its frame begins.
-    pub fn into_parts(self) -> (Bytes, Vec<(usize, OwnedFd)>) {
+    /// The bytes and descriptors, for a socket that takes them.
+    pub fn into_parts(self) -> (Bytes, Vec<Carried>) {
         (self.bytes.freeze(), self.fds)
     }
 }
@@ -22,8 +22,7 @@ impl Batch {
 #[derive(Debug, Default)]
 pub struct Assembler {
     bytes: BytesMut,
-    /// None in the place of one that was lost.
-    fds: VecDeque<Option<OwnedFd>>,
+    fds: Descriptors,
 }
 
 impl Assembler {
@@ -32,10 +31,10 @@ impl Assembler {
         Self::default()
     }
 
-    /// Bytes, with the descriptors that came along; None for one that was lost on the way.
-    pub fn push(&mut self, bytes: &[u8], fds: impl IntoIterator<Item = Option<OwnedFd>>) {
+    /// Bytes, with the group of descriptors that came along. `is_cut`: the last ones of the group were lost on the way.
+    pub fn push(&mut self, bytes: &[u8], fds: impl IntoIterator<Item = OwnedFd>, is_cut: bool) {
         self.bytes.extend_from_slice(bytes);
-        self.fds.extend(fds);
+        self.fds.push(fds, is_cut);
     }
 
     /// Takes the frames that are whole; None when there is none.
@@ -60,12 +59,12 @@ impl Assembler {
         // The usual case: what has arrived is whole. Then the next read begins in memory of its own, and what is read
         // from these frames can share theirs.
         let bytes = if whole == self.bytes.len() { self.bytes.split() } else { self.bytes.split_to(whole) };
-        Ok(Some(Frames { bytes: bytes.freeze(), fds: std::mem::take(&mut self.fds) }))
+        Ok(Some(Frames { bytes: bytes.freeze(), fds: std::mem::take(&mut self.fds), joins: false }))
     }
 
     /// Gives back the frames taken last that have not been read, and descriptors that nobody has asked for.
     pub fn give_back(&mut self, mut frames: Frames) {
-        frames.fds.append(&mut self.fds);
+        frames.fds.append(std::mem::take(&mut self.fds));
         self.fds = frames.fds;
         if !frames.bytes.is_empty() {
             let after = std::mem::replace(&mut self.bytes, BytesMut::from(&frames.bytes[..]));
@@ -84,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::link::{Carrier, Payload, ResponseBody, StreamId, ToGateway, ToWorker};
+    use crate::link::{Carrier, GROUP_MAX, Payload, ResponseBody, StreamId, ToGateway, ToWorker};
 
     #[test]
     fn frames_come_back_whole_at_every_split() {
@@ -97,7 +96,7 @@ mod tests {
             let mut assembler = Assembler::new();
             let mut count = 0;
             for part in [&bytes[..split], &bytes[split..]] {
-                assembler.push(part, []);
+                assembler.push(part, [], false);
                 if let Some(mut frames) = assembler.take().unwrap() {
                     while let Some(frame) = ToWorker::next(&mut frames) {
                         frame.unwrap();
@@ -118,11 +117,11 @@ mod tests {
         batch.stop();
         let (bytes, _) = batch.into_parts();
         let mut assembler = Assembler::new();
-        assembler.push(&bytes[..bytes.len() - 1], []);
+        assembler.push(&bytes[..bytes.len() - 1], [], false);
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Cancel)))));
         assembler.give_back(frames);
-        assembler.push(&bytes[bytes.len() - 1..], []);
+        assembler.push(&bytes[bytes.len() - 1..], [], false);
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Credit(1))))));
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Stop)))));
@@ -131,50 +130,106 @@ mod tests {
 
     #[test]
     fn a_descriptor_waits_for_its_frame() {
-        let null = || std::fs::File::open("/dev/null").unwrap().into();
         let mut batch = Batch::new();
         batch.cancel(StreamId::NONE);
         batch.welcome(1, null());
         let (bytes, fds) = batch.into_parts();
         let mut assembler = Assembler::new();
-        assert_eq!(fds[0].0, HEAD_LEN, "where the welcome begins");
-        assembler.push(&bytes[..HEAD_LEN + 3], fds.into_iter().map(|(_, fd)| Some(fd)));
+        assert_eq!(fds[0].at, HEAD_LEN, "where the welcome begins");
+        assembler.push(&bytes[..HEAD_LEN + 3], fds.into_iter().map(|carried| carried.fd), false);
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Cancel)))));
         assert!(ToWorker::next(&mut frames).is_none());
         assembler.give_back(frames);
-        assembler.push(&bytes[HEAD_LEN + 3..], []);
+        assembler.push(&bytes[HEAD_LEN + 3..], [], false);
         let mut frames = assembler.take().unwrap().unwrap();
         assert!(matches!(ToWorker::next(&mut frames), Some(Ok((_, ToWorker::Welcome { .. })))));
     }
 
+    fn null() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
     #[test]
-    fn a_frame_whose_descriptor_was_lost_says_so_and_those_behind_it_have_theirs() {
-        let null = || std::fs::File::open("/dev/null").unwrap().into();
+    fn each_descriptor_stands_beside_its_frame_and_in_groups() {
         let (mut batch, mut end) = (Batch::new(), Batch::new());
         batch.cancel(StreamId::NONE);
         batch.spill(StreamId::NONE, null());
         end.tunnel(StreamId::NONE, null(), b"");
         end.response(StreamId::NONE, 200, [], ResponseBody::File { fd: null(), offset: 0, len: 1 });
-        end.spill(StreamId::NONE, null());
+        (3..=GROUP_MAX).for_each(|_| end.spill(StreamId::NONE, null()));
         batch.append(end);
         let (bytes, fds) = batch.into_parts();
-        let kinds: Vec<u8> = fds.iter().map(|(at, _)| bytes[at + 4]).collect();
-        assert_eq!(kinds, [3, 25, 1, 3], "each beside its frame");
-        let mut assembler = Assembler::new();
-        assembler.push(&bytes[HEAD_LEN..], fds.into_iter().enumerate().map(|(n, (_, fd))| (n == 3).then_some(fd)));
-        let mut frames = assembler.take().unwrap().unwrap();
-        let mut next = || ToGateway::next(&mut frames).unwrap().unwrap().1;
-        for carrier in [Carrier::Spill, Carrier::Tunnel, Carrier::Response] {
-            assert!(matches!(next(), ToGateway::Lost(lost) if lost == carrier), "{carrier:?}");
+        let kinds: Vec<u8> = fds.iter().map(|carried| bytes[carried.at + 4]).collect();
+        assert_eq!(kinds[..4], [3, 25 | 0x80, 1 | 0x80, 3 | 0x80]);
+        assert_eq!(kinds[GROUP_MAX - 1..], [3 | 0x80, 3], "no group is larger");
+        let places: Vec<_> = fds.iter().map(|carried| carried.before).collect();
+        assert_eq!(places, (0..GROUP_MAX).chain([0]).collect::<Vec<_>>());
+    }
+
+    /// What arrives of groups of spills, of which only the first ones have arrived; all in one piece, or frame by frame.
+    fn arrived(groups: &[(usize, usize)], at_once: bool) -> Vec<bool> {
+        let (mut assembler, mut seen) = (Assembler::new(), Vec::new());
+        let mut read = |assembler: &mut Assembler| {
+            let Some(mut frames) = assembler.take().unwrap() else { return };
+            while let Some(frame) = ToGateway::next(&mut frames) {
+                seen.push(match frame.unwrap().1 {
+                    ToGateway::Spill(_) => true,
+                    ToGateway::Lost(Carrier::Spill) => false,
+                    other => panic!("{other:?}"),
+                });
+                if !at_once {
+                    break;
+                }
+            }
+            assembler.give_back(frames);
+        };
+        for &(sent, kept) in groups {
+            let mut batch = Batch::new();
+            (0..sent).for_each(|_| batch.spill(StreamId::NONE, null()));
+            let (bytes, fds) = batch.into_parts();
+            assembler.push(&bytes, fds.into_iter().map(|carried| carried.fd).take(kept), kept < sent);
+            if !at_once {
+                read(&mut assembler);
+            }
         }
-        assert!(matches!(next(), ToGateway::Spill(_)));
+        while assembler.remaining() > 0 {
+            read(&mut assembler);
+        }
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn descriptors_that_were_lost_cost_their_own_frames_alone(
+            groups in prop::collection::vec((1..=5_usize).prop_flat_map(|sent| (Just(sent), 0..=sent)), 1..6)
+        ) {
+            let expected: Vec<bool> =
+                groups.iter().flat_map(|&(sent, kept)| (0..sent).map(move |n| n < kept)).collect();
+            prop_assert_eq!(&arrived(&groups, true), &expected);
+            prop_assert_eq!(&arrived(&groups, false), &expected);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_frame_whose_descriptor_was_lost_says_so() {
+        let mut batch = Batch::new();
+        batch.spill(StreamId::NONE, null());
+        batch.tunnel(StreamId::NONE, null(), b"");
+        batch.response(StreamId::NONE, 200, [], ResponseBody::File { fd: null(), offset: 0, len: 1 });
+        let mut assembler = Assembler::new();
+        assembler.push(&batch.into_parts().0, [], true);
+        let mut frames = assembler.take().unwrap().unwrap();
+        for carrier in [Carrier::Spill, Carrier::Tunnel, Carrier::Response] {
+            let (_, frame) = ToGateway::next(&mut frames).unwrap().unwrap();
+            assert!(matches!(frame, ToGateway::Lost(lost) if lost == carrier), "{carrier:?}");
+        }
     }
 
     #[test]
     fn a_frame_that_is_too_long_is_refused_by_its_head() {
         let mut assembler = Assembler::new();
-        assembler.push(&[0xff; HEAD_LEN], []);
+        assembler.push(&[0xff; HEAD_LEN], [], false);
         assert_eq!(assembler.take().unwrap_err(), LinkError::TooLong(u32::MAX as usize));
     }
 
@@ -183,7 +238,7 @@ mod tests {
         fn any_bytes_are_taken_without_panic(parts: Vec<Vec<u8>>) {
             let mut assembler = Assembler::new();
             for part in parts {
-                assembler.push(&part, []);
+                assembler.push(&part, [], false);
                 if assembler.take().is_err() {
                     break;
                 }

@@ -1,13 +1,19 @@
 //! [`Batch`]: frames and their file descriptors on the way to the other half; [`Frames`]: the way out of it.
 
-use std::{collections::VecDeque, os::fd::OwnedFd};
+use std::os::fd::OwnedFd;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{LinkError, StreamId};
+use super::{
+    LinkError, StreamId,
+    descriptors::{Carried, Descriptors, GROUP_MAX, JOINS},
+};
 
 /// Bytes of a frame before its payload.
 pub(super) const HEAD_LEN: usize = 13;
+
+/// Where its kind stands in a frame.
+const KIND_AT: usize = 4;
 
 /// Bytes of a message, of a complete body, or of a piece of one at most. What an application may give at once is to be
 /// checked before, and no limit for clients may be larger.
@@ -21,8 +27,8 @@ pub(super) const FRAME_MAX: usize = DATA_MAX + (64 << 20);
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) bytes: BytesMut,
-    /// The descriptors that the frames of `bytes` carry, one each at most, and where those frames begin, in order.
-    pub(super) fds: Vec<(usize, OwnedFd)>,
+    /// The descriptors that the frames of `bytes` carry, one each at most, in order.
+    pub(super) fds: Vec<Carried>,
     /// Bytes of the frames that are publications for listeners.
     pub(super) published: usize,
     /// Bytes to make room for at the first frame: what one of the last batches from here had.
@@ -66,20 +72,22 @@ impl Batch {
     }
 
     /// Appends the frames of `other` after those that are here.
-    pub fn append(&mut self, mut other: Batch) {
+    pub fn append(&mut self, other: Batch) {
         if self.is_empty() {
             *self = other;
         } else {
             let before = self.len();
             self.bytes.unsplit(other.bytes);
-            self.fds.extend(other.fds.drain(..).map(|(at, fd)| (before + at, fd)));
+            other.fds.into_iter().for_each(|carried| self.descriptor(before + carried.at, carried.fd));
             self.published += other.published;
         }
     }
 
     /// Decodes the batch, frame by frame.
     pub fn into_frames(self) -> Frames {
-        Frames { bytes: self.bytes.freeze(), fds: self.fds.into_iter().map(|(_, fd)| Some(fd)).collect() }
+        let mut fds = Descriptors::default();
+        fds.push(self.fds.into_iter().map(|carried| carried.fd), false);
+        Frames { bytes: self.bytes.freeze(), fds, joins: false }
     }
 
     /// Appends one frame whose payload is what `payload` writes.
@@ -106,18 +114,22 @@ impl Batch {
         self.bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
     }
 
-    /// The last frame, which begins at `at`, carries a descriptor.
+    /// The frame that begins at `at`, behind all that carry one, carries a descriptor.
     pub(super) fn descriptor(&mut self, at: usize, fd: OwnedFd) {
-        self.fds.push((at, fd));
+        let before = self.fds.last().map_or(0, |last| (last.before + 1) % GROUP_MAX);
+        let kind = &mut self.bytes[at + KIND_AT];
+        *kind = if before == 0 { *kind & !JOINS } else { *kind | JOINS };
+        self.fds.push(Carried { at, fd, before });
     }
 }
 
 /// The frames of a received batch, not yet decoded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Frames {
     pub(super) bytes: Bytes,
-    /// None in the place of one that was lost on the way.
-    pub(super) fds: VecDeque<Option<OwnedFd>>,
+    pub(super) fds: Descriptors,
+    /// Whether the frame that is being read has [`JOINS`].
+    pub(super) joins: bool,
 }
 
 impl Frames {
@@ -133,7 +145,8 @@ impl Frames {
             return Some(Err(self.incomplete()));
         }
         self.bytes.advance(HEAD_LEN);
-        Some(Ok((kind, StreamId::from_bits(u64::from_le_bytes(stream)), self.bytes.split_to(len))))
+        self.joins = kind & JOINS != 0;
+        Some(Ok((kind & !JOINS, StreamId::from_bits(u64::from_le_bytes(stream)), self.bytes.split_to(len))))
     }
 
     /// The rest can't be told apart, so there is no next frame.
@@ -144,7 +157,7 @@ impl Frames {
 
     /// The one of the frame that is being read; None when it was lost on the way.
     pub(super) fn descriptor(&mut self, kind: u8) -> Result<Option<OwnedFd>, LinkError> {
-        self.fds.pop_front().ok_or(LinkError::MissingDescriptor(kind))
+        self.fds.take(self.joins).ok_or(LinkError::MissingDescriptor(kind))
     }
 }
 
@@ -192,7 +205,7 @@ mod tests {
         batch.credit(StreamId::NONE, 7);
         let whole = batch.bytes.freeze();
         for cut in 1..whole.len() {
-            let mut frames = Frames { bytes: whole.slice(..cut), fds: VecDeque::new() };
+            let mut frames = Frames { bytes: whole.slice(..cut), ..Frames::default() };
             let read = std::iter::from_fn(|| frames.next_raw()).collect::<Vec<_>>();
             let complete = usize::from(cut >= HEAD_LEN);
             assert_eq!(read.iter().filter(|frame| frame.is_ok()).count(), complete, "cut at {cut}");

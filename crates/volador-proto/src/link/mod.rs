@@ -15,14 +15,16 @@
 //! ```
 //!
 //! Integers of the frame head are little-endian. Inside of a payload a string is a varint length (LEB128) and its
-//! bytes. A frame that carries a file descriptor takes the next one of the batch: descriptors keep the frames' order. One
-//! that was lost on the way keeps its place, and its frame arrives as `Lost`.
+//! bytes. A frame that carries a file descriptor takes the next one of the batch: descriptors keep the frames' order. Where
+//! one was lost on the way, its frame arrives as `Lost`; the highest bit of the kind tells which ones go together
+//! (`descriptors.rs`).
 //!
 //! Who sends what: [`ToWorker`] and [`ToGateway`].
 
 mod assembler;
 mod batch;
 mod codec;
+mod descriptors;
 mod hello;
 mod kind;
 mod pubsub;
@@ -34,6 +36,7 @@ mod to_worker;
 
 pub use assembler::Assembler;
 pub use batch::{Batch, DATA_MAX, Frames};
+pub use descriptors::{Carried, GROUP_MAX};
 pub use hello::Hello;
 pub use kind::{Kind, pack_event, unpack_event};
 pub use pubsub::{Interest, ListenerId, Match};

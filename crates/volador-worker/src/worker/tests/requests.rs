@@ -32,7 +32,7 @@ fn request_whose_body_was_lost_on_the_way_is_a_503_and_those_behind_it_are_taken
     request_with_file(&mut batch, id(1), std::fs::File::open("/dev/null").unwrap().into());
     request(&mut batch, id(2), None);
     let mut assembler = Assembler::new();
-    assembler.push(&batch.into_parts().0, [None]);
+    assembler.push(&batch.into_parts().0, [], true);
     s.worker.receive(&mut assembler.take().unwrap().unwrap(), |_| {}).unwrap();
     let frames = s.kept.frames();
     assert!(
