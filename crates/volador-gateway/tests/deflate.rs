@@ -5,23 +5,11 @@ mod support;
 use std::time::Duration;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
-use support::{Client, DEADLINE, Server, config, eventually};
+use support::{Client, DEADLINE, Server, config, echo, eventually};
 use volador_gateway::Config;
 use volador_proto::link::{Batch, Interest, Payload, ToWorker};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-
-/// Upgrades every request and echoes messages.
-fn echo(config: Config) -> Server {
-    Server::start(config, |id, frame, answers| match frame {
-        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
-        ToWorker::Message(payload, data) => {
-            answers.write(id, payload, &data);
-            answers.handled(id, 1);
-        }
-        _ => {}
-    })
-}
 
 fn open(server: &Server, fields: &str) -> (Client, String) {
     let mut client = server.connect();

@@ -1,5 +1,5 @@
-//! [`PushConnection`]: one socket after its upgrade. What it is and what it receives is here; what goes to the client is in
-//! [`sending`], how it ends in [`ending`].
+//! [`PushConnection`]: one socket after its upgrade. What it is is here; what it receives is in [`receiving`], what goes to the
+//! client in [`sending`], how it ends in [`ending`].
 //!
 //! ```text
 //!              close frame from the peer: echoed
@@ -17,18 +17,17 @@
 //! ```
 
 mod ending;
+mod receiving;
 mod sending;
 
 use bytes::Bytes;
 use volador_hub::path::PathKey;
 use volador_proto::{
-    link::{Batch, Interest, StreamId, Transport},
-    ws::{
-        self,
-        deflate::{Inflater, WindowBits},
-    },
+    link::{Interest, Transport},
+    ws::{self, deflate::WindowBits},
 };
 
+pub(super) use self::receiving::{Reading, Undecoded};
 use super::{
     queue::SendQueue,
     socket::PushSocket,
@@ -41,16 +40,6 @@ use crate::{
 
 /// RFC 6455 §7.4.1: "an endpoint is "going away", such as a server going down".
 pub(super) const GOING_AWAY: u16 = 1001;
-
-/// Messages that the worker may have in hand for one connection. With more, the socket is not read until the worker has
-/// caught up, so that TCP holds the client back.
-const UNHANDLED_MAX: u32 = 64;
-
-/// With so many it may go on: it is not woken for each.
-const UNHANDLED_FEW: u32 = UNHANDLED_MAX / 2;
-
-/// The same in bytes, counted from when the worker last had none in hand.
-const UNHANDLED_BYTES_MAX: u32 = 1 << 20;
 
 /// Pings or heartbeats in a row without a sign of life, after which a peer is taken for dead.
 const MISSED_MAX: u8 = 2;
@@ -130,38 +119,6 @@ pub(crate) struct PushConnection {
     knows_end: bool,
 }
 
-/// Bytes that are not decoded yet: compressed messages may come to a thousand times as much.
-#[derive(Debug)]
-pub(super) struct Undecoded {
-    bytes: Box<[u8]>,
-    /// Those before this have been decoded meanwhile.
-    at: usize,
-}
-
-impl Undecoded {
-    pub(super) fn new(bytes: &[u8]) -> Box<Self> {
-        Box::new(Self { bytes: bytes.into(), at: 0 })
-    }
-
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.at..]
-    }
-
-    /// So many are left.
-    pub(super) fn left(&mut self, bytes: usize) {
-        self.at = self.bytes.len() - bytes;
-    }
-}
-
-/// What a connection needs from its shard while bytes are read.
-pub(super) struct Reading<'a> {
-    pub(super) id: StreamId,
-    pub(super) worker: &'a mut Batch,
-    pub(super) counters: &'a Counters,
-    pub(super) inflater: &'a mut Inflater,
-    pub(super) message_max_bytes: usize,
-}
-
 impl PushConnection {
     pub(super) fn new(
         socket: PushSocket,
@@ -224,26 +181,6 @@ impl PushConnection {
         self.socket.take()
     }
 
-    /// Whether the worker is behind, so that the socket is not to be read.
-    pub(super) fn is_paused(&self) -> bool {
-        self.phase == Phase::Open && self.is_behind
-    }
-
-    /// Whether the socket has given more than the worker had room for.
-    pub(super) fn has_undecoded(&self) -> bool {
-        self.undecoded.is_some()
-    }
-
-    /// What has come from the socket before anything that it gives now.
-    pub(super) fn take_undecoded(&mut self) -> Option<Box<Undecoded>> {
-        self.undecoded.take()
-    }
-
-    /// There is something left of it.
-    pub(super) fn keep_undecoded(&mut self, left: Box<Undecoded>) {
-        self.undecoded = Some(left);
-    }
-
     /// Whether this worker has been sent the request that opened the connection.
     pub(super) fn is_replaying(&self, worker: WorkerKey) -> bool {
         self.tenant.as_ref().is_some_and(|tenant| tenant.stage == Stage::Replaying(worker))
@@ -254,122 +191,10 @@ impl PushConnection {
         self.worker == Some(worker) || self.is_replaying(worker)
     }
 
-    /// Messages that no worker will say to have handled.
-    pub(super) fn forget_unhandled(&mut self, messages: u32) {
-        self.unhandled = self.unhandled.saturating_sub(messages);
-        self.catch_up();
-    }
-
-    /// The worker has less in hand.
-    fn catch_up(&mut self) {
-        if self.unhandled == 0 {
-            self.unhandled_bytes = 0;
-        }
-        if self.unhandled <= UNHANDLED_FEW && self.unhandled_bytes < UNHANDLED_BYTES_MAX {
-            self.is_behind = false;
-        }
-    }
-
     /// Another worker has the connection, which has been told nothing of what waits for the client, nor of an end.
     pub(super) fn untold(&mut self) {
         self.told = 0;
         self.knows_end = false;
-    }
-
-    /// The worker has handled some messages.
-    pub(super) fn handled(&mut self, messages: u32) -> Now {
-        if let Some(tenant) = &mut self.tenant {
-            tenant.handled(messages);
-        }
-        self.unhandled = self.unhandled.saturating_sub(messages);
-        self.catch_up();
-        if self.unhandled > 0 {
-            return Now::Alive;
-        }
-        match self.phase {
-            Phase::Failing(error) => self.fail(error),
-            _ => Now::Alive,
-        }
-    }
-
-    /// Bytes of the client. They are changed: frames are unmasked where they lie. Returns with it how many of them were not
-    /// decoded, since the worker is behind.
-    pub(super) fn received(&mut self, bytes: &mut [u8], reading: &mut Reading<'_>) -> (Now, usize) {
-        self.missed = 0;
-        if self.transport == Transport::Sse {
-            return (Now::Alive, 0); // an event stream has one direction: what the client says has no meaning
-        }
-        let Self { decoder, phase, unhandled, unhandled_bytes, is_behind, interest, tenant, .. } = self;
-        let open = *phase == Phase::Open;
-        let mut replies = Vec::new();
-        let mut peer_closed = None;
-        let limits = ws::Limits { message_max_bytes: reading.message_max_bytes };
-        let inflater = self.deflate.is_some().then_some(&mut *reading.inflater);
-        let result = decoder.decode(bytes, &limits, inflater, |event| {
-            match event {
-                // RFC 6455 §5.5.1: after our close frame, data of the peer has no meaning any more.
-                ws::Event::Message(payload, data) if open => {
-                    count(&reading.counters.messages);
-                    if interest.messages {
-                        match tenant {
-                            Some(tenant) => tenant.message(reading.id, payload, data, reading.worker),
-                            None => reading.worker.message(reading.id, payload, data),
-                        }
-                        *unhandled += 1;
-                        *unhandled_bytes =
-                            unhandled_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
-                    }
-                    *is_behind |=
-                        *unhandled >= UNHANDLED_MAX || (*unhandled > 0 && *unhandled_bytes >= UNHANDLED_BYTES_MAX);
-                    return !*is_behind;
-                }
-                // RFC 6455 §5.5.2: a pong in answer to a ping, unless a close frame was received already.
-                ws::Event::Ping(data) if open => replies.push(ws::pong(data)),
-                ws::Event::Message(..) | ws::Event::Ping(_) | ws::Event::Pong(_) => {}
-                ws::Event::Close { code, .. } => peer_closed = Some(code),
-            }
-            true
-        });
-        for reply in replies {
-            if let ended @ Now::Ended(_) = self.pong(&reply) {
-                return (ended, 0);
-            }
-        }
-        let taken = match result {
-            Ok(taken) => taken,
-            // It is on its way to its end by another reason.
-            Err(_) if self.phase != Phase::Open => return (Now::Ended(self.lost()), 0),
-            Err(error) => return (self.failed_by(error, reading.counters), 0),
-        };
-        (self.answer_close(peer_closed), bytes.len() - taken)
-    }
-
-    /// The peer has sent a close frame, or (None) has not.
-    fn answer_close(&mut self, peer_closed: Option<Option<u16>>) -> Now {
-        match (peer_closed, self.phase) {
-            (None, _) => Now::Alive,
-            // The decoder has ended with the fault.
-            (Some(_), Phase::Failing(_) | Phase::Failed(_)) => Now::Alive,
-            (Some(_), Phase::Gone(_)) => Now::Alive,
-            (Some(code), Phase::Open) => {
-                // RFC 6455 §5.5.1: the answer to a close frame is a close frame, typically with the same code.
-                let echo = self.write(&ws::close(code, ""));
-                self.end_after(echo, code.unwrap_or(1005))
-            }
-            // The peer has answered our close frame. RFC 6455 §7.1.5: the code is the one of the first close frame.
-            (Some(_), Phase::Closing(code) | Phase::Ending(code)) => self.end_after(Now::Alive, code),
-        }
-    }
-
-    /// The peer has broken the protocol.
-    fn failed_by(&mut self, error: ws::ProtocolError, counters: &Counters) -> Now {
-        count(&counters.closed_protocol);
-        if self.unhandled > 0 {
-            // What came before the fault is answered before it is.
-            self.phase = Phase::Failing(error);
-            return Now::Alive;
-        }
-        self.fail(error)
     }
 
     /// The time for a ping or a heartbeat. The first round is left out, so that a connection is at least one round old

@@ -6,7 +6,8 @@
 //!
 //! | module         | noun                                                          |
 //! |----------------|---------------------------------------------------------------|
-//! | [`engine`]     | all of a shard's: beginning and end, what the worker says     |
+//! | [`engine`]     | all of a shard's: what the worker says, and their end         |
+//! | [`arrival`]    | how a request becomes one                                     |
 //! | [`socket`]     | a push connection's socket                                    |
 //! | [`readiness`]  | what the system reports about sockets, and reading            |
 //! | [`timers`]     | pings, heartbeats, deadlines of closing                       |
@@ -24,6 +25,7 @@
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
+mod arrival;
 mod channels;
 mod conflation;
 mod connection;
@@ -42,6 +44,7 @@ mod timeouts;
 mod timers;
 mod writes;
 
+pub(crate) use arrival::Takeover;
 pub(crate) use connection::PushConnection;
-pub(crate) use engine::{Engine, Takeover};
+pub(crate) use engine::Engine;
 pub(crate) use queue::MESSAGE_BYTES;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use volador_gateway::{Config, Gateway, GatewayHandle, SlowClient, WorkerLink};
-use volador_proto::link::{Batch, Request, RequestBody, StreamId, ToWorker};
+use volador_proto::link::{Batch, Interest, Request, RequestBody, StreamId, ToWorker};
 
 /// How long anything in a test may take before it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -54,6 +54,18 @@ pub fn config() -> Config {
         drain_timeout: Duration::from_secs(25),
         allowed_origins: None,
     }
+}
+
+/// Upgrades every request and echoes messages, which it acknowledges.
+pub fn echo(config: Config) -> Server {
+    Server::start(config, |id, frame, answers| match frame {
+        ToWorker::Request(_) => answers.upgrade(id, Interest::MESSAGES, []),
+        ToWorker::Message(payload, data) => {
+            answers.write(id, payload, &data);
+            answers.handled(id, 1);
+        }
+        _ => {}
+    })
 }
 
 type Answer = dyn Fn(StreamId, ToWorker, &mut Batch) + Send + Sync;

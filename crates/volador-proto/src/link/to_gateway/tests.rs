@@ -1,7 +1,9 @@
+use bytes::BufMut;
 use proptest::prelude::*;
 
 use super::*;
 use crate::link::Payload;
+use crate::link::{Batch, ResponseBody};
 
 const ID: StreamId = StreamId::NONE;
 const WHOLE: Interest = Interest { messages: true, drained: true, shutdown: true };
