@@ -8,6 +8,7 @@
 #
 # CARGO, CARGO_TARGET_DIR and VOLADOR_PROFILE (default: release) are honoured.
 
+require "open3"
 require "rbconfig"
 require "shellwords"
 
@@ -15,7 +16,11 @@ require "shellwords"
 abort "volador runs on Linux, and this is #{RUBY_PLATFORM}" unless RUBY_PLATFORM.include?("linux")
 
 cargo = ENV.fetch("CARGO", "cargo")
-unless system(cargo, "--version", out: File::NULL, err: File::NULL)
+begin
+  complaint, status = Open3.capture2e(cargo, "--version")
+  # rustup's, with no toolchain to call, say.
+  abort "volador is built with Rust 1.89 or newer, and cargo does not run: #{complaint}" unless status.success?
+rescue SystemCallError
   abort "volador is built with Rust 1.89 or newer, and there is no cargo in PATH. Install it from https://rustup.rs"
 end
 

@@ -4,14 +4,16 @@ require "socket"
 
 module Volador
   # An address to listen on, as the options give it and as the gateway takes it: "tcp://127.0.0.1:9292" (always a
-  # numeric host), "unix:///absolute/path", or "fd://3" for an {Inherited} one.
+  # numeric host), "unix:///absolute/path", "unix:///absolute/path?mode=0660", or "fd://3" for an {Inherited} one.
   module Address
     # The port when none is given: rackup's.
     DEFAULT_PORT = 9292
 
     # What the system has room for in the path of a Unix socket: unix(7), without the byte that ends it.
     PATH_MAX_BYTES = 107
-    private_constant :PATH_MAX_BYTES
+    # The permissions of a socket's file.
+    MODE = /\A\?mode=0?[0-7]{3}\z/.freeze
+    private_constant :PATH_MAX_BYTES, :MODE
 
     # A listening socket that this process was started with. Only whoever knows that it was is to make one.
     class Inherited
@@ -26,8 +28,8 @@ module Volador
       end
     end
 
-    # @param uri [#to_s, Inherited] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path" or
-    #   "unix://relative/path"
+    # @param uri [#to_s, Inherited] "tcp://host:port", "tcp://host" (port 9292), "tcp://[::1]:port", "unix:///path",
+    #   "unix://relative/path", or one of these with "?mode=0660" behind it: the permissions of the socket's file
     # @return [String] the address for the gateway
     # @raise [ConfigurationError] for anything else
     def self.parse(uri)
@@ -36,8 +38,8 @@ module Volador
       case uri = uri.to_s
       when %r{\Atcp://(?:\[([^\]]+)\]|([^:/\[\]]+))(?::(\d+))?/?\z}
         tcp(Regexp.last_match(1) || Regexp.last_match(2), Integer((Regexp.last_match(3) || DEFAULT_PORT).to_s, 10))
-      when %r{\Aunix://(.+)\z}
-        unix(File.expand_path(Regexp.last_match(1)))
+      when %r{\Aunix://([^?]+)(\?.*)?\z}
+        unix(File.expand_path(Regexp.last_match(1)), Regexp.last_match(2))
       when %r{\Afd://}
         raise ConfigurationError, "bind #{uri}: a socket is handed over by systemd (docs/cluster.md), and not by its number"
       when %r{\Assl://}
@@ -59,8 +61,12 @@ module Volador
       "tcp://#{ip.include?(':') ? "[#{ip}]" : ip}:#{port}"
     end
 
-    def self.unix(path)
-      return "unix://#{path}" if path.bytesize <= PATH_MAX_BYTES
+    def self.unix(path, query)
+      unless query.nil? || query.match?(MODE)
+        raise ConfigurationError, "bind unix://#{path}#{query}: behind the ? stands mode= and what chmod takes, as in " \
+                                  "?mode=0660, and nothing else; without it the umask decides"
+      end
+      return "unix://#{path}#{query}" if path.bytesize <= PATH_MAX_BYTES
 
       raise ConfigurationError, "bind unix://#{path}: a socket's path has #{PATH_MAX_BYTES} bytes at most, this one " \
                                 "#{path.bytesize}; choose a shorter one"

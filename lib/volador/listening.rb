@@ -23,7 +23,7 @@ module Volador
       end
 
       host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
-      place = address.start_with?("unix://") ? address.delete_prefix("unix://") : "port #{port} on #{host}"
+      place = address.start_with?("unix://") ? address[%r{\Aunix://([^?]+)}, 1] : "port #{port} on #{host}"
       case error
       when Errno::EADDRINUSE
         return "#{place} is a file, and no socket: remove it, or choose another path with -b" if port.nil? && no_socket?(place)

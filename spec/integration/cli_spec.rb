@@ -77,6 +77,16 @@ RSpec.describe "The command volador" do
     end
   end
 
+  it "gives a Unix socket's file the permissions of -b, whatever the umask" do
+    Dir.mktmpdir do |directory|
+      path = File.join(directory, "app.sock")
+      start(telling, "-b", "tcp://127.0.0.1:0", "-b", "unix://#{path}?mode=0662").wait_for_output(/unix:.*app\.sock /)
+
+      expect(File.stat(path).mode & 0o777).to eq(0o662)
+      expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").status }).to eq(200)
+    end
+  end
+
   it "sets RACK_ENV to development, and to what -e says" do
     expect(start_volador(telling).get("/").body).to start_with(%(["development"))
     expect(start_volador(telling, "-e", "staging").get("/").body).to start_with(%(["staging"))

@@ -464,7 +464,7 @@ RSpec.describe "A server's life" do
     end
 
     it "cannot begin where there is no folder, and says so in one line" do
-      server = keep(ServerProcess.volador(config, bind: "unix:///no/such/folder/app.sock"))
+      server = keep(ServerProcess.volador(config, bind: "unix:///no/such/folder/app.sock?mode=0660"))
 
       expect(server.wait.exitstatus).to eq(1)
       expect(lines(server)).to contain_exactly(%r{\Avolador: .*/no/such/folder/app\.sock})

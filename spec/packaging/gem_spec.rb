@@ -141,5 +141,11 @@ RSpec.describe "the gem", :packaging do
     it "says what to install when there is no cargo" do
       expect { build("CARGO" => File.join(@folder, "none")) }.to raise_error(%r{no cargo in PATH.*https://rustup\.rs})
     end
+
+    it "says what cargo says when that does not run" do
+      cargo = File.join(@folder, "cargo")
+      File.write(cargo, "#!/bin/sh\necho 'no toolchain is installed' >&2\nexit 1\n", perm: 0o755)
+      expect { build("CARGO" => cargo) }.to raise_error(/cargo does not run: no toolchain is installed/)
+    end
   end
 end

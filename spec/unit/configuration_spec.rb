@@ -80,6 +80,7 @@ RSpec.describe Volador::Configuration do
     expect(configuration(bind: binds).bind)
       .to eq ["tcp://127.0.0.1:1", "unix:///run/app.sock", "unix://#{Dir.pwd}/tmp/app.sock", "tcp://[::1]:2"]
     expect(configuration(host: "/run/app.sock").bind).to eq ["unix:///run/app.sock"]
+    expect(configuration(bind: "unix://app.sock?mode=660").bind).to eq ["unix://#{Dir.pwd}/app.sock?mode=660"]
   end
 
   it "takes an address without a port as one of the usual port" do
@@ -153,6 +154,8 @@ RSpec.describe Volador::Configuration do
     { port: "x" } => "port must be an Integer from 0 to 65535, got \"x\"",
     { bind: "ssl://0.0.0.0:443" } => "does not speak TLS yet",
     { bind: "fd://77" } => "bind fd://77: a socket is handed over by systemd (docs/cluster.md), and not by its number",
+    { bind: "unix:///a?umask=0111" } => "bind unix:///a?umask=0111: behind the ? stands mode= and what chmod takes",
+    { bind: "unix:///a?mode=1777" } => "bind unix:///a?mode=1777: behind the ? stands mode=",
     { bind: "127.0.0.1:80" } => "bind must be tcp://HOST:PORT or unix://PATH, got \"127.0.0.1:80\"",
     { bind: "tcp://127.0.0.1:99999" } => "port must be an Integer from 0 to 65535, got 99999",
     { host: "no-such-host.invalid" } => "host \"no-such-host.invalid\" has no address",

@@ -14,8 +14,13 @@ pub enum BindAddress {
         /// 0 to 65535.
         port: u16,
     },
-    /// `unix:///PATH` of a socket file.
-    Unix(PathBuf),
+    /// `unix:///PATH` of a socket file, or `unix:///PATH?mode=0660`.
+    Unix {
+        /// Of the file.
+        path: PathBuf,
+        /// The file's permissions, 0 to 0o777; None: what the process's umask leaves.
+        mode: Option<u32>,
+    },
 }
 
 impl FromStr for BindAddress {
@@ -24,10 +29,17 @@ impl FromStr for BindAddress {
     fn from_str(address: &str) -> Result<Self, Self::Err> {
         let bad = |reason| GatewayError::BadAddress { address: address.to_owned(), reason };
         if let Some(path) = address.strip_prefix("unix://") {
+            let (path, mode) = match path.split_once("?mode=") {
+                None => (path, None),
+                Some((path, octal)) => match u32::from_str_radix(octal, 8) {
+                    Ok(mode @ 0..=0o777) => (path, Some(mode)),
+                    _ => return Err(bad("the mode is not an octal number up to 777, as in ?mode=0660")),
+                },
+            };
             if path.is_empty() {
                 return Err(bad("name the socket file, as in unix:///run/app.sock"));
             }
-            return Ok(Self::Unix(path.into()));
+            return Ok(Self::Unix { path: path.into(), mode });
         }
         let rest = address.strip_prefix("tcp://").ok_or_else(|| bad("write tcp://HOST:PORT or unix:///PATH"))?;
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing, as in tcp://0.0.0.0:9292"))?;
@@ -45,7 +57,8 @@ impl fmt::Display for BindAddress {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Unix { path, mode: None } => write!(f, "unix://{}", path.display()),
+            Self::Unix { path, mode: Some(mode) } => write!(f, "unix://{}?mode={mode:04o}", path.display()),
         }
     }
 }
@@ -140,7 +153,9 @@ mod tests {
 
     #[test]
     fn addresses_come_back_as_they_were_written() {
-        for text in ["tcp://0.0.0.0:9292", "tcp://[::1]:0", "tcp://localhost:80", "unix:///run/app.sock"] {
+        for text in
+            ["tcp://0.0.0.0:9292", "tcp://[::1]:0", "tcp://localhost:80", "unix:///run/app.sock", "unix:///a?mode=0660"]
+        {
             assert_eq!(text.parse::<BindAddress>().unwrap().to_string(), text);
         }
     }
@@ -155,6 +170,10 @@ mod tests {
             ("tcp://localhost:65536", "the port is not a number"),
             ("tcp://:80", "the host is missing"),
             ("unix://", "name the socket file"),
+            ("unix://?mode=0660", "name the socket file"),
+            ("unix:///a?mode=", "the mode is not an octal number"),
+            ("unix:///a?mode=0668", "the mode is not an octal number"),
+            ("unix:///a?mode=1000", "the mode is not an octal number"),
         ] {
             let error = text.parse::<BindAddress>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -15,7 +15,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use crate::{BindAddress, GatewayError, socket::Socket, socket_file::SocketFile};
 
 /// Connections that the system keeps for us until they are accepted.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// A bound address. Dropping it stops listening; a socket file is then removed.
 #[derive(Debug)]
@@ -31,7 +31,9 @@ impl Listener {
     pub(crate) fn bind(address: &BindAddress) -> Result<Self, GatewayError> {
         let listener = match address {
             BindAddress::Tcp { host, port } => bind_tcp(host, *port).map(|listener| Self::Tcp(listener, true)),
-            BindAddress::Unix(path) => SocketFile::bind(path).map(|(file, l)| Self::Unix(Some(file), l)),
+            BindAddress::Unix { path, mode } => {
+                SocketFile::bind(path, *mode).map(|(file, listener)| Self::Unix(Some(file), listener))
+            }
         };
         listener.map_err(|source| GatewayError::Bind { address: address.to_string(), source })
     }
@@ -59,10 +61,10 @@ impl Listener {
                 Ok(address) => BindAddress::from(address).to_string(),
                 Err(error) => format!("tcp://({error})"),
             },
-            Self::Unix(Some(file), _) => BindAddress::Unix(file.path().to_owned()).to_string(),
+            Self::Unix(Some(file), _) => BindAddress::Unix { path: file.path().to_owned(), mode: None }.to_string(),
             Self::Unix(None, listener) => {
                 let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-                BindAddress::Unix(path.unwrap_or_default()).to_string()
+                BindAddress::Unix { path: path.unwrap_or_default(), mode: None }.to_string()
             }
         }
     }

@@ -1,9 +1,10 @@
 //! [`SocketFile`]: the file of a Unix socket that we listen on, from bind to removal.
 
 use std::{
-    fs, io,
+    fs::{self, Permissions},
+    io,
     os::unix::{
-        fs::{FileTypeExt, MetadataExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net as unix,
     },
     path::{Path, PathBuf},
@@ -13,6 +14,8 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
+
+use crate::listener::BACKLOG;
 
 /// A socket file that goes when its listener goes, if it is still the one that was made: whoever moved it away, and
 /// bound there anew, keeps theirs.
@@ -24,13 +27,18 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Binds `path` and listens.
-    pub(crate) fn bind(path: &Path) -> io::Result<(Self, unix::UnixListener)> {
+    /// Binds `path` and listens. With a `mode`, the file has these permissions before anybody can connect.
+    pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(Self, unix::UnixListener)> {
         clear(path)?;
-        let listener = unix::UnixListener::bind(path)?;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
         let file = Self { path: path.to_owned(), identity: identity(path)? };
-        listener.set_nonblocking(true)?;
-        Ok((file, listener))
+        if let Some(mode) = mode {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok((file, socket.into()))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -71,7 +79,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt, sync::mpsc, thread, time::Duration};
+    use std::{sync::mpsc, thread, time::Duration};
 
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     use tempfile::TempDir;
@@ -92,7 +100,7 @@ mod tests {
             let mut sets = capabilities(None).unwrap();
             sets.effective.remove(CapabilitySet::DAC_OVERRIDE);
             set_capabilities(None, sets).unwrap();
-            sender.send(SocketFile::bind(&path)).unwrap();
+            sender.send(SocketFile::bind(&path, None)).unwrap();
         });
         receiver.recv_timeout(Duration::from_secs(5)).expect("it waits").expect_err("it was bound")
     }
@@ -101,10 +109,20 @@ mod tests {
     fn a_file_that_a_killed_server_has_left_is_replaced_and_goes_with_its_listener() {
         let (_folder, path) = place();
         drop(unix::UnixListener::bind(&path).unwrap());
-        let (file, _listener) = SocketFile::bind(&path).unwrap();
+        let (file, _listener) = SocketFile::bind(&path, None).unwrap();
         unix::UnixStream::connect(&path).unwrap();
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_file_has_the_permissions_that_were_asked_for() {
+        for mode in [0o600, 0o660, 0o666] {
+            let (_folder, path) = place();
+            let (_file, _listener) = SocketFile::bind(&path, Some(mode)).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+            unix::UnixStream::connect(&path).unwrap();
+        }
     }
 
     #[test]
@@ -138,7 +156,7 @@ mod tests {
     #[test]
     fn the_file_of_a_successor_stays() {
         let (_folder, path) = place();
-        let (file, _listener) = SocketFile::bind(&path).unwrap();
+        let (file, _listener) = SocketFile::bind(&path, None).unwrap();
         fs::remove_file(&path).unwrap();
         let _successor = unix::UnixListener::bind(&path).unwrap();
         drop(file);
