@@ -165,10 +165,13 @@ module Volador
     end
 
     # @return [Array, nil] nil for a body that is to be sent piece by piece. As usual with `to_ary`, nil may also be its
-    #   answer,
-    #   as with Rails' bodies. Those of Rails 7.1 answer with an Enumerator when they are given one: `each` is there as well
+    #   answer, as with Rails' bodies. Those of Rails 7.1 answer with an Enumerator when they are given one: `each` is there
+    #   as well
     def array_of(body, headers)
       return unless body.respond_to?(:to_ary) && settles_close?(body) && !ChunkedBody.declared?(headers)
+      # Mostly it is for the length that it would be asked, and some take it badly: those of Rails around a part of a file,
+      # for instance, and a Rack::Lint around another.
+      return unless body.is_a?(Array) || declared_length(headers).nil?
 
       array = body.to_ary
       array if array.is_a?(Array)
@@ -246,11 +249,16 @@ module Volador
 
     # What is wrong with the first chunk already can still be told by a 500; later the connection has to be cut.
     def check_first(headers, chunk)
-      declared = headers.find { |name, _| name.to_s.casecmp?("content-length") }&.last
-      length = Integer(declared.to_s, 10, exception: false) if declared
+      length = declared_length(headers)
       return unless length && chunk.bytesize > length
 
       raise ResponseError, "Content-Length is #{length}, but the body has at least #{chunk.bytesize} bytes"
+    end
+
+    # @return [Integer, nil]
+    def declared_length(headers)
+      declared = headers.find { |name, _| name.to_s.casecmp?("content-length") }&.last
+      Integer(declared.to_s, 10, exception: false) if declared
     end
 
     # The head goes out before the body is called: it may want to read or to wait.

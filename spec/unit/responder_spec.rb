@@ -228,6 +228,25 @@ RSpec.describe Volador::Responder do
     expect(count).to eq 1
   end
 
+  it "asks a body for no to_ary whose length is declared" do
+    body = Fakes::Body.new(%w[a b])
+    body.define_singleton_method(:to_ary) { raise LocalJumpError, "no block given (yield)" }
+    body.define_singleton_method(:closed?) { false }
+    headers = { "Content-Length" => "2" }
+    expect(deliver(206, headers, body)).to eq [[:start, 206, headers], [:write, "a"], [:write, "b"], [:finish]]
+  end
+
+  it "sends an Array whole whose length is declared" do
+    headers = { "content-length" => "2" }
+    expect(deliver(200, headers, %w[a b])).to eq [[:respond, 200, headers, %w[a b]]]
+  end
+
+  it "takes an answer from behind two Rack::Lint that declares its length" do
+    app = Rack::Lint.new(Rack::Lint.new(->(_) { [401, { "content-type" => "text/plain", "content-length" => "2" }, ["no"]] }))
+    status, headers, body = app.call(Rack::MockRequest.env_for("/"))
+    expect(deliver(status, headers, body).map(&:first)).to eq %i[start write finish]
+  end
+
   it "lives with a close that raises" do
     body = Fakes::Body.new(["a"])
     body.define_singleton_method(:close) { raise "at the end" }
