@@ -218,6 +218,28 @@ fn bodies_above_the_memory_limit_arrive_as_files() {
     }
 }
 
+#[test]
+fn a_file_has_its_body_in_order_whatever_the_chunks_are() {
+    let sum = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    let config = Config { body_memory_bytes: 1000, ..config() };
+    let server = Server::answering(config, move |request| format!("{:?}", sum(&body_of(request))));
+    let body: Vec<u8> = (0..100_003_u32).flat_map(|n| n.to_le_bytes().into_iter().take(2)).collect();
+    // Many of one byte, some that fill what is written at once or just do not, and large ones.
+    for sizes in [&[1][..], &[1, 16_383, 16_384, 16_385], &[3, 70_000], &[200_000]] {
+        let mut client = server.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let (mut rest, mut sizes) = (&body[..], sizes.iter().cycle());
+        let mut bytes = Vec::new();
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+            bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            bytes.extend_from_slice(&[chunk, b"\r\n"].concat());
+            rest = after;
+        }
+        assert_eq!(client.send(bytes).send("0\r\n\r\n").reply().body, sum(&body).to_string());
+    }
+}
+
 /// How the body came, and how long it is.
 fn kind_of_body(request: &Request) -> String {
     let kind = format!("{:?}", request.body);

@@ -52,7 +52,7 @@ pub(super) async fn collect(mut body: Incoming, shared: &Shared) -> Result<(Requ
         }
         store = store.append(bytes, config, &mut held).await.map_err(|error| not_stored(&error, shared))?;
     }
-    let body = store.finish(received).map_err(|error| not_stored(&error, shared))?;
+    let body = store.finish(received).await.map_err(|error| not_stored(&error, shared))?;
     Ok((body, held))
 }
 
@@ -123,12 +123,48 @@ enum Store {
     /// The usual body: one piece, as hyper read it.
     One(Bytes),
     Memory(BytesMut),
+    File(Spool),
+}
+
+/// A body that is too large for the memory.
+struct Spool {
     /// Unlinked, so that it vanishes with its last descriptor.
-    File(File),
+    file: File,
+    /// What comes behind it, of less than [`WRITTEN_BYTES`]. It is not counted as memory of bodies: the buffer that the
+    /// connection reads into is larger.
+    rest: BytesMut,
+}
+
+/// Bytes that are worth a call to another thread: a client may send its body in chunks of one byte.
+const WRITTEN_BYTES: usize = 16 << 10;
+
+impl Spool {
+    /// With what there was in memory.
+    fn start(tmpdir: &Path, start: &[u8]) -> io::Result<Self> {
+        let mut file = tempfile::tempfile_in(tmpdir)?;
+        // Here and not later: hundreds may be started at once.
+        if !descriptors::may_be_kept(&file) {
+            return Err(Want::OfProcess.into());
+        }
+        file.write_all(start)?;
+        Ok(Self { file, rest: BytesMut::new() })
+    }
+
+    /// Writes all that has come.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(&std::mem::take(&mut self.rest))?;
+        self.file.write_all(bytes)
+    }
 }
 
 impl Store {
-    async fn append(self, bytes: Bytes, config: &Config, held: &mut Held<'_>) -> io::Result<Self> {
+    async fn append(mut self, bytes: Bytes, config: &Config, held: &mut Held<'_>) -> io::Result<Self> {
+        if let Self::File(spool) = &mut self
+            && spool.rest.len() + bytes.len() < WRITTEN_BYTES
+        {
+            spool.rest.extend_from_slice(&bytes);
+            return Ok(self);
+        }
         let is_file = matches!(self, Self::File(_));
         let fits = held.bytes().saturating_add(bytes.len()) <= config.body_memory_bytes;
         if !is_file && fits && held.grow(bytes.len()) {
@@ -146,41 +182,36 @@ impl Store {
             });
         }
         let tmpdir = config.tmpdir.clone();
-        // Files block, and the shard must not: its other connections go on meanwhile.
-        tokio::task::spawn_blocking(move || {
-            let mut file = match self {
-                Self::File(file) => file,
-                Self::Empty => started(&tmpdir, &[])?,
-                Self::One(start) => started(&tmpdir, &start)?,
-                Self::Memory(start) => started(&tmpdir, &start)?,
+        let store = blocking(move || {
+            let mut spool = match self {
+                Self::File(spool) => spool,
+                Self::Empty => Spool::start(&tmpdir, &[])?,
+                Self::One(start) => Spool::start(&tmpdir, &start)?,
+                Self::Memory(start) => Spool::start(&tmpdir, &start)?,
             };
-            file.write_all(&bytes)?;
-            Ok(Self::File(file))
-        })
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
-        .inspect(|_| held.release())
+            spool.write(&bytes)?;
+            Ok(Self::File(spool))
+        });
+        store.await.inspect(|_| held.release())
     }
 
-    fn finish(self, len: u64) -> io::Result<RequestBody> {
+    async fn finish(self, len: u64) -> io::Result<RequestBody> {
         Ok(match self {
             Self::Empty => RequestBody::None,
             Self::One(bytes) => RequestBody::Inline(bytes),
             Self::Memory(memory) => RequestBody::Inline(memory.freeze()),
-            Self::File(mut file) => {
-                file.rewind()?;
-                RequestBody::File { fd: file.into(), len }
+            Self::File(mut spool) => {
+                if !spool.rest.is_empty() {
+                    spool = blocking(move || spool.write(&[]).map(|()| spool)).await?;
+                }
+                spool.file.rewind()?;
+                RequestBody::File { fd: spool.file.into(), len }
             }
         })
     }
 }
 
-fn started(tmpdir: &Path, start: &[u8]) -> io::Result<File> {
-    let mut file = tempfile::tempfile_in(tmpdir)?;
-    // Here and not later: hundreds may be started at once.
-    if !descriptors::may_be_kept(&file) {
-        return Err(Want::OfProcess.into());
-    }
-    file.write_all(start)?;
-    Ok(file)
+/// Files block, and the shard must not: its other connections go on meanwhile.
+async fn blocking<T: Send + 'static>(act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(act).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
