@@ -4,6 +4,7 @@ mod support;
 
 use std::{
     io::Read,
+    net::Shutdown,
     sync::mpsc::RecvTimeoutError,
     thread,
     time::{Duration, Instant},
@@ -73,23 +74,48 @@ fn a_closing_client_that_reads_on_is_not_cut_off_however_slow_it_is() {
 }
 
 #[test]
-fn an_event_stream_ends_once_everything_is_sent_likewise() {
-    let (server, ended) = farewell();
+fn an_event_stream_ends_once_everything_is_sent_likewise_also_to_a_client_that_has_shut_down_its_side() {
+    for has_shut_down in [false, true] {
+        let (server, ended) = farewell();
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+        client.head();
+        if has_shut_down {
+            client.socket.shutdown(Shutdown::Write).unwrap();
+        }
+        let len = MESSAGES * ("data: ".len() + MESSAGE_BYTES + "\n\n".len());
+        let mut got = client.buf.len();
+        for pause in 1..=8 {
+            thread::sleep(Duration::from_millis(700));
+            while got < len * pause / 8 {
+                let read = read(&mut client).unwrap();
+                assert!(read > 0, "it ends before everything is sent");
+                got += read;
+            }
+        }
+        assert_eq!((got, read(&mut client).unwrap()), (len, 0));
+        assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+    }
+}
+
+#[test]
+fn an_open_event_stream_whose_client_shuts_down_its_side_ends_behind_what_waits() {
+    let (codes, ended) = std::sync::mpsc::channel();
+    let config = Config { send_queue_max_bytes: 1 << 30, ..config() };
+    let server = Server::start(config, move |id, frame, answers| match frame {
+        ToWorker::Request(_) => {
+            answers.upgrade(id, Interest::MESSAGES, []);
+            (0..MESSAGES).for_each(|_| answers.write(id, Payload::Text, &[b'x'; MESSAGE_BYTES]));
+        }
+        ToWorker::Closed { code } => codes.send(code).unwrap(),
+        _ => {}
+    });
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
     client.head();
-    let len = MESSAGES * ("data: ".len() + MESSAGE_BYTES + "\n\n".len());
-    let mut got = client.buf.len();
-    for pause in 1..=8 {
-        thread::sleep(Duration::from_millis(700));
-        while got < len * pause / 8 {
-            let read = read(&mut client).unwrap();
-            assert!(read > 0, "it ends before everything is sent");
-            got += read;
-        }
-    }
-    assert_eq!((got, read(&mut client).unwrap()), (len, 0));
-    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1000));
+    client.socket.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.rest().len(), MESSAGES * ("data: ".len() + MESSAGE_BYTES + "\n\n".len()));
+    assert_eq!(ended.recv_timeout(DEADLINE), Ok(1006));
 }
 
 #[test]

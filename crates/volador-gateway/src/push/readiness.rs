@@ -103,7 +103,8 @@ impl Engine {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => rest.push(id),
-                Ok(_) | Err(_) => self.with(shard, id, |connection| Now::Ended(connection.lost())),
+                Ok(_) => self.with(shard, id, PushConnection::peer_ended),
+                Err(_) => self.with(shard, id, |connection| Now::Ended(connection.lost())),
             }
         }
         drop(buf);
@@ -127,9 +128,7 @@ impl Engine {
             };
             let Some(result) = result else { return };
             match result {
-                Ok(0) => {
-                    return self.with(shard, id, |connection| Now::Ended(connection.lost()));
-                }
+                Ok(0) => return self.with(shard, id, PushConnection::peer_ended),
                 Ok(len) => {
                     let emptied = len < buf.len() && !hides;
                     self.received(shard, id, &mut buf[..len]);

@@ -87,6 +87,16 @@ impl PushConnection {
         }
     }
 
+    /// The peer has shut down its side. Most have left by that, and when one has, sending finds it out. A WebSocket is over in any
+    /// case; an event stream has one direction, and what waits is sent still.
+    pub(in crate::push) fn peer_ended(&mut self) -> Now {
+        match (self.transport, self.phase) {
+            (Transport::Sse, Phase::Open) => self.end_after(Now::Alive, self.lost()),
+            (Transport::Sse, Phase::Ending(_)) if self.queue.is_some() => Now::Alive,
+            _ => Now::Ended(self.lost()),
+        }
+    }
+
     pub(super) fn end_after(&mut self, now: Now, code: u16) -> Now {
         self.phase = Phase::Ending(code);
         match now {
