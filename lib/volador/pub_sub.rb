@@ -55,13 +55,15 @@ module Volador
       attr_reader :engines
 
       # @param engine [#publish, nil] nil: {Local} again
+      # @raise [ArgumentError] for an object that can't publish
       def default=(engine)
-        @default = engine || Local
+        @default = engine ? Engines.check(engine, :publish) : Local
       end
 
       # Tells the engine of all subscriptions, those that there are and those to come.
       # @param engine [#subscribe, #unsubscribe, #publish]
       # @return [Object] the engine
+      # @raise [ArgumentError] for an object that can't be told
       def attach(engine)
         @engines.attach(engine)
         engine

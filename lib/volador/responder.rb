@@ -317,12 +317,16 @@ module Volador
     end
 
     def close(env, body)
-      return unless body.respond_to?(:close)
-      return if body.respond_to?(:closed?) && body.closed?
-
-      body.close
+      body.close if body.respond_to?(:close) && !closed?(body)
     rescue Exception => e # rubocop:disable Lint/RescueException
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: closing the body raised", e)
+    end
+
+    # One that can't tell is closed once more rather than never.
+    def closed?(body)
+      body.respond_to?(:closed?) && body.closed?
+    rescue StandardError
+      false
     end
 
     def path(env)

@@ -252,6 +252,11 @@ RSpec.describe Volador::ApplicationThread do
         expect(recorder.heard).to be_empty
       end
 
+      it "takes no status for none below 300" do
+        expect(run(seat, &draft([nil, {}, []])).map { |call| call[0..1] }).to eq [[:respond, 500]]
+        expect(recorder.heard).to be_empty
+      end
+
       it "takes the status 0, also below middleware and for SSE" do
         stack = Class.new do
           def initialize(app) = @app = app

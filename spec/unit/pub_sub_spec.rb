@@ -154,6 +154,12 @@ RSpec.describe Volador::PubSub do
                                  [:unsubscribe, "t*", :glob]]
     end
 
+    it "are refused without the methods that are called of them" do
+      expect { described_class.attach(Object.new) }.to raise_error(ArgumentError, /got a Object without subscribe and unsubscribe/)
+      expect { described_class.default = 5 }.to raise_error(ArgumentError, /got a Integer without publish/)
+      expect(described_class.default).to eq described_class::Local
+    end
+
     it "are told nothing more once they are detached" do
       described_class.attach(engine)
       expect([described_class.detach(engine), described_class.detach(engine)]).to eq [true, false]

@@ -247,6 +247,13 @@ RSpec.describe Volador::Responder do
     expect(deliver(status, headers, body).map(&:first)).to eq %i[start write finish]
   end
 
+  it "closes a body whose closed? raises" do
+    body = Fakes::Body.new(["a"])
+    body.define_singleton_method(:closed?) { raise "I can't tell" }
+    deliver(200, {}, body)
+    expect(body.closed).to eq 1
+  end
+
   it "lives with a close that raises" do
     body = Fakes::Body.new(["a"])
     body.define_singleton_method(:close) { raise "at the end" }

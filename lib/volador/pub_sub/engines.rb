@@ -20,10 +20,23 @@ module Volador
         @engines = [].freeze
       end
 
+      # @param names [Array<Symbol>] methods that will be called
+      # @return [Object] the engine
+      # @raise [ArgumentError] for an object without them
+      def self.check(engine, *names)
+        missing = names.reject { |name| engine.respond_to?(name) }
+        return engine if missing.empty?
+
+        raise ArgumentError, "an engine has the methods subscribe, unsubscribe and publish, got a #{engine.class} without " \
+                             "#{missing.join(' and ')}"
+      end
+
       # @param engine [#subscribe, #unsubscribe, #publish] told of all subscriptions that there are, and of those to
       #   come; attached once more, it is told of all of them again
       # @return [void]
+      # @raise [ArgumentError] see {.check}
       def attach(engine)
+        Engines.check(engine, :subscribe, :unsubscribe)
         telling do
           @lock.change do
             @engines = [*@engines, engine].freeze unless attached?(engine)

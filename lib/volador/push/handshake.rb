@@ -94,7 +94,8 @@ module Volador
       # @return [Boolean] whether the connection becomes a push connection
       def accepted?(env, answer)
         status = answer[0] if answer.is_a?(Array) && answer.size == 3
-        return false unless status.respond_to?(:to_i) && UPGRADING.cover?(status.to_i)
+        # nil.to_i would be below 300.
+        return false unless status && status.respond_to?(:to_i) && UPGRADING.cover?(status.to_i)
         return true if @state == :open
 
         @callbacks = draft_callbacks(@innermost_env || env) || draft_callbacks(env) || upgrade_callbacks(env)

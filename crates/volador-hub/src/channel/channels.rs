@@ -32,6 +32,8 @@ pub struct Channels<K> {
     lists_by_filter: HashTable<u32>,
     /// The lists of the glob patterns, in order of creation.
     globs: Vec<u32>,
+    /// Whether some of them have ended: they are taken out together, since each costs a walk over all.
+    has_ended_globs: bool,
     /// The lists of the subject patterns.
     subjects: Subjects,
     /// One row for each subscription.
@@ -55,6 +57,7 @@ impl<K: Copy + Eq + Hash> Channels<K> {
             lists: Slab::new(),
             lists_by_filter: HashTable::new(),
             globs: Vec::new(),
+            has_ended_globs: false,
             subjects: Subjects::new(),
             rows: Rows::new(),
             rows_by_key: HashTable::new(),
@@ -99,11 +102,13 @@ impl<K: Copy + Eq + Hash> Channels<K> {
 
     /// Ends the subscription of `key` by this filter. False when there was none.
     ///
-    /// Takes time in proportion to the number of the key's own subscriptions.
+    /// Takes time in proportion to the number of the key's own subscriptions, and, for the last one of a glob, of all globs.
     pub fn unsubscribe(&mut self, key: K, filter: &Filter) -> bool {
         let list = self.list_of(filter.kind(), filter.text());
         let member = self.row_of(key);
-        let Some(row) = list.zip(member).and_then(|(list, member)| self.row_in(member, list)) else { return false };
+        let Some(row) = list.zip(member).and_then(|(list, member)| self.row_in(member, list)) else {
+            return false;
+        };
         let Self { lists, rows, rows_by_key, hasher, .. } = self;
         let entry = rows_by_key.find_entry(hasher.hash_one(key), |&row| key_of(lists, rows, row) == key);
         if let Ok(mut entry) = entry {
@@ -113,7 +118,7 @@ impl<K: Copy + Eq + Hash> Channels<K> {
             }
         }
         self.end(row);
-        self.give_memory_back();
+        self.tidy();
         true
     }
 
@@ -133,7 +138,7 @@ impl<K: Copy + Eq + Hash> Channels<K> {
             }
             count += 1;
         }
-        self.give_memory_back();
+        self.tidy();
         count
     }
 
@@ -217,18 +222,22 @@ impl<K: Copy + Eq + Hash> Channels<K> {
         let filter = self.lists.remove(list as usize).filter;
         match filter.kind() {
             Kind::Exact => {}
-            Kind::Glob => self.globs.retain(|&glob| glob != list),
+            Kind::Glob => self.has_ended_globs = true,
             Kind::Subject => self.subjects.remove(filter.text()),
         }
     }
 
-    /// Tables that are almost empty shrink; without any subscription nothing is kept.
-    fn give_memory_back(&mut self) {
+    /// To be called when subscriptions have ended. Tables that are almost empty shrink; without any subscription nothing is
+    /// kept.
+    fn tidy(&mut self) {
         if self.is_empty() {
             *self = Self::new();
             return;
         }
-        let Self { lists, lists_by_filter, rows, rows_by_key, hasher, .. } = self;
+        let Self { lists, lists_by_filter, globs, has_ended_globs, rows, rows_by_key, hasher, .. } = self;
+        if std::mem::take(has_ended_globs) {
+            globs.retain(|&glob| lists.contains(glob as usize));
+        }
         if rows_by_key.len() < rows_by_key.capacity() / 4 {
             let hash_of = |&row: &u32| hasher.hash_one(key_of(lists, rows, row));
             rows_by_key.shrink_to(rows_by_key.len() * 2, hash_of);
