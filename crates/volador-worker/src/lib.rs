@@ -16,6 +16,7 @@
 //! | `response` | a streamed response: what goes as chunks, what into the spool file        |
 //! | `spool`    | the unlinked file for what a slow client has not taken yet                |
 //! | `push`     | [`PushStream`]: one push connection                                       |
+//! | `streams`  | all push streams, until their last event is taken                         |
 //! | `listeners`| the worker's own subscriptions to channels, and who is told               |
 //! | `mailbox`  | the events of a push connection or a listener, told one after the other   |
 //! | `events`   | what waits in a mailbox                                                   |
@@ -56,6 +57,7 @@ mod response;
 mod seat;
 mod signal;
 mod spool;
+mod streams;
 mod sync;
 mod wake;
 mod watcher;

@@ -236,6 +236,35 @@ fn publications_that_no_seat_will_take_are_dropped_and_counted_once() {
     assert_eq!((s.worker.drop_published(), s.worker.drop_published(), s.worker.dropped_block()), (5, 0, 5));
 }
 
+/// Who stops closes the push connections first.
+#[test]
+fn publications_that_no_seat_will_take_are_counted_of_connections_that_have_ended_as_well() {
+    let s = Setup::new();
+    let (mut seat, mut other) = (s.worker.seat(), s.worker.seat());
+    let pushes = [1, 2, 3].map(|n| s.upgraded(&mut seat, n));
+    assert!(matches!(seat.take(), Taken::Empty));
+    let listeners = pushes.each_ref().map(|push| s.worker.listen_for(push, Match::Exact, b"news").unwrap());
+    s.deliver(|batch| listeners.iter().for_each(|of| (0..3).for_each(|_| published(batch, *of, "hi"))));
+    // One waits for a seat, one is moved on, and one stands on a seat whose thread never comes back.
+    assert!(matches!(seat.take(), Taken::Event(stream, Event::Published { .. }) if stream == id(1)));
+    s.deliver(|batch| {
+        batch.closed(id(1), 1001);
+        batch.closed(id(2), 1001);
+        batch.release(id(3));
+    });
+    s.worker.finish();
+    assert_eq!((s.worker.drop_published(), s.worker.drop_published(), s.worker.dropped_block()), (8, 0, 8));
+    // What is left is told once, and of that nothing is kept.
+    for n in [2, 3] {
+        let taken = other.take();
+        assert!(matches!(taken, Taken::Event(of, Event::Close(1001) | Event::Released) if of == id(n)), "{n}");
+    }
+    drop(seat);
+    assert!(matches!(other.take(), Taken::Event(stream, Event::Close(1001)) if stream == id(1)));
+    assert!(matches!(other.take(), Taken::Stopped));
+    assert!(s.worker.core.streams.lock().is_empty());
+}
+
 #[test]
 fn listeners_before_the_gateway_are_told_to_it_unless_they_have_ended() {
     let s = Setup { worker: Worker::new(options()), kept: Arc::default() };
