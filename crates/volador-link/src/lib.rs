@@ -25,7 +25,7 @@ mod want;
 
 pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
-pub use lines::Lines;
+pub use lines::{Case, Lines};
 pub use outgoing::{Outgoing, Sent};
 pub use spell::Spell;
 pub use want::Want;

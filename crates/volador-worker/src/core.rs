@@ -44,7 +44,7 @@ pub(crate) struct Core {
     pub(crate) listeners: Mutex<Listeners>,
     /// Publications dropped at `block_queue_max_bytes`.
     pub(crate) dropped_block: AtomicU64,
-    /// Clients that come again have listeners that were not named yet.
+    /// Of listeners that fall behind. Each is named once, but clients that come again have new ones.
     slow_blocks: Lines,
     /// Nothing can be published any more.
     pub(crate) stopped: AtomicBool,
@@ -203,20 +203,25 @@ impl Core {
         }
     }
 
-    /// Publications were dropped, of which every listener that is concerned is named in the log once, or counted there.
+    /// Publications were dropped, of which every listener that is concerned is named in the log once. Where there are too
+    /// many it is counted there first, and named when it still falls behind later.
     pub(crate) fn dropped(&self, events: &[Event]) {
         self.dropped_block.fetch_add(events.len() as u64, Ordering::Relaxed);
         for event in events {
-            if let Event::Published { listener, channel, .. } = event
-                && self.listeners.lock().falls_behind(*listener)
-            {
-                self.slow_blocks.warn(format_args!(
+            let Event::Published { listener, channel, .. } = event else { continue };
+            let Some(case) = self.listeners.lock().falls_behind(*listener) else { continue };
+            let is_named = self.slow_blocks.warn_of(
+                case,
+                format_args!(
                     "the block of a subscription is slower than what is published to \"{}\": more than {} bytes wait for it \
                      (block_queue_max_bytes), so its oldest messages are dropped, and counted in \
                      Volador.stats[:dropped_block]. Make the block quicker, or let it hand its work to a thread",
                     channel.escape_ascii(),
                     self.options.block_queue_max_bytes,
-                ));
+                ),
+            );
+            if is_named {
+                self.listeners.lock().named(*listener);
             }
         }
     }

@@ -202,6 +202,23 @@ fn slow_block_loses_the_oldest_publications_and_nothing_else() {
 }
 
 #[test]
+fn slow_block_is_named_once_and_one_for_which_the_log_has_no_line_is_named_later() {
+    let s = Setup::new();
+    // Without a seat each block is as slow as can be. The log has five lines for them in a minute.
+    let listeners: Vec<_> = (0..7).map(|_| s.worker.listen(Match::Exact, b"news")).collect();
+    for _ in 0..2 {
+        s.deliver(|batch| {
+            for of in &listeners {
+                (0..20).for_each(|_| published(batch, *of, &"x".repeat(1000)));
+            }
+        });
+    }
+    let mut kept = s.worker.core.listeners.lock();
+    let named: Vec<_> = listeners.iter().map(|of| kept.falls_behind(*of).is_none()).collect();
+    assert_eq!(named, [true, true, true, true, true, false, false]);
+}
+
+#[test]
 fn worker_that_finishes_tells_its_blocks_what_has_come_and_listens_to_no_more() {
     let s = Setup::new();
     let mut seat = s.worker.seat();
