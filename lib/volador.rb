@@ -53,6 +53,7 @@ module Volador
     # @param data [Event, #to_s] a UTF-8 String goes as text, a BINARY one as binary
     # @return [nil]
     # @raise [ArgumentError] for a path that does not start with "/" or has "**" anywhere but at the end
+    # @raise [Error] for data that is longer than 1 GiB, together with the path
     def broadcast(path, data)
       path = path.to_s
       unless path.encoding.ascii_compatible? && path.start_with?("/") && !path.include?("/**/")
@@ -64,13 +65,14 @@ module Volador
       nil
     end
 
-    # Sends to everybody who is subscribed to the channel: clients (see {Push::Client#subscribe}) and blocks. Returns at
-    # once; from any thread, also outside of a request.
+    # Sends to everybody who is subscribed to the channel: clients (see {Push::Client#subscribe}) and blocks. From any
+    # thread, also outside of a request; waits for none of them, and for a gateway that is 2 MiB behind a second at most.
     # @param channel [String, Symbol] 1 to 1024 bytes
     # @param message [String, Event] a UTF-8 String goes as text, a BINARY one as binary
     # @param engine [nil, false, #publish] who carries it: see {PubSub}
     # @return [Boolean] whether it was scheduled; false when no server runs
     # @raise [TypeError, ArgumentError] for what can't be a channel or a message
+    # @raise [Error] for a message that is longer than 1 GiB, together with the channel's name
     def publish(channel, message, engine: nil)
       PubSub.publish(channel, message, engine: engine)
     end

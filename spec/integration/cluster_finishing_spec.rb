@@ -13,7 +13,14 @@ RSpec.describe "A worker that is to end" do
       warn "ran \#{ran += 1}"
     end
     slow = ->(name) { sleep 7; warn "finished \#{name}" }
+    handler = Class.new do
+      def on_open(client)
+        client.subscribe("work") { |_, message| warn("stuck with a client's") || sleep(message.to_f) }
+        client.write("open")
+      end
+    end
     run(lambda do |env|
+      env["rack.upgrade"] = handler.new if env["rack.upgrade?"]
       case env["PATH_INFO"]
       when "/publish" then 100.times { Volador.publish("work", "0.06") }
       when "/publish_gated" then ["gate", *["0.05"] * 60].each { |message| Volador.publish("work", message) }
@@ -69,6 +76,20 @@ RSpec.describe "A worker that is to end" do
     expect(cluster.wait(seconds: 15).exitstatus).to eq 0
     expect(cluster.output).to match(/worker 1 \(pid \d+\) has not finished within the drain timeout of 1\.0 s/)
     expect(cluster.output).to include("4 publications that waited for blocks of subscriptions")
+  end
+
+  it "is cut off so, and what waited for the blocks of a connection is said as well" do
+    cluster = start("drain_timeout 1\n")
+    client = WebSocketClient.open(cluster.port, "/")
+    expect(client.read_message).to eq "open"
+    cluster.get("/stuck")
+    cluster.wait_for_output(/^stuck with a client's$/)
+    cluster.signal(:TERM)
+    expect(client.read_close).to eq 1001
+    client.close_socket
+    expect(cluster.wait(seconds: 15).exitstatus).to eq 0
+    # Four of the client's, and four of the process's.
+    expect(cluster.output).to include("8 publications that waited for blocks of subscriptions")
   end
 
   it "is not kept by what is published while it finishes" do

@@ -239,6 +239,67 @@ RSpec.describe "Publishing among the processes of a cluster" do
     close(here)
   end
 
+  # Three publications: one that its block is called with and never returns from, and two that wait for that. The figures
+  # come on the same way as these, behind them. Then `alive` are those of its threads that run blocks.
+  slow_script = <<~'RUBY'
+    guest = Volador.connect
+    begun = Queue.new
+    Volador.subscribe("work") { begun << true and sleep }
+    3.times { Volador.publish("work", "hi") }
+    begun.pop
+    Volador.stats
+    alive = -> { Thread.list.map(&:name).grep(/\Avolador \d+\z/) }
+    p alive.call
+  RUBY
+  cut_off = "volador WARN: 2 publications that waited for blocks of subscriptions when the threads were ended are dropped, " \
+            "and counted in Volador.stats[:dropped_block]"
+
+  it "ends a script's slow block when the script leaves, whatever its thread is called, and counts what it has missed" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      #{slow_script}
+      Thread.new { guest.close }.tap { |thread| thread.name = "volador mine" }.join
+      p alive.call
+    RUBY
+
+    expect(printed.lines.map(&:chomp)).to contain_exactly('["volador 1"]', cut_off, "[]")
+    Deadline.until("the count of what was dropped") { cluster.status[:stats][:dropped_block] == 2 }
+  end
+
+  it "ends a script's slow block when the server ends" do
+    cluster = start_cluster(app)
+    script = Thread.new { cluster.script(<<~RUBY) }
+      #{slow_script}
+      Volador.publish("script", "has begun")
+      400.times { alive.call.empty? ? break : sleep(0.05) }
+      p alive.call
+    RUBY
+    Deadline.until("the script's publications") { cluster.status[:stats][:published] == 4 }
+    cluster.stop
+
+    expect(script.value.lines.map(&:chomp)).to contain_exactly('["volador 1"]', cut_off, "[]")
+  end
+
+  { "Native::Worker" => :ready, "ApplicationThreads" => :start }.each do |place, method|
+    it "leaves nothing in a script in which it fails in #{place}##{method}, behind the join" do
+      cluster = start_cluster(app)
+      printed = cluster.script(<<~RUBY)
+        require "volador/cluster/guest"
+        Volador::#{place}.prepend(Module.new { def #{method}(*) = raise(Volador::Error, "not now") })
+        begin
+          Volador.connect
+        rescue Volador::Error => e
+          puts e.message
+        end
+        threads = -> { Dir["/proc/self/task/*/comm"].map { |file| File.read(file).chomp }.grep(/\\Avolador.(link|send|guest)/) }
+        400.times { threads.call.empty? ? break : sleep(0.05) }
+        p threads.call, Volador::Server.running
+      RUBY
+
+      expect(printed.lines.map(&:chomp)).to eq(["not now", "[]", "[]"])
+    end
+  end
+
   it "does not keep a script from giving up, when the server does not answer" do
     cluster = start_cluster(app)
     printed = cluster.script(<<~RUBY)

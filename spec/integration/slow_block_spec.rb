@@ -109,4 +109,39 @@ RSpec.describe "A block of a subscription that is slower than the publications" 
     server.wait_for_output(/^client closed$/)
     expect(warnings(server).size).to eq(1)
   end
+
+  it "is cut off by the drain timeout, and what waited for a connection's blocks is said and counted", :aggregate_failures do
+    server = start_ruby(<<~RUBY)
+      require "volador"
+      stop = Queue.new
+      handler = Class.new do
+        def on_open(client)
+          client.subscribe("news") { warn("begun") || sleep }
+          client.write("open")
+        end
+      end
+      app = lambda do |env|
+        env["rack.upgrade"] = handler.new if env["rack.upgrade?"]
+        10.times { Volador.publish("news", "hi") } if env["PATH_INFO"] == "/publish"
+        stop << true if env["PATH_INFO"] == "/stop"
+        [200, {}, []]
+      end
+      configuration = Volador::Configuration.new(port: 0, threads: 2, drain_timeout: 0.2)
+      server = Volador::Server.new(app, configuration).start
+      puts "listening on \#{server.url}"
+      $stdout.flush
+      stop.pop
+      server.stop
+      puts "dropped \#{server.stats[:dropped_block]}"
+    RUBY
+    client = WebSocketClient.open(server.port, "/")
+    expect(client.read_message).to eq("open")
+    server.get("/publish")
+    server.wait_for_output(/^begun$/)
+    server.get("/stop")
+    expect(client.read_close).to eq(1001)
+    client.close_socket
+    server.wait
+    expect(server.output).to include("9 publications that waited for blocks of subscriptions", "dropped 9\n")
+  end
 end

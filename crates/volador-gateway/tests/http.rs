@@ -352,7 +352,9 @@ fn shards_that_clients_come_to_at_once_serve_no_more_than_connections_max_togeth
             let threads: Vec<_> = (0..50).map(|_| scope.spawn(connect)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        eventually("each shard has a client that waits", || server.gateway.stats().accept_waits == SHARDS);
+        // One of them may have had two: when shards are in each other's way over the last place both wait, then one of them
+        // serves its client, and the next one there waits.
+        eventually("each shard has a client that waits", || server.gateway.stats().accept_waits >= SHARDS);
         eventually("as many are served as may be", || {
             let stats = server.gateway.stats();
             assert!(stats.accepted <= 3, "{} are served", stats.accepted);

@@ -1,8 +1,9 @@
 //! The link between processes: how batches of frames, with their file descriptors, cross a Unix stream socket.
 //!
-//! The gateway and the workers both sit on it. It knows neither of them, no event loop and no threads: it makes the
-//! system calls, and keeps what a socket does not take at once. Who waits, and how, is the caller's business. The one other
-//! thing that both halves do alike is here as well: what they have to say to the operator, which a thread of its own writes.
+//! The gateway and the workers both sit on it. It knows neither of them, no event loop and no threads for the link: it
+//! makes the system calls, and keeps what a socket does not take at once. Who waits, and how, is the caller's business. The
+//! one other thing that both halves do alike is here as well: what they have to say to the operator. A thread that the log
+//! starts, the only one of this crate, writes it.
 //!
 //! | module       | noun                                        |
 //! |--------------|---------------------------------------------|
@@ -25,7 +26,7 @@ mod want;
 
 pub use fault::{RETRY, is_peers_end};
 pub use incoming::{Incoming, Received};
-pub use lines::Lines;
+pub use lines::{Case, Lines};
 pub use outgoing::{Outgoing, Sent};
 pub use spell::Spell;
 pub use want::Want;

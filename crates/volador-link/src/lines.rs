@@ -23,20 +23,39 @@ struct Minute {
     cases: u64,
 }
 
+/// What is to have a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// If it gets none, it is counted.
+    New,
+    /// One that got none and has been counted, and that a later line may be about.
+    Counted,
+}
+
 impl Lines {
     /// Writes a line, or counts that there is none.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
-        if let Some(end) = self.count(Instant::now()) {
+        self.warn_of(Case::New, message);
+    }
+
+    /// As [`Self::warn`]. Returns whether there is a line.
+    pub fn warn_of(&self, case: Case, message: fmt::Arguments<'_>) -> bool {
+        let end = self.count(Instant::now(), case);
+        if let Some(end) = &end {
             log::warn(format_args!("{message}{end}"));
         }
+        end.is_some()
     }
 
     /// How the next line is to end; None: there is none.
-    fn count(&self, now: Instant) -> Option<String> {
+    fn count(&self, now: Instant, case: Case) -> Option<String> {
         // Whoever had the lock has panicked, between two whole states: there is nothing to be mended.
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *minute {
             Some(Minute { begun, cases }) if now.saturating_duration_since(*begun) < MINUTE => {
+                if case == Case::Counted && *cases >= LINES_MAX {
+                    return None;
+                }
                 *cases += 1;
                 match *cases {
                     ..LINES_MAX => Some(String::new()),
@@ -61,7 +80,7 @@ mod tests {
     #[test]
     fn five_lines_of_a_kind_in_a_minute_and_the_next_one_says_how_many_are_missing() {
         let (lines, start) = (Lines::default(), Instant::now());
-        let at = |seconds| lines.count(start + Duration::from_secs(seconds));
+        let at = |seconds| lines.count(start + Duration::from_secs(seconds), Case::New);
         let plain = Some(String::new());
         for seconds in [0, 0, 1, 2] {
             assert_eq!(at(seconds), plain);
@@ -73,5 +92,20 @@ mod tests {
         assert!(at(60).unwrap().contains(". 3 more were"));
         assert_eq!(at(61), plain);
         assert_eq!(at(120), plain, "nothing was missing");
+    }
+
+    #[test]
+    fn case_without_a_line_is_counted_once_however_often_it_is_tried_and_has_its_line_later() {
+        let (lines, start) = (Lines::default(), Instant::now());
+        let at = |seconds, case| lines.count(start + Duration::from_secs(seconds), case);
+        assert_eq!(at(0, Case::Counted), Some(String::new()), "there is room");
+        let written = (0..6).filter(|_| at(1, Case::New).is_some()).count();
+        assert_eq!(written, 4);
+        for seconds in [2, 3, 59] {
+            assert_eq!(at(seconds, Case::Counted), None);
+        }
+        assert!(at(60, Case::Counted).unwrap().contains(". 2 more were"));
+        assert_eq!(at(61, Case::Counted), Some(String::new()));
+        assert_eq!(at(120, Case::New), Some(String::new()), "nothing was missing");
     }
 }

@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use rustc_hash::FxHashMap;
 use volador_link::{Lines, Want};
 use volador_proto::link::{Batch, ListenerId, StreamId, ToWorker};
 
@@ -15,11 +14,12 @@ use crate::{
     jobs::Job,
     journal::Journal,
     listeners::{Listeners, Recipient},
-    mailbox::{Event, Posted},
+    mailbox::{Event, Mailbox, Posted},
     outbox::Outboxes,
     push::PushStream,
     queue::{JobQueue, SeatState},
     response::Limits,
+    streams::Streams,
     sync::{Mutex, RwLock},
     watcher::Watcher,
 };
@@ -39,14 +39,12 @@ pub(crate) struct Core {
     pub(crate) outboxes: OnceLock<Outboxes>,
     /// Set before the gateway of another process is joined.
     pub(crate) journal: OnceLock<Journal>,
-    /// The push streams that something can still arrive for. The gateway counts their ids, so that no client can choose
-    /// some that collide.
-    pub(crate) streams: Mutex<FxHashMap<StreamId, Arc<PushStream>>>,
+    pub(crate) streams: Mutex<Streams>,
     /// The worker's own subscriptions.
     pub(crate) listeners: Mutex<Listeners>,
     /// Publications dropped at `block_queue_max_bytes`.
     pub(crate) dropped_block: AtomicU64,
-    /// Clients that come again have listeners that were not named yet.
+    /// Of listeners that fall behind. Each is named once, but clients that come again have new ones.
     slow_blocks: Lines,
     /// Nothing can be published any more.
     pub(crate) stopped: AtomicBool,
@@ -84,7 +82,7 @@ impl Core {
 
     /// Drops a push stream that nothing arrives for any more, or nothing that matters.
     pub(crate) fn forget(&self, id: StreamId) {
-        self.streams.lock().remove(&id);
+        self.streams.lock().remove(id);
     }
 
     pub(crate) fn unlisten(&self, id: ListenerId, stream: Option<StreamId>) {
@@ -106,7 +104,7 @@ impl Core {
     /// No block is called any more. Returns how many publications have waited for one; they count as dropped.
     pub(crate) fn drop_published(&self) -> usize {
         let of_worker: usize = self.listeners.lock().of_worker().map(|(_, mailbox)| mailbox.unsubscribe()).sum();
-        let of_streams: usize = self.streams.lock().values().map(|push| push.mailbox().unsubscribe()).sum();
+        let of_streams: usize = self.streams.lock().mailboxes().map(Mailbox::unsubscribe).sum();
         let dropped = of_worker + of_streams;
         self.dropped_block.fetch_add(dropped as u64, Ordering::Relaxed);
         dropped
@@ -129,7 +127,7 @@ impl Core {
                     if let Some(resumed) = &request.resumed {
                         push.set_timeout(resumed.timeout_ms);
                     }
-                    self.streams.lock().insert(stream, push.clone());
+                    self.streams.lock().insert(push.clone());
                     push
                 });
                 jobs.push(Job::Request { stream, request, push });
@@ -139,12 +137,12 @@ impl Core {
             ToWorker::Drained => self.post(stream, Event::Drained, jobs),
             ToWorker::Shutdown => self.post(stream, Event::Shutdown, jobs),
             ToWorker::Backlog(messages) => {
-                if let Some(push) = self.streams.lock().get(&stream) {
+                if let Some(push) = self.streams.lock().get(stream) {
                     push.set_backlog(messages);
                 }
             }
             ToWorker::Closing => {
-                if let Some(push) = self.streams.lock().get(&stream) {
+                if let Some(push) = self.streams.lock().get(stream) {
                     push.closing();
                 }
             }
@@ -160,7 +158,7 @@ impl Core {
                 self.end(stream, code, jobs);
             }
             ToWorker::Gone { code } => {
-                if let Some(push) = self.streams.lock().get(&stream) {
+                if let Some(push) = self.streams.lock().get(stream) {
                     push.await_end();
                 }
                 if !self.end(stream, code, jobs) {
@@ -168,7 +166,7 @@ impl Core {
                 }
             }
             ToWorker::HandOver => {
-                if self.streams.lock().contains_key(&stream) {
+                if self.streams.lock().get(stream).is_some() {
                     self.post(stream, Event::HandOver, jobs);
                 } else {
                     // Its handler is gone: there is nothing to wait for.
@@ -190,7 +188,7 @@ impl Core {
     }
 
     pub(crate) fn post(&self, stream: StreamId, event: Event, jobs: &mut Vec<Job>) {
-        let push = self.streams.lock().get(&stream).cloned();
+        let push = self.streams.lock().get(stream).cloned();
         // None: the stream was given up on this side while the message was on its way.
         if let Some(push) = push.filter(|push| push.wants(&event)) {
             Self::post_to(Recipient::Stream(push), event, jobs);
@@ -205,20 +203,25 @@ impl Core {
         }
     }
 
-    /// Publications were dropped, of which every listener that is concerned is named in the log once, or counted there.
+    /// Publications were dropped, of which every listener that is concerned is named in the log once. Where there are too
+    /// many it is counted there first, and named when it still falls behind later.
     pub(crate) fn dropped(&self, events: &[Event]) {
         self.dropped_block.fetch_add(events.len() as u64, Ordering::Relaxed);
         for event in events {
-            if let Event::Published { listener, channel, .. } = event
-                && self.listeners.lock().falls_behind(*listener)
-            {
-                self.slow_blocks.warn(format_args!(
+            let Event::Published { listener, channel, .. } = event else { continue };
+            let Some(case) = self.listeners.lock().falls_behind(*listener) else { continue };
+            let is_named = self.slow_blocks.warn_of(
+                case,
+                format_args!(
                     "the block of a subscription is slower than what is published to \"{}\": more than {} bytes wait for it \
                      (block_queue_max_bytes), so its oldest messages are dropped, and counted in \
                      Volador.stats[:dropped_block]. Make the block quicker, or let it hand its work to a thread",
                     channel.escape_ascii(),
                     self.options.block_queue_max_bytes,
-                ));
+                ),
+            );
+            if is_named {
+                self.listeners.lock().named(*listener);
             }
         }
     }
@@ -226,13 +229,13 @@ impl Core {
     /// A push connection has ended, or will not come to be. Returns whether there is a handler to tell so, now or when the
     /// handshake is answered.
     pub(crate) fn end(&self, stream: StreamId, code: u16, jobs: &mut Vec<Job>) -> bool {
-        let push = self.streams.lock().remove(&stream);
-        let is_told = match push {
-            Some(push) if push.end() => {
+        let ended = self.streams.lock().end(stream);
+        let is_told = match ended {
+            Some((push, true)) => {
                 Self::post_to(Recipient::Stream(push), Event::Close(code), jobs);
                 true
             }
-            Some(push) => push.is_unanswered(),
+            Some((push, false)) => push.is_unanswered(),
             None => false,
         };
         // Also those of a stream that was released: the end is told in any case.
@@ -242,8 +245,8 @@ impl Core {
 
     /// A push connection is another worker's now.
     pub(crate) fn release(&self, stream: StreamId, jobs: &mut Vec<Job>) {
-        let push = self.streams.lock().remove(&stream);
-        if let Some(push) = push.filter(|push| push.end()) {
+        let ended = self.streams.lock().end(stream);
+        if let Some((push, true)) = ended {
             Self::post_to(Recipient::Stream(push), Event::Released, jobs);
         }
         self.unlisten_all(stream);
@@ -283,7 +286,7 @@ impl Core {
         }
         recalled.extend(self.queue.recall(max - recalled.len()));
         for stream in recalled {
-            if let Some(push) = self.streams.lock().remove(&stream) {
+            if let Some(push) = self.streams.lock().remove(stream) {
                 push.refuse();
             }
             self.give_back(stream);

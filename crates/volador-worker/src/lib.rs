@@ -16,6 +16,7 @@
 //! | `response` | a streamed response: what goes as chunks, what into the spool file        |
 //! | `spool`    | the unlinked file for what a slow client has not taken yet                |
 //! | `push`     | [`PushStream`]: one push connection                                       |
+//! | `streams`  | all push streams, until their last event is taken                         |
 //! | `listeners`| the worker's own subscriptions to channels, and who is told               |
 //! | `mailbox`  | the events of a push connection or a listener, told one after the other   |
 //! | `events`   | what waits in a mailbox                                                   |
@@ -32,7 +33,8 @@
 //! | `log`      | lines for an operator                                                     |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
-//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`CreditWait::wait`].
+//! [`PushStream`], broadcast, publish or listen. The only calls that wait for another thread's or process's doing are
+//! [`Waiter::park`] and [`CreditWait::wait`], and of a [`Remote`] `join`, `wait_end`, `wait_figures` and `leave`.
 //!
 //! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]
@@ -56,6 +58,7 @@ mod response;
 mod seat;
 mod signal;
 mod spool;
+mod streams;
 mod sync;
 mod wake;
 mod watcher;

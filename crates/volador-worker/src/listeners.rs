@@ -1,11 +1,12 @@
 //! [`Listeners`]: the worker's own subscriptions, and who is told what is published to them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
 use bytes::Bytes;
+use volador_link::Case;
 use volador_proto::link::{ListenerId, Match, StreamId};
 
 use crate::{mailbox::Mailbox, push::PushStream};
@@ -67,8 +68,8 @@ pub(crate) struct Listeners {
     recipients: HashMap<ListenerId, Recipient>,
     /// The listeners of each push connection that has any.
     of_streams: HashMap<StreamId, Vec<ListenerId>>,
-    /// Those of which publications were dropped.
-    behind: HashSet<ListenerId>,
+    /// Those of which publications were dropped, and whether the log has named them.
+    behind: HashMap<ListenerId, bool>,
     /// What the gateway is to be told once there is one.
     waiting: Vec<(ListenerId, Match, Bytes)>,
     /// The worker is to end: its own listeners hear no more.
@@ -121,9 +122,26 @@ impl Listeners {
         self.recipients.get(&id)
     }
 
-    /// A publication was dropped, as the listener's block is too slow. Returns whether that is news.
-    pub(crate) fn falls_behind(&mut self, id: ListenerId) -> bool {
-        self.recipients.contains_key(&id) && self.behind.insert(id)
+    /// A publication was dropped, as the listener's block is too slow. Returns what that is for the log; None when it has
+    /// named the listener, or there is none any more.
+    pub(crate) fn falls_behind(&mut self, id: ListenerId) -> Option<Case> {
+        if !self.recipients.contains_key(&id) {
+            return None;
+        }
+        match self.behind.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(false);
+                Some(Case::New)
+            }
+            Entry::Occupied(entry) => (!entry.get()).then_some(Case::Counted),
+        }
+    }
+
+    /// The log has named a listener that [falls behind](Self::falls_behind).
+    pub(crate) fn named(&mut self, id: ListenerId) {
+        if let Some(is_named) = self.behind.get_mut(&id) {
+            *is_named = true;
+        }
     }
 
     /// Those of the worker itself, and not of its push connections.
@@ -209,16 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn falling_behind_is_news_once_for_each_listener() {
+    fn falling_behind_is_news_once_for_each_listener_and_nothing_more_is_said_of_one_that_was_named() {
         let mut listeners = Listeners::default();
         let push = Arc::new(PushStream::new(StreamId::new(0, 0, 1), Transport::Sse));
         let (own, of_worker) = (listeners.add_to(&push), listeners.add());
         for id in [own, of_worker] {
-            assert_eq!([listeners.falls_behind(id), listeners.falls_behind(id)], [true, false]);
+            let both = [listeners.falls_behind(id), listeners.falls_behind(id)];
+            assert_eq!(both, [Some(Case::New), Some(Case::Counted)]);
+            listeners.named(id);
+            assert_eq!(listeners.falls_behind(id), None);
         }
         listeners.remove_all(push.id());
         listeners.remove(of_worker, None);
-        assert!(!listeners.falls_behind(own), "it has ended");
+        listeners.named(own);
+        assert_eq!(listeners.falls_behind(own), None, "it has ended");
         assert!(listeners.is_empty());
     }
 

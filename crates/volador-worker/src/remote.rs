@@ -158,7 +158,7 @@ impl Remote {
             queue_wait_micros: waits.total.as_micros() as u64,
             queue_wait_micros_max: waits.longest.as_micros() as u64,
         };
-        self.worker.report(0, |batch| batch.beat(figures));
+        self.worker.report(LISTENING_SHARD, |batch| batch.beat(figures));
         self.worker.flush();
     }
 
@@ -176,7 +176,7 @@ impl Remote {
         let mut figures = self.shared.figures.lock();
         let token = figures.0.wrapping_add(1);
         *figures = (token, None);
-        self.worker.report(0, |batch| batch.ask_stats(token));
+        self.worker.report(LISTENING_SHARD, |batch| batch.ask_stats(token));
         self.worker.flush();
     }
 

@@ -147,6 +147,9 @@ impl Seat {
     /// Makes an event the current job, likewise.
     fn begin_event(&mut self, recipient: Recipient, event: Event) -> Option<Taken> {
         let id = recipient.id();
+        if let (Event::Close(_) | Event::Released, Recipient::Stream(push)) = (&event, &recipient) {
+            self.core.streams.lock().begin_last(push);
+        }
         let told = match (&event, &recipient) {
             (Event::Message(..), _) => Told::Message,
             (Event::HandOver, _) => Told::HandOver,

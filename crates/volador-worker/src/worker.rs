@@ -246,7 +246,7 @@ impl Worker {
     /// others.
     pub(crate) fn lost(&self) {
         let is_given_up = self.core.journal.get().is_some_and(|journal| !journal.is_open());
-        let streams: Vec<_> = self.core.streams.lock().keys().copied().collect();
+        let streams = self.core.streams.lock().ids();
         let mut jobs = Vec::new();
         for stream in streams {
             if is_given_up {

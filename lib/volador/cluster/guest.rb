@@ -57,22 +57,28 @@ module Volador
         @worker = Native::Worker.new(options)
         @threads = ApplicationThreads.new(@worker, @log)
         @worker.join(@link, number: 0, generation: 0, threads: 0)
-        @worker.ready
-        Server.add(self)
-        @watch = Thread.new { watch }
-        @watch.name = "volador guest"
+        or_leave do
+          @worker.ready
+          Server.add(self)
+          @watch = Thread.new { watch }
+          @watch.name = "volador guest"
+        end
         self
       end
 
       # The subscriptions of this process are served from now on.
       # @return [Guest] self
       def listen
-        @lock.synchronize do
-          break if @listening || @ended
+        return self if @listening
 
-          @listening = true
-          @threads.start(NOBODY, 1)
-          PubSub.serve(listeners)
+        or_leave do
+          @lock.synchronize do
+            break if @listening || @ended
+
+            @listening = true
+            @threads.start(NOBODY, 1)
+            PubSub.serve(listeners)
+          end
         end
         self
       end
@@ -87,7 +93,8 @@ module Volador
         @ended
       end
 
-      # Leaves; what was published before is sent. Does nothing the second time.
+      # Leaves; what was published before is sent. A block that runs is cut off, unless it is the one that calls this. Does
+      # nothing the second time.
       # @return [nil]
       def close
         finish(leave: true)
@@ -96,6 +103,15 @@ module Volador
       alias halt close
 
       private
+
+      # A guest is whole, or it is none.
+      def or_leave
+        complete = false
+        yield
+        complete = true
+      ensure
+        finish(leave: true) unless complete
+      end
 
       # The gateway says that it ends, or is gone.
       def watch
@@ -118,13 +134,21 @@ module Volador
 
           @ended = true
         end
+        begin
+          end_here
+        ensure
+          # Last: the gateway is told what was dropped.
+          @worker.leave if leave
+        end
+        nil
+      end
+
+      def end_here
         Server.remove(self)
         PubSub.leave(listeners, Server.running.map(&:listeners)) if @listening
         @worker.stop
-        @worker.leave if leave
         # Not by one of the application threads themselves: a block may close its guest.
-        @threads.kill(GRACE) unless Thread.current.name.to_s.start_with?("volador ")
-        nil
+        @threads.kill(GRACE) unless @threads.current?
       end
     end
   end

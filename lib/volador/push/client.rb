@@ -63,6 +63,7 @@ module Volador
       # @return [Boolean] false once the connection is closed
       # @raise [TypeError] for anything but a String or an Event
       # @raise [ArgumentError] for fields that an event can't have
+      # @raise [Error] for data that is longer than 1 GiB, together with the fields
       def write(data, fields = nil)
         # nil: it is no mere String, which the connection finds out for less than it costs to ask here.
         written = fields ? write_event(data, fields) : @connection.write(data)

@@ -21,6 +21,7 @@ module Volador
       # @param object [Event, #to_s] of an Event a WebSocket gets the text
       # @return [true]
       # @raise [ClosedError] once the connection is closed
+      # @raise [Error] for what is longer than 1 GiB
       def write(object)
         # nil: it is no mere String, which the connection finds out for less than it costs to ask here.
         written = @connection.write(object)

@@ -14,13 +14,13 @@ const BYTES_MAX: usize = 256 * 1024;
 /// Has no thread until there is a line.
 #[derive(Debug)]
 pub(super) struct Queue {
-    lines: Mutex<Lines>,
+    lines: Mutex<State>,
     /// There is a line, or lines have been written.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct State {
     /// Whole ones.
     waiting: Vec<u8>,
     /// Those behind them that were not taken.
@@ -31,7 +31,7 @@ struct Lines {
     is_writing: bool,
 }
 
-impl Lines {
+impl State {
     /// Those that wait, and behind them how many were not taken.
     fn take(&mut self) -> Vec<u8> {
         let mut taken = mem::take(&mut self.waiting);
@@ -49,7 +49,7 @@ impl Lines {
 
 impl Queue {
     pub(super) const fn new() -> Self {
-        let lines = Lines { waiting: Vec::new(), dropped: 0, has_writer: false, is_writing: false };
+        let lines = State { waiting: Vec::new(), dropped: 0, has_writer: false, is_writing: false };
         Self { lines: Mutex::new(lines), changed: Condvar::new() }
     }
 
@@ -78,7 +78,7 @@ impl Queue {
             drop(lines);
             return write(&taken);
         }
-        let is_busy = |lines: &mut Lines| lines.has_writer && (lines.is_writing || !lines.waiting.is_empty());
+        let is_busy = |lines: &mut State| lines.has_writer && (lines.is_writing || !lines.waiting.is_empty());
         drop(self.changed.wait_timeout_while(lines, timeout, is_busy));
     }
 
@@ -95,13 +95,13 @@ impl Queue {
         let mut lines = self.lock();
         lines.is_writing = false;
         self.changed.notify_all();
-        let no_lines = |lines: &mut Lines| lines.waiting.is_empty();
+        let no_lines = |lines: &mut State| lines.waiting.is_empty();
         let mut lines = self.changed.wait_while(lines, no_lines).unwrap_or_else(PoisonError::into_inner);
         lines.is_writing = true;
         lines.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

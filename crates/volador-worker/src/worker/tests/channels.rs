@@ -202,6 +202,23 @@ fn slow_block_loses_the_oldest_publications_and_nothing_else() {
 }
 
 #[test]
+fn slow_block_is_named_once_and_one_for_which_the_log_has_no_line_is_named_later() {
+    let s = Setup::new();
+    // Without a seat each block is as slow as can be. The log has five lines for them in a minute.
+    let listeners: Vec<_> = (0..7).map(|_| s.worker.listen(Match::Exact, b"news")).collect();
+    for _ in 0..2 {
+        s.deliver(|batch| {
+            for of in &listeners {
+                (0..20).for_each(|_| published(batch, *of, &"x".repeat(1000)));
+            }
+        });
+    }
+    let mut kept = s.worker.core.listeners.lock();
+    let named: Vec<_> = listeners.iter().map(|of| kept.falls_behind(*of).is_none()).collect();
+    assert_eq!(named, [true, true, true, true, true, false, false]);
+}
+
+#[test]
 fn worker_that_finishes_tells_its_blocks_what_has_come_and_listens_to_no_more() {
     let s = Setup::new();
     let mut seat = s.worker.seat();
@@ -234,6 +251,35 @@ fn publications_that_no_seat_will_take_are_dropped_and_counted_once() {
     s.deliver(|batch| (0..2).for_each(|_| published(batch, of_worker, "hi")));
     s.worker.finish();
     assert_eq!((s.worker.drop_published(), s.worker.drop_published(), s.worker.dropped_block()), (5, 0, 5));
+}
+
+/// Who stops closes the push connections first.
+#[test]
+fn publications_that_no_seat_will_take_are_counted_of_connections_that_have_ended_as_well() {
+    let s = Setup::new();
+    let (mut seat, mut other) = (s.worker.seat(), s.worker.seat());
+    let pushes = [1, 2, 3].map(|n| s.upgraded(&mut seat, n));
+    assert!(matches!(seat.take(), Taken::Empty));
+    let listeners = pushes.each_ref().map(|push| s.worker.listen_for(push, Match::Exact, b"news").unwrap());
+    s.deliver(|batch| listeners.iter().for_each(|of| (0..3).for_each(|_| published(batch, *of, "hi"))));
+    // One waits for a seat, one is moved on, and one stands on a seat whose thread never comes back.
+    assert!(matches!(seat.take(), Taken::Event(stream, Event::Published { .. }) if stream == id(1)));
+    s.deliver(|batch| {
+        batch.closed(id(1), 1001);
+        batch.closed(id(2), 1001);
+        batch.release(id(3));
+    });
+    s.worker.finish();
+    assert_eq!((s.worker.drop_published(), s.worker.drop_published(), s.worker.dropped_block()), (8, 0, 8));
+    // What is left is told once, and of that nothing is kept.
+    for n in [2, 3] {
+        let taken = other.take();
+        assert!(matches!(taken, Taken::Event(of, Event::Close(1001) | Event::Released) if of == id(n)), "{n}");
+    }
+    drop(seat);
+    assert!(matches!(other.take(), Taken::Event(stream, Event::Close(1001)) if stream == id(1)));
+    assert!(matches!(other.take(), Taken::Stopped));
+    assert!(s.worker.core.streams.lock().is_empty());
 }
 
 #[test]
