@@ -70,14 +70,14 @@ async fn dispatch(
     parts: &mut Parts,
     body: Incoming,
 ) -> Result<(Response<()>, Body), Refusal> {
-    let wish = request::examine(parts, &shard.shared)?;
+    let has_body = body.size_hint().exact() != Some(0);
+    let wish = request::examine(parts, has_body, &shard.shared)?;
     // Boxed: few have a body, and hyper moves this future for each request.
-    let (body, _held) = match body.size_hint().exact() {
-        Some(0) => (RequestBody::None, None),
-        _ => {
-            let (body, held) = Box::pin(upload::collect(body, &shard.shared)).await?;
-            (body, Some(held))
-        }
+    let (body, _held) = if has_body {
+        let (body, held) = Box::pin(upload::collect(body, &shard.shared)).await?;
+        (body, Some(held))
+    } else {
+        (RequestBody::None, None)
     };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
