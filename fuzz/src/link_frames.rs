@@ -121,7 +121,7 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
             2 => batch.credit(id, text.len() as u32),
             3 => batch.message(id, payload(text), text),
             4 => batch.sealed_request(id, &sealed(*kind, text)).expect("no file"),
-            5 => batch.replay(id, &sealed(*kind, text), Some(text), u32::from(*kind)).expect("no file"),
+            5 => batch.replay(id, &sealed(*kind, text), Some(text), u32::from(*kind)),
             _ => batch.closed(id, text.len() as u16),
         }
         all.append(batch);
