@@ -103,7 +103,7 @@ pub enum ToWorker {
         /// Lines of `name value`.
         figures: Bytes,
     },
-    /// Never sent: what arrives of a [`Self::Request`] when its body's file was lost on the way.
+    /// Never sent: what arrives of a [`Self::Request`] when its body's file was lost on the way. The answer is a `Refused`.
     Lost,
 }
 
