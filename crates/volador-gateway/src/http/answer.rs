@@ -205,7 +205,7 @@ fn length_of(response: &LinkResponse, method: &Method) -> Length {
 }
 
 /// The header fields of an answer, in memory that has no other ones. None when there are more than the map can hold, which is
-/// some ten thousand: the worker refuses as many, but may be another process.
+/// some 24,000: the worker takes 10,000, but what comes from another process is not relied on.
 fn headers(memory: HeaderMap, fields: &Fields, length: Length) -> Option<HeaderMap> {
     let mut headers = memory;
     let mut fits = headers.try_reserve(fields.len() + 1).is_ok();
