@@ -61,7 +61,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut all = Batch::new();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (mut batch, id) = (Batch::new(), stream(text, n));
-        match kind % 14 {
+        match kind % 15 {
             0 => batch.response(id, 200, fields(text), ResponseBody::Complete(text.to_vec().into())),
             1 => batch.complete_response(id, 404, fields(text), text.chunks(3)),
             2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
@@ -75,6 +75,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             11 => batch.returned(id),
             12 => batch.ended(id),
             13 => batch.ask_drained(id),
+            14 => batch.refused(id),
             _ => batch.broadcast(text, payload(text), text),
         }
         all.append(batch);
@@ -82,8 +83,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut frames = all.into_frames();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (id, frame) = ToGateway::next(&mut frames).expect("a frame").expect("a valid frame");
-        assert_eq!(id, if kind % 14 == 8 { StreamId::NONE } else { stream(text, n) });
-        match (kind % 14, frame) {
+        assert_eq!(id, if kind % 15 == 8 { StreamId::NONE } else { stream(text, n) });
+        match (kind % 15, frame) {
             (0 | 1, ToGateway::Response(Response { fields, body: ResponseBody::Complete(body), .. })) => {
                 same_fields(&fields, text);
                 assert_eq!(body, text);
@@ -101,7 +102,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
             (9, ToGateway::Timeout(millis)) => assert_eq!(millis, text.len() as u32),
             (10, ToGateway::HandedOver(state)) => assert_eq!(state.as_deref(), Some(text)),
-            (11, ToGateway::Returned) | (12, ToGateway::Ended) | (13, ToGateway::AskDrained) => {}
+            (11, ToGateway::Returned) | (12, ToGateway::Ended) => {}
+            (13, ToGateway::AskDrained) | (14, ToGateway::Refused) => {}
             (8, ToGateway::Broadcast { pattern, kind: got, data }) => {
                 assert_eq!((&pattern[..], got, &data[..]), (text, payload(text).into(), text));
             }
@@ -121,7 +123,7 @@ fn to_worker(lines: &[(&u8, &[u8])]) {
             2 => batch.credit(id, text.len() as u32),
             3 => batch.message(id, payload(text), text),
             4 => batch.sealed_request(id, &sealed(*kind, text)).expect("no file"),
-            5 => batch.replay(id, &sealed(*kind, text), Some(text), u32::from(*kind)).expect("no file"),
+            5 => batch.replay(id, &sealed(*kind, text), Some(text), u32::from(*kind)),
             _ => batch.closed(id, text.len() as u16),
         }
         all.append(batch);

@@ -25,6 +25,7 @@ RSpec.describe "A server that may have few files open" do
       next [200, {}, [sleep(1).to_s]] if name == "slow"
       next [200, {}, Enumerator.new { |chunks| 500.times { chunks << "x" * 65_536 } }] if name == "stream"
       next [200, {}, [hoard.call.to_s]] if name == "hoard"
+      next [200, {}, [Volador.stats[:refused_busy].to_s]] if name == "refused"
 
       [200, { "content-type" => "text/plain" }, Page.new(File.expand_path(name.empty? ? "page" : name))]
     end)
@@ -158,6 +159,7 @@ RSpec.describe "A server that may have few files open" do
       socket.send_bytes("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n#{'x' * 90_000}")
       expect(socket.read_head.status).to eq(503)
     end
+    expect(cluster.get("/refused").body).to eq("1")
     expect(cluster.get("/none").body).to eq("no file")
     expect(cluster.output.scan(/WARN|ERROR/)).to eq(["WARN"])
   end

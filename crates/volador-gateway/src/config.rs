@@ -104,7 +104,8 @@ pub struct Config {
     pub body_max_bytes: u64,
     /// Bytes of a request body that are kept in memory; a longer one goes to a file.
     pub body_memory_bytes: usize,
-    /// Bytes of request bodies that are kept in memory, over all connections; what is more goes to files.
+    /// Bytes of request bodies that are kept in memory, over all connections, each until the head of its answer; what is
+    /// more goes to files.
     pub body_memory_total_bytes: usize,
     /// Where the files of long request bodies are made. They have no name there and vanish with the request.
     pub tmpdir: PathBuf,

@@ -1,4 +1,5 @@
-//! [`Descriptors`]: how many files this process may have open, and how many of these are not for clients.
+//! How many files this process may have open, how many of these are not for clients, and [`Shortage`]: there is none for a
+//! client.
 //!
 //! Every client costs a descriptor, and so does every link of a worker, every file that a worker answers with, and every
 //! large body. Clients come and stay as they please; were they to take all there are, no file could cross a link any more,
@@ -33,19 +34,16 @@ use crate::log;
 const RESERVE_MAX: u64 = 256;
 const RESERVE_SHARE: u64 = 8;
 
+/// What of that is to spare.
+const SPARE_SHARE: u64 = 2;
+
 /// The limit is not raised above this by itself: there are programs that close all numbers up to it as they start, and
 /// where the system's own limit is a thousand millions, as in some containers, that takes minutes.
 const RAISED_MAX: u64 = 1 << 20;
 
-/// What of that is to spare.
-const SPARE_SHARE: u64 = 2;
-
-/// What the shards know in common of a want of descriptors.
+/// Clients wait for a descriptor, at whichever shard. The log has one line for it.
 #[derive(Debug, Default)]
-pub(crate) struct Descriptors {
-    /// There is none for a client.
-    clients: Spell,
-}
+pub(crate) struct Shortage(Spell);
 
 /// Raises the limit of this process to what the system allows it. The usual 1024 is the number that programs with select(2)
 /// can cope with; this one is none of them.
@@ -90,10 +88,10 @@ fn files_max(limit: u64) -> u64 {
     limit - (limit - clients_max(limit)) / SPARE_SHARE
 }
 
-impl Descriptors {
+impl Shortage {
     /// Accepting rests, since there is no descriptor for a client.
     pub(crate) fn refused(&self) {
-        if !self.clients.is_new(Instant::now()) {
+        if !self.0.is_new(Instant::now()) {
             return;
         }
         let limit = Want::limit().unwrap_or(u64::MAX);
@@ -109,7 +107,7 @@ impl Descriptors {
     pub(crate) fn failed(&self, error: &io::Error) {
         match Want::of(error) {
             Some(Want::OfProcess) => self.refused(),
-            _ if !self.clients.is_new(Instant::now()) => {}
+            _ if !self.0.is_new(Instant::now()) => {}
             Some(want) => log::warn(format_args!("new clients wait until there are files to be had: {want}")),
             None => log::warn(format_args!("new clients wait: the system can't accept their connections: {error}")),
         }

@@ -211,7 +211,9 @@ pub(crate) fn completes(frame: &ToGateway) -> bool {
     match frame {
         ToGateway::Response(response) => !matches!(response.body, ResponseBody::Stream),
         ToGateway::Lost(carrier) => *carrier == Carrier::Response,
-        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned => true,
+        ToGateway::End | ToGateway::Abort | ToGateway::Upgrade { .. } | ToGateway::Returned | ToGateway::Refused => {
+            true
+        }
         _ => false,
     }
 }

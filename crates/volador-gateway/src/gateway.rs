@@ -21,7 +21,7 @@ use volador_proto::link::Batch;
 use crate::{
     Config, GatewayError, Stats, WorkerReport,
     client_log::ClientLog,
-    descriptors::{self, Descriptors},
+    descriptors::{self, Shortage},
     http::Bodies,
     inbox::{Command, Inbox, Order},
     link::{Door, Roster},
@@ -75,7 +75,7 @@ pub(crate) struct Shared {
     pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     /// Of each shard.
     counters: Vec<Arc<Counters>>,
-    pub(crate) descriptors: Descriptors,
+    pub(crate) shortage: Shortage,
     /// There is no place for a client.
     full: Spell,
     /// What request bodies take of the memory.
@@ -232,7 +232,7 @@ impl Gateway {
                 roster: Roster::new().map_err(GatewayError::Start)?,
                 inboxes: (0..shards).map(|_| Arc::default()).collect(),
                 counters: (0..shards).map(|_| Arc::default()).collect(),
-                descriptors: Descriptors::default(),
+                shortage: Shortage::default(),
                 full: Spell::default(),
                 bodies: Bodies::new(config.body_memory_total_bytes),
                 client_log: ClientLog::default(),

@@ -228,7 +228,7 @@ impl Shard {
                     if !std::mem::replace(&mut rests, true) {
                         count(&self.counters.accept_waits);
                     }
-                    self.shared.descriptors.failed(&error);
+                    self.shared.shortage.failed(&error);
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
@@ -252,7 +252,7 @@ impl Shard {
             }
             match has_descriptor {
                 true => self.shared.was_full(),
-                false => self.shared.descriptors.refused(),
+                false => self.shared.shortage.refused(),
             }
             tokio::time::sleep(ACCEPT_REST).await;
             // A lower one, if one has become free. There may be none at all.

@@ -236,6 +236,20 @@ fn a_full_queue_is_answered_503_and_counts_the_threads_of_all_workers() {
 }
 
 #[test]
+fn a_request_whose_body_does_not_reach_its_worker_is_a_503_that_is_counted() {
+    let (cluster, [mut worker]) = serving(config());
+    let mut client = cluster.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    let (id, _) = worker.unbegun_request();
+    worker.send(|batch| batch.refused(id));
+    let reply = client.reply();
+    assert!(reply.status == 503 && reply.head.contains("retry-after: 1"), "{reply:?}");
+    assert_eq!(cluster.stat("refused_busy"), 1);
+    assert_eq!(cluster.gateway.workers()[0].in_flight, 0);
+    assert!(worker.is_quiet(), "there is nothing to cancel");
+}
+
+#[test]
 fn a_lost_worker_costs_what_it_had_begun_and_nothing_else() {
     let (cluster, [mut lost, mut other]) = serving(config());
     let mut clients: Vec<_> = (0..4).map(|_| cluster.connect()).collect();

@@ -331,6 +331,30 @@ fn bad_handshakes_are_refused_with_their_status_and_the_worker_never_sees_them()
 }
 
 #[test]
+fn a_websocket_handshake_with_a_body_is_refused_before_that_is_sent() {
+    let server = echo(config());
+    for fields in ["Content-Length: 5\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let refusal = server.connect().open_websocket_with("/", fields);
+        assert_eq!(refusal.status, 400, "{fields}");
+    }
+    assert_eq!(server.gateway.stats().refused_bad, 2);
+    assert_eq!(server.connect().open_websocket_with("/", "Content-Length: 0\r\n").status, 101);
+}
+
+#[test]
+fn an_event_stream_is_not_opened_by_a_request_with_a_body() {
+    let server = echo(config());
+    let body = |field: &str, body: &str| {
+        format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n{field}\r\n\r\n{body}")
+    };
+    let mut client = server.connect();
+    for (field, bytes) in [("Content-Length: 4", "body"), ("Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n")] {
+        assert_eq!(client.send(body(field, bytes)).reply().body, "plain", "{field}");
+    }
+    assert!(client.send(body("Content-Length: 0", "")).head().head.contains("content-type: text/event-stream"));
+}
+
+#[test]
 fn a_drain_finishes_requests_and_closes_push_connections_with_1001() {
     let (events, happened) = std::sync::mpsc::channel();
     let server = Server::start(config(), move |id, frame, answers| match frame {

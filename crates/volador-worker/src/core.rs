@@ -300,19 +300,11 @@ impl Core {
         }
     }
 
-    /// This process had no descriptor for the body of a request. Another try may find one.
+    /// This process had no descriptor for the body of a request. The client may try again.
     fn refuse(&self, stream: StreamId) {
         Want::OfProcess.gave_up();
-        let fields = [(&b"content-type"[..], &b"text/plain; charset=utf-8"[..]), (b"retry-after", b"1")];
         if let Some(outboxes) = self.outboxes() {
-            outboxes.push(stream.shard(), Haste::Now, |batch| {
-                batch.complete_response(
-                    stream,
-                    503,
-                    fields,
-                    [&b"503 The server is busy. Try again in a moment.\n"[..]],
-                );
-            });
+            outboxes.push(stream.shard(), Haste::Now, |batch| batch.refused(stream));
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn request_with_file(batch: &mut Batch, id: StreamId, fd: OwnedFd) {
 /// Appends the request of a push connection that goes on here.
 pub(crate) fn replay(batch: &mut Batch, id: StreamId) {
     let request = SealedRequest::new(&head(Some(Transport::WebSocket)), [], RequestBody::None);
-    batch.replay(id, &request, None, 0).unwrap();
+    batch.replay(id, &request, None, 0);
 }
 
 fn head(transport: Option<Transport>) -> RequestHead<'static> {

@@ -16,7 +16,7 @@ static CLOSE: LazyId = LazyId::new("close");
 /// Bytes of all header fields together. No client takes as much; what gets here is a mistake.
 const HEAD_MAX_BYTES: usize = 1 << 20;
 
-/// Header fields. The gateway can't hold more than some 20,000.
+/// Header fields. The gateway can't hold more than some 24,000.
 const FIELDS_MAX: usize = 10_000;
 
 /// The header fields of an answer as the link takes them. Reused from request to request, so that it allocates nothing.

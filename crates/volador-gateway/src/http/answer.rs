@@ -70,14 +70,14 @@ async fn dispatch(
     parts: &mut Parts,
     body: Incoming,
 ) -> Result<(Response<()>, Body), Refusal> {
-    let wish = request::examine(parts, &shard.shared)?;
+    let has_body = body.size_hint().exact() != Some(0);
+    let wish = request::examine(parts, has_body, &shard.shared)?;
     // Boxed: few have a body, and hyper moves this future for each request.
-    let (body, _held) = match body.size_hint().exact() {
-        Some(0) => (RequestBody::None, None),
-        _ => {
-            let (body, held) = Box::pin(upload::collect(body, &shard.shared)).await?;
-            (body, Some(held))
-        }
+    let (body, _held) = if has_body {
+        let (body, held) = Box::pin(upload::collect(body, &shard.shared)).await?;
+        (body, Some(held))
+    } else {
+        (RequestBody::None, None)
     };
     let mut ticket = Ticket::take(shard).ok_or_else(Refusal::busy)?;
     let origin = request::Origin { peer: &state.peer, local_name: (&state.local_name.0, &state.local_name.1) };
@@ -205,7 +205,7 @@ fn length_of(response: &LinkResponse, method: &Method) -> Length {
 }
 
 /// The header fields of an answer, in memory that has no other ones. None when there are more than the map can hold, which is
-/// some ten thousand: the worker refuses as many, but may be another process.
+/// some 24,000: the worker takes 10,000, but what comes from another process is not relied on.
 fn headers(memory: HeaderMap, fields: &Fields, length: Length) -> Option<HeaderMap> {
     let mut headers = memory;
     let mut fits = headers.try_reserve(fields.len() + 1).is_ok();

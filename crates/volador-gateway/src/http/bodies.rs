@@ -20,7 +20,7 @@ impl Bodies {
     }
 }
 
-/// What one body has of it, until the request is over.
+/// What one body has of it, until there is the head of its answer.
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     bodies: &'a Bodies,

@@ -28,7 +28,7 @@ pub(crate) enum Answer {
     Tunnel(Tunnel),
     /// There will be none.
     Aborted,
-    /// It could not be sent to a worker. Another try may be.
+    /// Its body's file could not be sent to a worker, or was lost on the way. Another try may reach it.
     Unsent,
 }
 
@@ -152,7 +152,7 @@ impl Exchange {
         !self.was_sent
     }
 
-    /// There is no descriptor for its body's file.
+    /// There is no descriptor for its body's file, here or in the worker.
     pub(crate) fn refuse(&mut self) {
         self.complete = true;
         self.answer = Some(Answer::Unsent);
@@ -222,6 +222,7 @@ impl Exchange {
             ToGateway::Spill(file) => self.parts.push_back(Part::Spill(file)),
             ToGateway::Spilled(len) => self.parts.push_back(Part::Spilled(len)),
             ToGateway::End => self.parts.push_back(Part::End),
+            ToGateway::Refused => return self.refuse(),
             ToGateway::Abort if !self.answered => self.answer = Some(Answer::Aborted),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
             ToGateway::Write(kind, data) => {

@@ -15,6 +15,7 @@ use crate::{client_log::Excerpt, gateway::Shared};
 /// What the gateway itself needs to know of a request after its head has gone to the worker.
 #[derive(Debug)]
 pub(crate) struct Wish {
+    /// Of a request without a body only.
     pub(crate) transport: Option<Transport>,
     /// The Sec-WebSocket-Accept value of a WebSocket handshake.
     pub(crate) accept: Option<[u8; 28]>,
@@ -50,12 +51,15 @@ impl Present {
     }
 }
 
-/// Checks what can be told from the head alone, and says what the client asks for.
+/// Checks what can be told from the head alone, and says what the client asks for. `has_body`: the head announces one.
+///
+/// A push connection keeps the request that has opened it for as long as it lives: in a cluster to replay it, in one process
+/// as the handler's env. A body would be memory, or a file, that no limit counts. So a request with one opens none.
 ///
 /// # Errors
 /// 400 for a target that is neither path nor URL, 417 for an unknown expectation, 501 for CONNECT; of a WebSocket
-/// handshake 400, 405, 426, and 403 for a foreign origin.
-pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
+/// handshake 400, also for one with a body, 405, 426, and 403 for a foreign origin.
+pub(crate) fn examine(parts: &Parts, has_body: bool, shared: &Shared) -> Result<Wish, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This server is no proxy: CONNECT is not served."));
     }
@@ -85,6 +89,11 @@ pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
             extensions: extensions.as_deref(),
         }
         .accept()?;
+        if has_body {
+            // RFC 9110 §9.3.1: "content received in a GET request has no generally defined semantics [...] and might lead
+            // some implementations to reject the request".
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "A WebSocket is opened by a request without a body."));
+        }
         if let Err(origin) = origin::check(headers, shared.config.allowed_origins.as_deref()) {
             let (origin, host) = (Excerpt(origin.as_bytes()), headers.get(header::HOST).map(HeaderValue::as_bytes));
             let lines = &shared.client_log.origins;
@@ -105,7 +114,8 @@ pub(crate) fn examine(parts: &Parts, shared: &Shared) -> Result<Wish, Refusal> {
         let protocols = protocols.unwrap_or_default();
         return Ok(Wish { transport: Some(Transport::WebSocket), accept: Some(accept), protocols, deflate, chunked });
     }
-    let transport = wants_events(parts, present).then_some(Transport::Sse);
+    // With a body it is the application's to answer, as by any other method than GET.
+    let transport = (!has_body && wants_events(parts, present)).then_some(Transport::Sse);
     Ok(Wish { transport, accept: None, protocols: Vec::new(), deflate: None, chunked })
 }
 

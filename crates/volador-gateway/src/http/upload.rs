@@ -30,7 +30,7 @@ const NOT_STORED: Refusal =
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The server could not store the request body.");
 
 /// Reads the whole body: into memory up to `body_memory_bytes`, and while all of them together take no more than
-/// `body_memory_total_bytes`; else into a file. What it takes of the memory is to be kept for as long as the body.
+/// `body_memory_total_bytes`; else into a file. What it takes of the memory is to be held until there is an answer.
 ///
 /// # Errors
 /// 413, 408 and 400 for bodies that are too large, too slow and malformed; 500 when the file can't be written, and 503 when

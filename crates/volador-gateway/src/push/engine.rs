@@ -121,6 +121,7 @@ impl Engine {
             // Of an exchange, which this stream no longer is, or of none.
             ToGateway::Chunk(_)
             | ToGateway::Lost(_)
+            | ToGateway::Refused
             | ToGateway::Spill(_)
             | ToGateway::Spilled(_)
             | ToGateway::End

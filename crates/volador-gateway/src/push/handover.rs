@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use volador_link::Want;
 use volador_proto::link::{Interest, StreamId};
 
 use super::{
@@ -146,7 +145,7 @@ impl Engine {
         }
     }
 
-    /// Sends a request to a worker once more. False when no worker can be sent one now.
+    /// Sends a request to a worker once more. False when none serves; as soon as one does, there is a [`Self::rearrange`].
     fn replay(&self, shard: &Shard, id: StreamId) -> bool {
         let mut streams = shard.streams.borrow_mut();
         let Some(tenant) = streams.push(id).and_then(|connection| connection.tenant.as_mut()) else { return true };
@@ -157,14 +156,7 @@ impl Engine {
         let Some((key, member)) = shard.workers.least(load, |_| true) else { return false };
         // It was given in milliseconds.
         let timeout_ms = self.timeouts.borrow().get(id).map_or(0, |timeout| timeout.as_millis() as u32);
-        let sent = shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref(), timeout_ms);
-        if let Err(error) = sent {
-            match Want::of(&error) {
-                Some(want) => want.gave_up(),
-                None => log::warn(format_args!("can't hand a push connection over, trying again: {error}")),
-            }
-            return false;
-        }
+        shard.workers.batch(key).replay(id, &tenant.request, tenant.state.as_deref(), timeout_ms);
         tenant.stage = Stage::Replaying(key);
         member.sent(|| shard.shared.roster.now());
         member.replay_began();

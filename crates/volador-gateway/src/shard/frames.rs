@@ -16,7 +16,8 @@ impl Shard {
             return self.dispatch_contained(from, id, frame);
         }
         let Some(member) = self.workers.member(from) else { return };
-        let (completes, is_answer) = (dispatch::completes(&frame), !matches!(frame, ToGateway::Returned));
+        let completes = dispatch::completes(&frame);
+        let is_answer = !matches!(frame, ToGateway::Returned | ToGateway::Refused);
         match frame {
             ToGateway::Ready => {
                 self.shared.roster.ready(&member);

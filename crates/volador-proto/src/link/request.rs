@@ -162,6 +162,11 @@ impl SealedRequest {
         Self { payload: out.freeze(), fd }
     }
 
+    /// Whether its body is in a file.
+    pub(super) fn has_file(&self) -> bool {
+        self.fd.is_some()
+    }
+
     /// The body's file once more, when it has one.
     ///
     /// # Errors

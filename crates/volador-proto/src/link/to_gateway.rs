@@ -36,6 +36,7 @@ const ENDED: u8 = 23;
 const READY: u8 = 24;
 const TUNNEL: u8 = 25;
 const ASK_DRAINED: u8 = 26;
+const REFUSED: u8 = 27;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -133,6 +134,9 @@ pub enum ToGateway {
     Ready,
     /// The request has not begun and never will in this worker: it was recalled, or cancelled.
     Returned,
+    /// The request has not begun and never will in this worker: its body's file was lost on the way
+    /// ([`ToWorker::Lost`](super::ToWorker::Lost)). Unlike a `Returned` it is not tried elsewhere: its client may do that.
+    Refused,
     /// The answer to [`ToWorker::Gone`](super::ToWorker::Gone): the handler has been told, or there is none.
     Ended,
     /// Everything that came for the push connection has been handled; this is what its handler leaves for the next one.
@@ -210,6 +214,7 @@ impl ToGateway {
             HELLO => Self::Hello(Hello::decode(&mut Reader::new(kind, payload))?),
             READY => Self::Ready,
             RETURNED => Self::Returned,
+            REFUSED => Self::Refused,
             ENDED => Self::Ended,
             HANDED_OVER => {
                 let mut reader = Reader::new(kind, payload);

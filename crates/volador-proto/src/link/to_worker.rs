@@ -103,7 +103,7 @@ pub enum ToWorker {
         /// Lines of `name value`.
         figures: Bytes,
     },
-    /// Never sent: what arrives of a [`Self::Request`] when its body's file was lost on the way.
+    /// Never sent: what arrives of a [`Self::Request`] when its body's file was lost on the way. The answer is a `Refused`.
     Lost,
 }
 
@@ -128,7 +128,9 @@ impl ToWorker {
                 let timeout_ms = reader.u32()?;
                 let has_state = reader.u8()? != 0;
                 let state = reader.str()?;
-                let Some(mut request) = Request::decode(reader, frames, kind)? else { return Ok(Self::Lost) };
+                // It has no file that could be lost.
+                let request = Request::decode(reader, frames, kind)?;
+                let mut request = request.ok_or(LinkError::MissingDescriptor(kind))?;
                 request.resumed = Some(Resumed { state: has_state.then_some(state), timeout_ms });
                 Self::Request(request)
             }
@@ -221,26 +223,16 @@ impl Batch {
         Ok(())
     }
 
-    /// Appends [`ToWorker::Request`] with [`Resumed`].
-    ///
-    /// # Errors
-    /// As [`Self::sealed_request`].
-    pub fn replay(
-        &mut self,
-        stream: StreamId,
-        request: &SealedRequest,
-        state: Option<&[u8]>,
-        timeout_ms: u32,
-    ) -> io::Result<()> {
-        let (fd, at) = (request.descriptor()?, self.len());
+    /// Appends [`ToWorker::Request`] with [`Resumed`]. The request has opened a push connection, so it has no body, and
+    /// nothing that the system could refuse to send.
+    pub fn replay(&mut self, stream: StreamId, request: &SealedRequest, state: Option<&[u8]>, timeout_ms: u32) {
+        debug_assert!(!request.has_file());
         self.frame(REPLAY, stream, |out| {
             out.put_u32_le(timeout_ms);
             out.put_u8(state.is_some().into());
             put_str(out, state.unwrap_or_default());
             out.put_slice(&request.payload);
         });
-        fd.into_iter().for_each(|fd| self.descriptor(at, fd));
-        Ok(())
     }
 
     /// Appends [`ToWorker::Cancel`].

@@ -6,8 +6,8 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     ABORT, ASK_DRAINED, ASK_STATS, BEAT, BROADCAST, CHUNK, CLOSE, END, ENDED, HANDED_OVER, HANDLED, HANDLER, HELLO,
-    LISTEN, PUBLISH, READY, RESPONSE, RETURNED, SPILL, SPILLED, SUBSCRIBE, TIMEOUT, TUNNEL, UNLISTEN, UNSUBSCRIBE,
-    UPGRADE, WRITE, WorkerFigures,
+    LISTEN, PUBLISH, READY, REFUSED, RESPONSE, RETURNED, SPILL, SPILLED, SUBSCRIBE, TIMEOUT, TUNNEL, UNLISTEN,
+    UNSUBSCRIBE, UPGRADE, WRITE, WorkerFigures,
 };
 use crate::link::{
     Batch, Fields, Hello, Interest, Kind, ListenerId, Match, Response, ResponseBody, StreamId, codec::put_str,
@@ -172,6 +172,11 @@ impl Batch {
     /// Appends [`ToGateway::Returned`].
     pub fn returned(&mut self, stream: StreamId) {
         self.frame(RETURNED, stream, |_| ());
+    }
+
+    /// Appends [`ToGateway::Refused`].
+    pub fn refused(&mut self, stream: StreamId) {
+        self.frame(REFUSED, stream, |_| ());
     }
 
     /// Appends [`ToGateway::Ended`].

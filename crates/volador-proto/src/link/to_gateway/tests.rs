@@ -43,6 +43,7 @@ fn every_frame_comes_back_in_order() {
     batch.hello(&worker);
     batch.ready();
     batch.returned(ID);
+    batch.refused(ID);
     batch.ended(ID);
     batch.handed_over(ID, None);
     batch.handed_over(ID, Some(b""));
@@ -85,6 +86,7 @@ fn every_frame_comes_back_in_order() {
     assert!(matches!(next(), ToGateway::Hello(hello) if hello == worker));
     assert!(matches!(next(), ToGateway::Ready));
     assert!(matches!(next(), ToGateway::Returned));
+    assert!(matches!(next(), ToGateway::Refused));
     assert!(matches!(next(), ToGateway::Ended));
     assert!(matches!(next(), ToGateway::HandedOver(None)));
     assert!(matches!(next(), ToGateway::HandedOver(Some(state)) if state.is_empty()));
@@ -106,7 +108,7 @@ fn status_out_of_range_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_err_without_panic(kind in 0u8..27, payload: Vec<u8>) {
+    fn any_bytes_decode_or_err_without_panic(kind in 0u8..28, payload: Vec<u8>) {
         let mut batch = Batch::new();
         batch.frame(kind, ID, |out| out.put_slice(&payload));
         let mut frames = batch.into_frames();
