@@ -142,14 +142,7 @@ module Volador
       options[:empty_input] = EmptyInput::INSTANCE
       @gateway = Listening.gateway(options)
       @state = :running
-      @worker = Native::Worker.new(options)
-      @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
-      @gateway.start(@worker)
-      Server.add(self)
-      PubSub.serve(listeners)
-      # Last: what the first request publishes has to find the way here.
-      @threads.start(@app, @configuration.threads)
-      observe(:started)
+      serve(options)
       self
     end
 
@@ -226,6 +219,21 @@ module Volador
     end
 
     private
+
+    # Whatever keeps it from serving, be it the end of the thread that starts it, it does not go on listening.
+    def serve(options)
+      @worker = Native::Worker.new(options)
+      @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
+      @gateway.start(@worker)
+      Server.add(self)
+      PubSub.serve(listeners)
+      # Last: what the first request publishes has to find the way here.
+      @threads.start(@app, @configuration.threads)
+      observe(:started)
+      serves = true
+    ensure
+      halt unless serves
+    end
 
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop

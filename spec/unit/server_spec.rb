@@ -82,6 +82,28 @@ RSpec.describe Volador::Server do
     expect { server(app, host: "192.0.2.1").start }.to raise_error(Volador::BootError, /has no address 192\.0\.2\.1/)
   end
 
+  it "leaves nothing behind when its start fails after it has begun to listen" do
+    allow(Volador::ApplicationThreads).to receive(:new).and_wrap_original do |make, *args, **options|
+      make.call(*args, **options).tap { |threads| allow(threads).to receive(:start).and_raise(ThreadError, "none left") }
+    end
+    server = self.server
+    expect { server.start }.to raise_error(ThreadError, "none left")
+    expect(described_class.running).not_to include server
+    expect { get(server) }.to raise_error(Errno::ECONNREFUSED)
+  end
+
+  it "leaves nothing behind when its thread is ended while it starts" do
+    server = self.server
+    observer = Object.new
+    observer.define_singleton_method(:server_changed) { |_, state| Thread.exit if state == :started }
+    described_class.observers << observer
+    expect(Thread.new { server.start }.join(10)).not_to be_nil
+    expect(described_class.running).not_to include server
+    expect { get(server) }.to raise_error(Errno::ECONNREFUSED)
+  ensure
+    described_class.observers.delete(observer)
+  end
+
   it "runs until it is stopped from another thread" do
     server = self.server
     urls = Queue.new
