@@ -34,9 +34,11 @@ module Volador
     NO_DEPLOY = :no_deploy
     # The command behind those that were given before it began to drain.
     DRAINING = :draining
+    # The name of a thread that ends it.
+    THREAD = "volador stop"
     # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
     UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :UNHANDLED
+    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :THREAD, :UNHANDLED
 
     NONE = [].freeze
     private_constant :NONE
@@ -45,6 +47,8 @@ module Volador
     # has been forked since has none of them.
     @running = NONE
     @pid = nil
+    # Those that are being ended.
+    @ending = NONE
     @observers = []
     @lock = Mutex.new
     @join = nil
@@ -95,8 +99,15 @@ module Volador
       end
 
       # @api private
+      # @yield what there is to do to end it; the end of the program waits for that
       def remove(server)
-        @lock.synchronize { @running = running.reject { |one| one.equal?(server) }.freeze }
+        @lock.synchronize do
+          @running = running.reject { |one| one.equal?(server) }.freeze
+          @ending += [server]
+        end
+        yield if block_given?
+      ensure
+        @lock.synchronize { @ending -= [server] }
       end
 
       private
@@ -104,7 +115,7 @@ module Volador
       # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
       def stop_running
         @lock.synchronize { @at_exit = nil }
-        running.each(&:halt)
+        [*running, *@ending].each(&:halt)
       end
     end
 
@@ -123,6 +134,8 @@ module Volador
       @commands = Commands.new
       # Held for good by the thread that stops it without `run`.
       @claim = Mutex.new
+      # Held by the thread that ends it.
+      @ending = Mutex.new
       # Closed when it has stopped.
       @stopped = Queue.new
       @state = :new
@@ -165,19 +178,16 @@ module Volador
       halt
     end
 
-    # Ends at once: running requests are cut off. Does nothing when it has been stopped, or in a forked process. (Its name is
-    # not `stop!`: Sinatra would prefer that to {#stop}, and call it in a signal handler.)
+    # Ends at once: running requests are cut off. It has ended when this returns, whoever else halts it meanwhile; the
+    # application that it runs does not wait, and a signal handler not for good. An interrupt ends the waiting, not what is
+    # waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not `stop!`: Sinatra would
+    # prefer that to {#stop}, and call it in a signal handler.)
     # @return [nil]
     def halt
-      return if @state == :stopped || @state == :new || @pid != Process.pid
-      return apart(:halt) if apart?
+      # Who ends it may come here again, from an observer.
+      return if @gateway.nil? || @pid != Process.pid || @stopped.closed? || @ending.owned?
 
-      @state = :stopped
-      begin
-        end_all
-      ensure
-        @stopped.close
-      end
+      apart? ? apart { end_once } : undisturbed { end_once }
       nil
     end
 
@@ -191,8 +201,8 @@ module Volador
 
       if @waiting then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
-      elsif @claim.owned? then nil
-      elsif apart? then apart(:stop, @configuration.drain_timeout)
+      elsif @claim.owned? || @ending.owned? then nil
+      elsif apart? then apart(@configuration.drain_timeout) { stop }
       elsif @claim.try_lock then stop_here
       else @stopped.pop
       end
@@ -243,14 +253,23 @@ module Volador
       reason
     end
 
+    def end_once
+      @ending.synchronize { end_all unless @stopped.closed? }
+    end
+
     def end_all
-      Server.remove(self)
-      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
-      @worker&.stop
-      @gateway&.stop
-      @threads&.kill(GRACE)
-      @commands.close
-      observe(:stopped)
+      @state = :stopped
+      Server.remove(self) do
+        PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
+        @worker&.stop
+        @gateway&.stop
+        @threads&.kill(GRACE)
+      ensure
+        @commands.close
+        observe(:stopped)
+      end
+    ensure
+      @stopped.close
     end
 
     def stop_here
@@ -266,14 +285,28 @@ module Volador
 
     # By a thread of its own, of which the application is told nothing: it would wait for itself. A signal handler waits,
     # though not for good: what it has interrupted may hold a lock that is needed.
-    # @param how [Symbol] :stop or :halt
     # @param seconds [Numeric] that this takes
     # @return [nil]
-    def apart(how, seconds = 0)
-      thread = Thread.new { public_send(how) }
-      thread.name = "volador stop"
+    def apart(seconds = 0, &work)
+      thread = Thread.new(&work)
+      thread.name = THREAD
       thread.join(seconds + (2 * GRACE)) unless @threads&.current?
       nil
+    end
+
+    # By a thread of its own, since what interrupts the caller (Timeout, Thread#kill, a signal) would leave it half done; by
+    # the caller when the system has no more threads.
+    def undisturbed
+      thread = begin
+        Thread.new do
+          Thread.current.report_on_exception = false # The caller has it.
+          yield
+        end
+      rescue ThreadError
+        return yield
+      end
+      thread.name = THREAD
+      thread.join
     end
 
     def finish(reason)
