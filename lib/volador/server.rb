@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "forwardable"
 require_relative "address"
 require_relative "application"
 require_relative "application_threads"
@@ -12,6 +13,7 @@ require_relative "listening"
 require_relative "log"
 require_relative "pub_sub"
 require_relative "publishing"
+require_relative "servers"
 require_relative "version"
 
 module Volador
@@ -40,83 +42,15 @@ module Volador
     UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
     private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :THREAD, :UNHANDLED
 
-    NONE = [].freeze
-    private_constant :NONE
-
-    # Replaced, never changed, so that broadcasts need no lock. They are servers of the process with this id: one that
-    # has been forked since has none of them.
-    @running = NONE
-    @pid = nil
-    # Those that are being ended.
-    @ending = NONE
-    @observers = []
-    @lock = Mutex.new
-    @join = nil
+    @servers = Servers.new
 
     class << self
-      # @return [Array<Server>] those that run in this process
-      def running
-        @pid == Process.pid ? @running : NONE
-      end
+      extend Forwardable
 
-      # @api private
-      # Those that run; in a process that has none but may join a gateway, what it becomes by that.
-      # @param why [Symbol] :subscribe or another
-      # @return [Array<#broadcast, #publish, #stats>]
-      def reach(why = :send)
-        servers = running
-        return servers unless @join && servers.empty?
-
-        [@join.call(why)].compact
-      end
-
-      # @api private
-      # How this process joins a gateway once it has a reason to. Without a block: it does not.
-      def join_by(&join)
-        @join = join
-      end
-
-      # @api private
-      # @return [Array<#server_changed>] told of each server that has :started, is :draining or has :stopped
-      attr_reader :observers
-
-      # @api private
-      def add(server)
-        @lock.synchronize do
-          # A program that ends without stopping its server: before Ruby ends the threads, which would be replaced.
-          @at_exit ||= at_exit { stop_running }
-          @running = [*running, server].freeze
-          @pid = Process.pid
-        end
-      end
-
-      # @api private
-      # @return [Boolean] the caller is a signal handler: Ruby lets nobody take a lock there
-      def trapped?
-        Mutex.new.synchronize { false }
-      rescue ThreadError
-        true
-      end
-
-      # @api private
-      # @yield what there is to do to end it; the end of the program waits for that
-      def remove(server)
-        @lock.synchronize do
-          @running = running.reject { |one| one.equal?(server) }.freeze
-          @ending += [server]
-        end
-        yield if block_given?
-      ensure
-        @lock.synchronize { @ending -= [server] }
-      end
-
-      private
-
-      # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
-      def stop_running
-        @lock.synchronize { @at_exit = nil }
-        [*running, *@ending].each(&:halt)
-      end
+      # @!method running
+      #   @return [Array<Server>] those that run in this process
+      # The others are not for applications: see {Servers}.
+      def_delegators :@servers, :running, :reach, :join_by, :observers, :add, :remove
     end
 
     # @return [Configuration]
@@ -280,7 +214,14 @@ module Volador
 
     # @return [Boolean] nobody can end it in this place
     def apart?
-      @threads&.current? || Server.trapped?
+      @threads&.current? || trapped?
+    end
+
+    # @return [Boolean] the caller is a signal handler: Ruby lets nobody take a lock there
+    def trapped?
+      Mutex.new.synchronize { false }
+    rescue ThreadError
+      true
     end
 
     # By a thread of its own, of which the application is told nothing: it would wait for itself. A signal handler waits,
