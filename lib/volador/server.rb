@@ -7,10 +7,9 @@ require_relative "application_threads"
 require_relative "clock"
 require_relative "commands"
 require_relative "configuration"
-require_relative "empty_input"
-require_relative "env_template"
 require_relative "listening"
 require_relative "log"
+require_relative "native_worker"
 require_relative "pub_sub"
 require_relative "publishing"
 require_relative "servers"
@@ -84,12 +83,9 @@ module Volador
 
       @state = :stopped # until there is something to stop
       @pid = Process.pid
-      options = @configuration.to_native
-      options[:env] = EnvTemplate.make(threads: @configuration.threads, multiprocess: false)
-      options[:empty_input] = EmptyInput::INSTANCE
-      @gateway = Listening.gateway(options)
+      @gateway = Listening.gateway(@configuration.to_native)
       @state = :running
-      serve(options)
+      serve
       self
     end
 
@@ -165,8 +161,8 @@ module Volador
     private
 
     # Whatever keeps it from serving, be it the end of the thread that starts it, it does not go on listening.
-    def serve(options)
-      @worker = Native::Worker.new(options)
+    def serve
+      @worker = NativeWorker.make(@configuration, multiprocess: false)
       @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
       @gateway.start(@worker)
       Server.add(self)
