@@ -13,7 +13,7 @@ module Volador
     PATH_MAX_BYTES = 107
     # The permissions of a socket's file.
     MODE = /\A\?mode=0?[0-7]{3}\z/.freeze
-    private_constant :PATH_MAX_BYTES, :MODE
+    private_constant :MODE
 
     # A listening socket that this process was started with. Only whoever knows that it was is to make one.
     class Inherited

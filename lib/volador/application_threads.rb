@@ -31,9 +31,10 @@ module Volador
     # @param count [Integer] how many threads
     def start(app, count)
       found = Push::Interceptor.install(app)
-      @threads = Array.new(count) do |index|
-        ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct, connections: @connections,
-                              log: @log, name: "volador #{index + 1}").start
+      # One by one: when the system has no more threads, those that have begun can be ended.
+      count.times do |index|
+        @threads << ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct,
+                                          connections: @connections, log: @log, name: "volador #{index + 1}").start
       end
     end
 

@@ -1,17 +1,18 @@
 # frozen_string_literal: true
 
+require "forwardable"
 require_relative "address"
 require_relative "application"
 require_relative "application_threads"
 require_relative "clock"
 require_relative "commands"
 require_relative "configuration"
-require_relative "empty_input"
-require_relative "env_template"
 require_relative "listening"
 require_relative "log"
+require_relative "native_worker"
 require_relative "pub_sub"
 require_relative "publishing"
+require_relative "servers"
 require_relative "version"
 
 module Volador
@@ -34,78 +35,21 @@ module Volador
     NO_DEPLOY = :no_deploy
     # The command behind those that were given before it began to drain.
     DRAINING = :draining
+    # The name of a thread that ends it.
+    THREAD = "volador stop"
     # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
     UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :UNHANDLED
+    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :THREAD, :UNHANDLED
 
-    NONE = [].freeze
-    private_constant :NONE
-
-    # Replaced, never changed, so that broadcasts need no lock. They are servers of the process with this id: one that
-    # has been forked since has none of them.
-    @running = NONE
-    @pid = nil
-    @observers = []
-    @lock = Mutex.new
-    @join = nil
+    @servers = Servers.new
 
     class << self
-      # @return [Array<Server>] those that run in this process
-      def running
-        @pid == Process.pid ? @running : NONE
-      end
+      extend Forwardable
 
-      # @api private
-      # Those that run; in a process that has none but may join a gateway, what it becomes by that.
-      # @param why [Symbol] :subscribe or another
-      # @return [Array<#broadcast, #publish, #stats>]
-      def reach(why = :send)
-        servers = running
-        return servers unless @join && servers.empty?
-
-        [@join.call(why)].compact
-      end
-
-      # @api private
-      # How this process joins a gateway once it has a reason to. Without a block: it does not.
-      def join_by(&join)
-        @join = join
-      end
-
-      # @api private
-      # @return [Array<#server_changed>] told of each server that has :started, is :draining or has :stopped
-      attr_reader :observers
-
-      # @api private
-      def add(server)
-        @lock.synchronize do
-          # A program that ends without stopping its server: before Ruby ends the threads, which would be replaced.
-          @at_exit ||= at_exit { stop_running }
-          @running = [*running, server].freeze
-          @pid = Process.pid
-        end
-      end
-
-      # @api private
-      # @return [Boolean] the caller is a signal handler: Ruby lets nobody take a lock there
-      def trapped?
-        Mutex.new.synchronize { false }
-      rescue ThreadError
-        true
-      end
-
-      # @api private
-      def remove(server)
-        @lock.synchronize { @running = running.reject { |one| one.equal?(server) }.freeze }
-      end
-
-      private
-
-      # Blocks of the application may run after this one, and begin another server: that one is stopped as well.
-      def stop_running
-        @lock.synchronize { @at_exit = nil }
-        running.each(&:halt)
-      end
+      # @!method running
+      #   @return [Array<Server>] those that run in this process
+      # The others are not for applications: see {Servers}.
+      def_delegators :@servers, :running, :reach, :join_by, :observers, :add, :remove
     end
 
     # @return [Configuration]
@@ -123,6 +67,8 @@ module Volador
       @commands = Commands.new
       # Held for good by the thread that stops it without `run`.
       @claim = Mutex.new
+      # Held by the thread that ends it.
+      @ending = Mutex.new
       # Closed when it has stopped.
       @stopped = Queue.new
       @state = :new
@@ -137,19 +83,9 @@ module Volador
 
       @state = :stopped # until there is something to stop
       @pid = Process.pid
-      options = @configuration.to_native
-      options[:env] = EnvTemplate.make(threads: @configuration.threads, multiprocess: false)
-      options[:empty_input] = EmptyInput::INSTANCE
-      @gateway = Listening.gateway(options)
+      @gateway = Listening.gateway(@configuration.to_native)
       @state = :running
-      @worker = Native::Worker.new(options)
-      @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
-      @gateway.start(@worker)
-      Server.add(self)
-      PubSub.serve(listeners)
-      # Last: what the first request publishes has to find the way here.
-      @threads.start(@app, @configuration.threads)
-      observe(:started)
+      serve
       self
     end
 
@@ -172,19 +108,16 @@ module Volador
       halt
     end
 
-    # Ends at once: running requests are cut off. Does nothing when it has been stopped, or in a forked process. (Its name is
-    # not `stop!`: Sinatra would prefer that to {#stop}, and call it in a signal handler.)
+    # Ends at once: running requests are cut off. It has ended when this returns, whoever else halts it meanwhile; the
+    # application that it runs does not wait, and a signal handler not for good. An interrupt ends the waiting, not what is
+    # waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not `stop!`: Sinatra would
+    # prefer that to {#stop}, and call it in a signal handler.)
     # @return [nil]
     def halt
-      return if @state == :stopped || @state == :new || @pid != Process.pid
-      return apart(:halt) if apart?
+      # Who ends it may come here again, from an observer.
+      return if @gateway.nil? || @pid != Process.pid || @stopped.closed? || @ending.owned?
 
-      @state = :stopped
-      begin
-        end_all
-      ensure
-        @stopped.close
-      end
+      apart? ? apart { end_once } : undisturbed { end_once }
       nil
     end
 
@@ -198,8 +131,8 @@ module Volador
 
       if @waiting then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
-      elsif @claim.owned? then nil
-      elsif apart? then apart(:stop, @configuration.drain_timeout)
+      elsif @claim.owned? || @ending.owned? then nil
+      elsif apart? then apart(@configuration.drain_timeout) { stop }
       elsif @claim.try_lock then stop_here
       else @stopped.pop
       end
@@ -227,6 +160,21 @@ module Volador
 
     private
 
+    # Whatever keeps it from serving, be it the end of the thread that starts it, it does not go on listening.
+    def serve
+      @worker = NativeWorker.make(@configuration, multiprocess: false)
+      @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
+      @gateway.start(@worker)
+      Server.add(self)
+      PubSub.serve(listeners)
+      # Last: what the first request publishes has to find the way here.
+      @threads.start(@app, @configuration.threads)
+      observe(:started)
+      serves = true
+    ensure
+      halt unless serves
+    end
+
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop
       while (reason = @commands.pop) == NO_DEPLOY
@@ -235,14 +183,23 @@ module Volador
       reason
     end
 
+    def end_once
+      @ending.synchronize { end_all unless @stopped.closed? }
+    end
+
     def end_all
-      Server.remove(self)
-      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
-      @worker&.stop
-      @gateway&.stop
-      @threads&.kill(GRACE)
-      @commands.close
-      observe(:stopped)
+      @state = :stopped
+      Server.remove(self) do
+        PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
+        @worker&.stop
+        @gateway&.stop
+        @threads&.kill(GRACE)
+      ensure
+        @commands.close
+        observe(:stopped)
+      end
+    ensure
+      @stopped.close
     end
 
     def stop_here
@@ -253,19 +210,40 @@ module Volador
 
     # @return [Boolean] nobody can end it in this place
     def apart?
-      @threads&.current? || Server.trapped?
+      @threads&.current? || trapped?
+    end
+
+    # @return [Boolean] the caller is a signal handler: Ruby lets nobody take a lock there
+    def trapped?
+      Mutex.new.synchronize { false }
+    rescue ThreadError
+      true
     end
 
     # By a thread of its own, of which the application is told nothing: it would wait for itself. A signal handler waits,
     # though not for good: what it has interrupted may hold a lock that is needed.
-    # @param how [Symbol] :stop or :halt
     # @param seconds [Numeric] that this takes
     # @return [nil]
-    def apart(how, seconds = 0)
-      thread = Thread.new { public_send(how) }
-      thread.name = "volador stop"
+    def apart(seconds = 0, &work)
+      thread = Thread.new(&work)
+      thread.name = THREAD
       thread.join(seconds + (2 * GRACE)) unless @threads&.current?
       nil
+    end
+
+    # By a thread of its own, since what interrupts the caller (Timeout, Thread#kill, a signal) would leave it half done; by
+    # the caller when the system has no more threads.
+    def undisturbed
+      thread = begin
+        Thread.new do
+          Thread.current.report_on_exception = false # The caller has it.
+          yield
+        end
+      rescue ThreadError
+        return yield
+      end
+      thread.name = THREAD
+      thread.join
     end
 
     def finish(reason)

@@ -212,4 +212,35 @@ RSpec.describe "An interrupt" do
     expect(server.wait).to be_success
     expect(server.output).to include("timed out")
   end
+  it "of the thread that halts a server lets the end of the program wait for that, without a word" do
+    server = start_ruby(<<~'RUBY')
+      require "net/http"
+      require "timeout"
+      require "volador"
+      reached = Queue.new
+      go_on = Queue.new
+      app = lambda do |_env|
+        reached << true
+        sleep
+      ensure
+        go_on.pop
+        sleep 0.1
+      end
+      observer = Object.new
+      def observer.server_changed(_server, state) = puts(state)
+      Volador::Server.observers << observer
+      server = Volador::Server.new(app, Volador::Configuration.new(port: 0, threads: 2, quiet: true)).start
+      Thread.new { Net::HTTP.get(URI(server.url)) rescue nil }
+      reached.pop
+      begin
+        Timeout.timeout(0.1) { server.halt }
+      rescue Timeout::Error
+        puts "timed out"
+      end
+      go_on << true
+    RUBY
+
+    expect(server.wait).to be_success
+    expect(server.output).to eq("started\ntimed out\nstopped\n")
+  end
 end

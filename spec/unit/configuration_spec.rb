@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "timeout"
+require "volador/cluster/settings"
 
 RSpec.describe Volador::Configuration do
   def configuration(env: {}, **options)
@@ -24,6 +25,28 @@ RSpec.describe Volador::Configuration do
   it "treats empty environment variables as unset" do
     env = { "PORT" => "", "RAILS_MAX_THREADS" => "", "RACK_ENV" => "" }
     expect(configuration(env: env)).to have_attributes(threads: 5, bind: ["tcp://127.0.0.1:9292"])
+  end
+
+  describe "docs/configuration.md" do
+    rows = File.readlines(File.expand_path("../../docs/configuration.md", __dir__), encoding: "UTF-8")
+
+    def written(number, unit)
+      size, name = [[1024**3, "GiB"], [1024**2, "MiB"], [1024, "KiB"]].find { |one, _| number >= one && (number % one).zero? }
+      return "#{number / size} #{name}" if size && unit == "bytes"
+
+      number = number.to_i if number == number.to_i
+      number >= 10_000 ? number.to_s.gsub(/(?<=\d)(?=(\d{3})+\z)/, ",") : number.to_s
+    end
+
+    described_class::NUMBERS.merge(Volador::Cluster::Settings::NUMBERS).each do |name, number|
+      it "has the range of #{name}" do
+        row = rows.find { |line| line.start_with?("| `#{name}` |") }
+        limits = number.range.minmax.map { |limit| written(limit, number.unit) }
+        # What is there for the gateway's sake, and not for the user's, needs no word.
+        range = number.range.end == 2**53 ? /from #{limits[0]}\b|\b#{limits[0]}:/ : /\b#{limits.join(' to ')}\b/
+        expect(row).to match(range)
+      end
+    end
   end
 
   it "gives the documented defaults to the extension" do

@@ -79,7 +79,7 @@ RSpec.describe Volador::Event do
 
     it "Volador.broadcast and Volador.publish" do
       server = instance_double(Volador::Server, broadcast: nil, publish: true)
-      allow(Volador::Server).to receive(:running).and_return([server])
+      allow(Volador::Server).to receive(:reach).and_return([server])
       Volador.broadcast("/rooms/*", event)
       expect(Volador.publish(:news, event)).to be true
       expect(server).to have_received(:broadcast).with("/rooms/*", event)

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 RSpec.describe Volador::Server do
   let(:out) { StringIO.new }
   let(:printed) { StringIO.new }
@@ -82,6 +84,28 @@ RSpec.describe Volador::Server do
     expect { server(app, host: "192.0.2.1").start }.to raise_error(Volador::BootError, /has no address 192\.0\.2\.1/)
   end
 
+  it "leaves nothing behind when its start fails after it has begun to listen" do
+    allow(Volador::ApplicationThreads).to receive(:new).and_wrap_original do |make, *args, **options|
+      make.call(*args, **options).tap { |threads| allow(threads).to receive(:start).and_raise(ThreadError, "none left") }
+    end
+    server = self.server
+    expect { server.start }.to raise_error(ThreadError, "none left")
+    expect(described_class.running).not_to include server
+    expect { get(server) }.to raise_error(Errno::ECONNREFUSED)
+  end
+
+  it "leaves nothing behind when its thread is ended while it starts" do
+    server = self.server
+    observer = Object.new
+    observer.define_singleton_method(:server_changed) { |_, state| Thread.exit if state == :started }
+    described_class.observers << observer
+    expect(Thread.new { server.start }.join(10)).not_to be_nil
+    expect(described_class.running).not_to include server
+    expect { get(server) }.to raise_error(Errno::ECONNREFUSED)
+  ensure
+    described_class.observers.delete(observer)
+  end
+
   it "runs until it is stopped from another thread" do
     server = self.server
     urls = Queue.new
@@ -142,6 +166,82 @@ RSpec.describe Volador::Server do
     expect(told).to eq %i[draining stopped]
   ensure
     described_class.observers.delete(observer)
+  end
+
+  context "when halted" do
+    let(:told) { [] }
+    let(:go_on) { Queue.new }
+    let(:observer) { Object.new }
+
+    before do
+      told = self.told
+      observer.define_singleton_method(:server_changed) { |_, state| told << state }
+      described_class.observers << observer
+    end
+
+    after { described_class.observers.delete(observer) }
+
+    # Its application thread does not end before it is told to, or is waited for no longer.
+    def dying_server
+      reached = Queue.new
+      go_on = self.go_on
+      app = lambda do |_|
+        reached << true
+        sleep
+      ensure
+        go_on.pop
+      end
+      server(app, threads: 1).start.tap do |server|
+        RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+        reached.pop
+      end
+    end
+
+    it "is ended when halt returns, whoever else halts it, and says so once" do
+      server = dying_server
+      threads = Array.new(4) { Thread.new { server.halt || told.dup } }
+      Deadline.until("all of them wait") { threads.all?(&:stop?) }
+      go_on << true
+      expect(threads.map(&:value)).to all(eq(%i[started stopped]))
+    end
+
+    it "is ended all the same when the thread that halts it is interrupted" do
+      server = dying_server
+      expect { Timeout.timeout(0.05) { server.halt } }.to raise_error(Timeout::Error)
+      go_on << true
+      server.halt
+      expect(told).to eq %i[started stopped]
+    end
+
+    it "is ended all the same when the thread that halts it is interrupted at the first step" do
+      allow(Volador::PubSub).to receive(:leave).and_wrap_original { |leave, *args| go_on.pop && leave.call(*args) }
+      server = self.server.start
+      expect { Timeout.timeout(0.05) { server.halt } }.to raise_error(Timeout::Error)
+      go_on << true
+      server.halt
+      expect(told).to eq %i[started stopped]
+      expect { get(server) }.to raise_error(SystemCallError)
+    end
+
+    it "is ended where there is no thread left to do it" do
+      server = self.server.start
+      allow(Thread).to receive(:new).and_raise(ThreadError, "can't create Thread")
+      server.halt
+      expect(told).to eq %i[started stopped]
+    end
+
+    it "may be halted and stopped by one who is told that it has stopped" do
+      returning = Object.new
+      returning.define_singleton_method(:server_changed) { |one, state| (one.halt || one.stop) if state == :stopped }
+      described_class.observers << returning
+      %i[halt stop].each do |how|
+        server = self.server.start
+        expect(Thread.new { server.public_send(how) }.join(5)).not_to be_nil
+      end
+      expect(told.count(:stopped)).to eq 2
+    ensure
+      described_class.observers.delete(returning)
+    end
   end
 
   it "is stopped by the application that it runs, which is answered" do

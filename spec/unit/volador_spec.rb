@@ -18,7 +18,7 @@ RSpec.describe Volador do
   it "hands a broadcast to every running server, as a String" do
     server = instance_double(Volador::Server)
     allow(server).to receive(:broadcast)
-    allow(Volador::Server).to receive(:running).and_return([server])
+    allow(Volador::Server).to receive(:reach).and_return([server])
     described_class.broadcast("/rooms/**", 42)
     expect(server).to have_received(:broadcast).with("/rooms/**", "42")
   end

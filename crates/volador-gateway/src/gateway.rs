@@ -1,34 +1,25 @@
 //! [`Gateway`]: binds the listeners; starts, drains and stops the shards.
 
 use std::{
-    cell::Cell,
     fmt, io,
     os::fd::RawFd,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering, fence},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
 use volador_hub::channel::Filter;
-use volador_link::Spell;
 use volador_proto::link::Batch;
 
 use crate::{
-    Config, GatewayError, Stats, WorkerReport,
-    client_log::ClientLog,
-    descriptors::{self, Shortage},
-    http::Bodies,
+    Config, GatewayError, Stats, WorkerReport, descriptors,
+    drain::DrainPromise,
     inbox::{Command, Inbox, Order},
-    link::{Door, Roster},
+    link::Door,
     listener::Listener,
-    log,
     shard::{Labour, Shard},
-    stats::Counters,
+    shared::Shared,
 };
 
 /// The worker's end of the link, as the gateway sees it.
@@ -60,130 +51,6 @@ impl GatewayHandle {
     /// How many shards there are; they are numbered from 0. A broadcast goes to each of them.
     pub fn shards(&self) -> u8 {
         self.inboxes.len() as u8
-    }
-}
-
-/// What all shards share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    /// Whether the workers are processes of their own.
-    pub(crate) is_cluster: bool,
-    /// The workers of a cluster.
-    pub(crate) roster: Roster,
-    /// The way into each shard.
-    pub(crate) inboxes: Arc<[Arc<Inbox>]>,
-    /// Of each shard.
-    counters: Vec<Arc<Counters>>,
-    pub(crate) shortage: Shortage,
-    /// There is no place for a client.
-    full: Spell,
-    /// What request bodies take of the memory.
-    pub(crate) bodies: Bodies,
-    pub(crate) client_log: ClientLog,
-    /// Requests of a cluster that no worker has, over all shards.
-    pub(crate) waiting: AtomicUsize,
-    /// Requests that are not answered, over all shards.
-    pub(crate) outstanding: AtomicUsize,
-    /// Shards that have not drained yet, or not ended.
-    undrained: Mutex<usize>,
-    drained: Condvar,
-}
-
-impl Shared {
-    /// Takes a place in the queue, if there is one. To be given back by [`Self::release`].
-    pub(crate) fn claim(&self) -> bool {
-        let threads = if self.is_cluster { self.roster.threads() } else { self.config.threads };
-        let max = threads + self.config.queue_max;
-        if self.outstanding.fetch_add(1, Ordering::Relaxed) < max {
-            return true;
-        }
-        self.release();
-        false
-    }
-
-    pub(crate) fn release(&self) {
-        self.outstanding.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether there may be as many connections as are counted. One that comes is to be counted before: shards that ask at
-    /// the same moment would have the last place twice.
-    pub(crate) fn has_room(&self) -> bool {
-        let max = self.config.connections_max as u64;
-        if max == 0 {
-            return true;
-        }
-        // Of two shards that have counted, one at least sees what the other has.
-        fence(Ordering::SeqCst);
-        self.counters.iter().map(|counters| counters.connections()).sum::<u64>() <= max
-    }
-
-    /// Accepting rests, since there are as many connections as there may be.
-    pub(crate) fn was_full(&self) {
-        if self.full.is_new(Instant::now()) {
-            log::warn(format_args!(
-                "new clients wait until others leave: there are {} connections. Raise connections_max if there is memory for more",
-                self.config.connections_max
-            ));
-        }
-    }
-
-    /// The figures of all shards together.
-    pub(crate) fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        self.counters.iter().for_each(|counters| counters.add_to(&mut stats));
-        // Every shard has every publication, and a longest wait of its own.
-        stats.published = self.counters.first().map_or(0, |first| first.published.load(Ordering::Relaxed));
-        let longest = self.counters.iter().map(|counters| counters.queue_wait_micros_max.load(Ordering::Relaxed));
-        stats.queue_wait_micros_max = longest.max().unwrap_or_default();
-        stats
-    }
-
-    /// The figures of a cluster: those of the shards, and what the workers have in hand now.
-    pub(crate) fn cluster_stats(&self) -> Vec<(&'static str, u64)> {
-        let workers = self.roster.reports();
-        let serving = workers.iter().filter(|worker| worker.state == "serving").count();
-        let handlers: usize = workers.iter().map(|worker| worker.handlers).sum();
-        let now = [
-            ("workers", serving as u64),
-            ("handlers", handlers as u64),
-            ("queued", self.waiting.load(Ordering::Relaxed) as u64),
-        ];
-        self.stats().entries().chain(now).collect()
-    }
-
-    /// The same, as lines of a name and a figure.
-    pub(crate) fn figures(&self) -> String {
-        self.cluster_stats().iter().map(|(name, figure)| format!("{name} {figure}\n")).collect()
-    }
-}
-
-/// A shard's promise to say when it has nothing left to do: by [`Self::fulfil`], or at its end.
-pub(crate) struct DrainPromise(Cell<Option<Arc<Shared>>>);
-
-impl DrainPromise {
-    fn new(shared: Arc<Shared>) -> Self {
-        Self(Cell::new(Some(shared)))
-    }
-
-    /// Says so. Only the first time counts.
-    pub(crate) fn fulfil(&self) {
-        if let Some(shared) = self.0.take() {
-            *shared.undrained.lock() -= 1;
-            shared.drained.notify_all();
-        }
-    }
-}
-
-impl fmt::Debug for DrainPromise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DrainPromise").finish_non_exhaustive()
-    }
-}
-
-impl Drop for DrainPromise {
-    fn drop(&mut self) {
-        self.fulfil();
     }
 }
 
@@ -222,26 +89,11 @@ impl Gateway {
         let inherited = config.inherited.iter().map(|socket| Listener::inherit(socket));
         let bound = config.bind.iter().map(Listener::bind);
         let listeners = inherited.chain(bound).collect::<Result<Vec<_>, _>>()?;
-        let shards = usize::from(config.shards.max(1));
         Ok(Self {
             addresses: listeners.iter().map(Listener::address).collect(),
             listeners,
-            threads: Vec::with_capacity(shards),
-            shared: Arc::new(Shared {
-                is_cluster,
-                roster: Roster::new().map_err(GatewayError::Start)?,
-                inboxes: (0..shards).map(|_| Arc::default()).collect(),
-                counters: (0..shards).map(|_| Arc::default()).collect(),
-                shortage: Shortage::default(),
-                full: Spell::default(),
-                bodies: Bodies::new(config.body_memory_total_bytes),
-                client_log: ClientLog::default(),
-                waiting: AtomicUsize::new(0),
-                outstanding: AtomicUsize::new(0),
-                undrained: Mutex::new(shards),
-                drained: Condvar::new(),
-                config,
-            }),
+            threads: Vec::new(),
+            shared: Arc::new(Shared::new(config, is_cluster)?),
         })
     }
 
@@ -284,7 +136,7 @@ impl Gateway {
             let labour = labour(number as u8);
             let (started, has_started) = std::sync::mpsc::sync_channel::<io::Result<()>>(1);
             let thread = thread::Builder::new().name(format!("volador-shard-{number}")).spawn(move || {
-                let promise = DrainPromise::new(shared.clone());
+                let promise = DrainPromise::new(shared.drain.clone());
                 Shard::run(number as u8, shared, promise, &inbox, counters, labour, listeners, &started);
             });
             let result = thread.and_then(|thread| {
@@ -342,13 +194,8 @@ impl Gateway {
 
     /// Waits until all shards have drained and says whether they have. `until` bounds the wait.
     pub fn wait_drained(&self, until: Instant) -> bool {
-        let mut undrained = self.shared.undrained.lock();
-        while *undrained > 0 && !self.threads.is_empty() {
-            if self.shared.drained.wait_until(&mut undrained, until).timed_out() {
-                return *undrained == 0;
-            }
-        }
-        true
+        // Without threads there is nothing to drain, or nothing any more.
+        self.threads.is_empty() || self.shared.drain.wait(until)
     }
 
     /// Ends everything at once: connections are cut, threads joined, listeners closed.

@@ -18,6 +18,7 @@
 //! |--------------|-------------------------------------------------------------------|
 //! | [`config`]   | limits and timeouts, all checked by the caller                     |
 //! | [`gateway`]  | starts, drains and stops the shards                                |
+//! | [`shared`]   | what the shards have in common; [`drain`]: which of them have drained |
 //! | [`shard`]    | one thread's state and main loop                                   |
 //! | [`listener`] | bound addresses; [`socket`]: an accepted connection of either kind |
 //! |              | [`socket_file`]: the file of a bound Unix socket                   |
@@ -37,6 +38,7 @@ mod client_log;
 mod config;
 mod descriptors;
 mod dispatch;
+mod drain;
 mod error;
 mod gateway;
 mod http;
@@ -47,6 +49,7 @@ mod panics;
 mod push;
 mod selector;
 mod shard;
+mod shared;
 mod socket;
 mod socket_file;
 mod stats;

@@ -18,7 +18,7 @@ use volador_proto::link::{StreamId, ToGateway};
 use crate::{
     WorkerLink, descriptors,
     dispatch::Dispatch,
-    gateway::{DrainPromise, Shared},
+    drain::DrainPromise,
     http::{self, Corks, Counted, Exchange, HttpSocket, Tunnels},
     inbox::{Command, Inbox},
     link::{Door, WorkerKey, Workers},
@@ -26,6 +26,7 @@ use crate::{
     log, panics,
     push::{Engine, PushConnection},
     selector::Selector,
+    shared::Shared,
     socket::Socket,
     stats::{Counters, count},
     streams::{Stream, Streams},

@@ -45,6 +45,14 @@ struct Server {
     stopping: AtomicBool,
 }
 
+impl Server {
+    /// Runs `start` the first time. To be called without the GVL: an interrupt that comes before leaves it to be started.
+    fn start<R>(&self, start: impl FnOnce(&mut volador_gateway::Gateway) -> R) -> Option<R> {
+        let mut gateway = self.gateway.write();
+        (!self.started.swap(true, Ordering::Relaxed)).then(|| start(&mut gateway))
+    }
+}
+
 impl Gateway {
     fn new(ruby: &Ruby, options: RHash) -> Result<typed_data::Obj<Self>, Error> {
         Self::bind(ruby, options, false)
@@ -85,11 +93,9 @@ impl Gateway {
     fn start(ruby: &Ruby, this: &Self, worker: &Worker) -> Result<(), Error> {
         guarded(ruby, || {
             let (server, worker) = (this.server.get(ruby)?, worker.get(ruby)?.clone());
-            if server.started.swap(true, Ordering::Relaxed) {
-                return Err(error::volador(ruby, "the gateway has been started before"));
-            }
             let link = Arc::new(Deliver(worker.clone()));
-            let handle = gvl::blocking(ruby, || server.gateway.write().start(link))?
+            let handle = gvl::blocking(ruby, || server.start(|gateway| gateway.start(link)))?
+                .ok_or_else(|| error::volador(ruby, "the gateway has been started before"))?
                 .map_err(|error| error::gateway(ruby, &error))?;
             // Jobs wait in the worker until it is joined, so none that has arrived meanwhile is lost.
             worker
@@ -102,14 +108,15 @@ impl Gateway {
     fn start_cluster(ruby: &Ruby, this: &Self, link: String) -> Result<RawFd, Error> {
         guarded(ruby, || {
             let server = this.server.get(ruby)?;
-            if !server.is_cluster || server.started.swap(true, Ordering::Relaxed) {
-                return Err(error::volador(ruby, "the gateway is no cluster's, or has been started before"));
+            if !server.is_cluster {
+                return Err(error::volador(ruby, "the gateway is no cluster's"));
             }
-            let start = || {
-                let mut gateway = server.gateway.write();
+            let start = |gateway: &mut volador_gateway::Gateway| {
                 gateway.start_cluster(Path::new(&link)).map(|()| gateway.bell())
             };
-            gvl::blocking(ruby, start)?.map_err(|error| error::gateway(ruby, &error))
+            gvl::blocking(ruby, || server.start(start))?
+                .ok_or_else(|| error::volador(ruby, "the gateway has been started before"))?
+                .map_err(|error| error::gateway(ruby, &error))
         })
     }
 

@@ -2,9 +2,8 @@
 
 require_relative "../application_threads"
 require_relative "../configuration"
-require_relative "../empty_input"
-require_relative "../env_template"
 require_relative "../log"
+require_relative "../native_worker"
 require_relative "../pub_sub"
 require_relative "../publishing"
 require_relative "../server"
@@ -51,10 +50,7 @@ module Volador
       # @return [Guest] self
       # @raise [Error, SystemCallError] when there is no gateway
       def join
-        options = Configuration.new(env: {}).to_native
-        options[:env] = EnvTemplate.make(threads: 1, multiprocess: true)
-        options[:empty_input] = EmptyInput::INSTANCE
-        @worker = Native::Worker.new(options)
+        @worker = NativeWorker.make(Configuration.new(threads: 1, env: {}), multiprocess: true)
         @threads = ApplicationThreads.new(@worker, @log)
         @worker.join(@link, number: 0, generation: 0, threads: 0)
         or_leave do

@@ -4,6 +4,7 @@ require "digest"
 require "fileutils"
 require "securerandom"
 require "tmpdir"
+require_relative "../address"
 require_relative "../error"
 
 module Volador
@@ -18,12 +19,10 @@ module Volador
     #           ├─ link.sock
     #           └─ lock                 held by the gateway as long as it lives
     class RuntimeDirectory
-      # Bytes of a Unix socket's path, by sockaddr_un.
-      SOCKET_PATH_MAX = 107
       # Seconds after which a private folder whose lock nobody has is nobody's: its gateway takes the lock at once.
       STALE = 2
       HOME = /\Avolador-\d+\z/.freeze
-      private_constant :SOCKET_PATH_MAX, :STALE, :HOME
+      private_constant :STALE, :HOME
 
       class << self
         # Makes a private folder, and removes those whose gateways have ended without doing so.
@@ -64,9 +63,9 @@ module Volador
         # @return [String] the path
         # @raise [BootError] when it is too long for a socket
         def check_length(path)
-          return path if path.bytesize <= SOCKET_PATH_MAX
+          return path if path.bytesize <= Address::PATH_MAX_BYTES
 
-          raise BootError, "#{path} is too long for a socket, by #{path.bytesize - SOCKET_PATH_MAX} bytes: " \
+          raise BootError, "#{path} is too long for a socket, by #{path.bytesize - Address::PATH_MAX_BYTES} bytes: " \
                            "XDG_RUNTIME_DIR, TMPDIR or -S names another place"
         end
 

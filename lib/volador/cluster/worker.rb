@@ -2,8 +2,7 @@
 
 require_relative "../application_threads"
 require_relative "../clock"
-require_relative "../empty_input"
-require_relative "../env_template"
+require_relative "../native_worker"
 require_relative "../pub_sub"
 require_relative "../publishing"
 require_relative "../server"
@@ -101,7 +100,7 @@ module Volador
       # @return [Boolean]
       def boot
         @hooks.run(:worker_boot, @number)
-        @native = Native::Worker.new(native_options)
+        @native = NativeWorker.make(@configuration, multiprocess: true)
         @threads = ApplicationThreads.new(@native, @log, development: @configuration.development?)
         @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
         Server.add(self)
@@ -116,11 +115,6 @@ module Volador
       rescue Exception => e # rubocop:disable Lint/RescueException
         tell_why(e)
         false
-      end
-
-      def native_options
-        env = EnvTemplate.make(threads: @configuration.threads, multiprocess: true)
-        @configuration.to_native.merge(env: env, empty_input: EmptyInput::INSTANCE)
       end
 
       def tell_why(error)

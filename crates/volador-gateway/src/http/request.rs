@@ -10,7 +10,7 @@ use volador_proto::{
 };
 
 use super::{origin, refusal::Refusal};
-use crate::{client_log::Excerpt, gateway::Shared};
+use crate::{client_log::Excerpt, shared::Shared};
 
 /// What the gateway itself needs to know of a request after its head has gone to the worker.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use volador_link::Want;
 use volador_proto::link::RequestBody;
 
 use super::{bodies::Held, refusal::Refusal};
-use crate::{Config, descriptors, gateway::Shared};
+use crate::{Config, descriptors, shared::Shared};
 
 const TOO_LARGE: Refusal =
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than the server accepts.");
