@@ -153,6 +153,7 @@ module Volador
 
       @log.error("an exception outside of any request", error) unless env
       @responder.fail(env || {}, (error if env), close_connection: !handshake.nil?) if env || pending?
+      @responder.finished(env, nil, nil, error) if env
       handshake&.refused
     rescue Exception => e # rubocop:disable Lint/RescueException
       @log.error("the request could not be answered", e)

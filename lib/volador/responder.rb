@@ -51,8 +51,7 @@ module Volador
       error = e
       fail(env, e)
     ensure
-      close(env, body)
-      finished(env, status, headers, error)
+      close_and_finish(env, body, status, headers, error)
     end
 
     # Accepts a push handshake. The body is closed before `on_open`, as the draft has it: what middleware holds until then (a
@@ -84,19 +83,23 @@ module Volador
       close(env, body_of(answer))
     end
 
-    # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first.
+    # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first. Each is taken out: should
+    # one end the thread, the others run when this is called again.
     def finished(env, status, headers, error)
       callables = env["rack.response_finished"]
       return unless callables
 
-      callables.reverse_each do |callable|
-        callable.call(env, status, headers, error)
-      rescue Exception => e # rubocop:disable Lint/RescueException
-        @log.error("#{env['REQUEST_METHOD']} #{path(env)}: rack.response_finished raised", e)
-      end
+      env["rack.response_finished"] = callables = callables.dup if callables.frozen?
+      call_finished(callables.pop, env, status, headers, error) until callables.empty?
     end
 
     private
+
+    def call_finished(callable, env, *arguments)
+      callable.call(env, *arguments)
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      @log.error("#{env['REQUEST_METHOD']} #{path(env)}: rack.response_finished raised", e)
+    end
 
     # @return [Boolean]
     def accept(env, answer, handshake)
@@ -112,8 +115,7 @@ module Volador
       handshake.refused
       false
     ensure
-      close(env, body)
-      finished(env, status, headers, error)
+      close_and_finish(env, body, status, headers, error)
     end
 
     def body_of(answer)
@@ -320,6 +322,13 @@ module Volador
       body.close if body.respond_to?(:close) && !closed?(body)
     rescue Exception => e # rubocop:disable Lint/RescueException
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: closing the body raised", e)
+    end
+
+    def close_and_finish(env, body, status, headers, error)
+      close(env, body)
+    ensure
+      # Also when the application has ended the thread there.
+      finished(env, status, headers, error)
     end
 
     # One that can't tell is closed once more rather than never.

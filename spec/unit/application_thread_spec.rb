@@ -80,6 +80,19 @@ RSpec.describe Volador::ApplicationThread do
     expect(errors).to eq ["broken"]
   end
 
+  it "runs each of rack.response_finished once, whatever ends its thread" do
+    body = Fakes::Body.new(["a"])
+    body.define_singleton_method(:close) { Thread.exit }
+    { call: -> { Thread.exit }, close: -> { [200, {}, body] }, callable: -> { [200, {}, []] } }.each do |where, answer|
+      calls = []
+      run(Fakes::Seat.new(Fakes.env)) do |env|
+        env["rack.response_finished"] = [->(*) { calls << 1 }, ->(*) { (calls << 2) && where == :callable && Thread.exit }]
+        answer.call
+      end
+      expect([where, calls]).to eq [where, [2, 1]]
+    end
+  end
+
   describe "with push requests" do
     let(:connection) { Fakes::Connection.new(7) }
     let(:handler) do

@@ -270,6 +270,13 @@ RSpec.describe Volador::Responder do
     expect(calls.last[4]).to be_a(Volador::ResponseError)
   end
 
+  it "runs a frozen rack.response_finished" do
+    calls = []
+    env["rack.response_finished"] = [->(*) { calls << 1 }].freeze
+    deliver(200, {}, [])
+    expect(calls).to eq [1]
+  end
+
   {
     nil => "returned nil",
     "text" => "returned String",
