@@ -20,14 +20,17 @@ pub(crate) enum Kind {
     PushRequest = 3,
 }
 
-/// What belongs to the current job of a seat: an Array of two.
+/// What belongs to the current job of a seat: an Array of two, frozen for everybody but [`Slots::put`]. Ruby's half of the
+/// extension only reads it, but an application can find it, by ObjectSpace, and could make it share another's memory.
 pub(crate) struct Slots(Opaque<RArray>);
 
 impl Slots {
     /// Of the Array the caller keeps hold until it is marked.
     pub(crate) fn new(ruby: &Ruby) -> Self {
         let nil = ruby.qnil().as_value();
-        Self(ruby.ary_new_from_values(&[nil, nil]).into())
+        let array = ruby.ary_new_from_values(&[nil, nil]);
+        array.freeze();
+        Self(array.into())
     }
 
     pub(crate) fn array(&self) -> Opaque<RArray> {
@@ -35,14 +38,10 @@ impl Slots {
     }
 
     pub(crate) fn put(&self, ruby: &Ruby, first: Value, second: Value) {
-        let array = ruby.get_inner(self.0);
-        // Ruby's half of the extension only reads it. Who finds it (by ObjectSpace) and shortens it does not get its jobs.
-        if array.len() != 2 {
-            return;
-        }
-        let array = array.as_raw();
-        // SAFETY: an Array of two, which neither raises nor allocates when an element of it is written this way (nor does it
-        // matter whether it is frozen); the collector is told. The values are on the stack meanwhile.
+        let array = ruby.get_inner(self.0).as_raw();
+        // SAFETY: it has been frozen since it was made, so it still has two elements, and they are where Ruby keeps so few:
+        // in the object itself, which a copy or a slice does not share. To write one this way does not look at the frozen
+        // flag, neither raises nor allocates, and tells the collector. The values are on the stack meanwhile.
         unsafe {
             rb_sys::RARRAY_ASET(array, 0, first.as_raw());
             rb_sys::RARRAY_ASET(array, 1, second.as_raw());
