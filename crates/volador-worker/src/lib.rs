@@ -32,7 +32,8 @@
 //! | `log`      | lines for an operator                                                     |
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
-//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and [`CreditWait::wait`].
+//! [`PushStream`], broadcast, publish or listen. The only calls that wait are [`Waiter::park`] and those of
+//! [`CreditWait`].
 //!
 //! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]
