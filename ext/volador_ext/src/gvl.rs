@@ -17,7 +17,7 @@
 use std::{
     ffi::c_void,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     ptr,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -25,6 +25,7 @@ use std::{
 };
 
 use magnus::{Error, Ruby, rb_sys::AsRawValue};
+use volador_link::log;
 
 /// How long the main thread waits at once. A signal for it does not call its unblock function while all other threads are
 /// parked: Ruby notices it when the main thread comes back.
@@ -59,7 +60,7 @@ where
     unsafe extern "C" fn unblock_by<U: Unblock>(unblock: *mut c_void) {
         // SAFETY: points to the `unblock` that the caller borrows for the whole call; U is Sync.
         let unblock = unsafe { &*unblock.cast::<U>() };
-        let _ = catch_unwind(AssertUnwindSafe(|| unblock.unblock()));
+        let _ = log::catch(|| unblock.unblock());
     }
     // SAFETY: the function takes what the pointer points to, which is borrowed for the whole call.
     unsafe { nogvl(f, Some(unblock_by::<U>), ptr::from_ref(unblock).cast_mut().cast()) }
@@ -81,7 +82,7 @@ where
         let call = unsafe { &mut *call.cast::<Call<F, R>>() };
         if let Some(f) = call.f.take() {
             // A panic must not unwind through Ruby's frames.
-            call.result = Some(catch_unwind(AssertUnwindSafe(f)));
+            call.result = Some(log::catch(f));
         }
         ptr::null_mut()
     }
