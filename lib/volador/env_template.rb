@@ -7,7 +7,9 @@ module Volador
   module EnvTemplate
     # Pairs for which a copy has room without growing, where Ruby can be had to: these, and what the least request adds.
     ROOM = 32
-    private_constant :ROOM
+    # The first Rack whose specification knows the target "*".
+    ASTERISK_SINCE = [3, 1].freeze
+    private_constant :ROOM, :ASTERISK_SINCE
 
     # @param threads [Integer] that run the application in this process
     # @param multiprocess [Boolean] other processes run the same application
@@ -15,6 +17,8 @@ module Volador
     def self.make(threads:, multiprocess:)
       roomy.update(
         "SCRIPT_NAME" => "",
+        # Of `OPTIONS *`, which asks for the server as a whole. Every other request has its own path here.
+        "PATH_INFO" => asterisk_allowed? ? "*" : "",
         "SERVER_SOFTWARE" => "Volador/#{VERSION}",
         "rack.errors" => $stderr,
         "rack.multithread" => threads > 1,
@@ -28,6 +32,15 @@ module Volador
         "rack.version" => [1, 3].freeze
       ).freeze
     end
+
+    # Rack 2.2 and 3.0 allow "" and a path alone. From 3.1 on "*" is allowed, and 3.2 refuses "" where SCRIPT_NAME is
+    # empty as well.
+    def self.asterisk_allowed?
+      return false unless defined?(::Rack.release)
+
+      (::Rack.release.split(".").first(2).map(&:to_i) <=> ASTERISK_SINCE) >= 0
+    end
+    private_class_method :asterisk_allowed?
 
     # To grow costs more than a request's own pairs.
     # @return [Hash] empty

@@ -196,6 +196,41 @@ RSpec.describe "An interrupt" do
     expect(server.output).to include("plain")
   end
 
+  it "comes to the main thread while that waits for a slow client of a streamed answer" do
+    server = start_ruby(<<~'RUBY')
+      require "volador"
+      streams, over, written = Thread::Queue.new, Thread::Queue.new, 0
+      app = ->(_env) { [200, {}, ->(stream) { streams.push(stream) && over.pop }] }
+      options = { port: 0, threads: 1, spool_max_bytes: 0, write_timeout: 300 }
+      server = Volador::Server.new(app, Volador::Configuration.new(**options)).start
+      warn "listening on #{server.url}"
+      stream = streams.pop
+      Thread.new do
+        before = nil
+        sleep 0.3 until before == (before = written)
+        warn "waits"
+      end
+      trap("USR1") { warn "noticed" }
+      trap("USR2") { raise "interrupted" }
+      begin
+        loop { written += stream.write("x" * 50_000) }
+      rescue RuntimeError => error
+        warn "ended: #{error.message}"
+      end
+      over.push(true)
+      server.halt
+    RUBY
+    server.connect do |client|
+      client.send_request("GET", "/")
+      server.wait_for_output(/^waits$/)
+      # Sooner than anything else would wake the process.
+      server.signal(:USR1).wait_for_output(/^noticed$/, seconds: 8)
+      server.signal(:USR2).wait_for_output(/^ended: interrupted$/)
+    end
+
+    expect(server.wait).to be_success
+  end
+
   it "takes the place of an error of the extension, when it comes while that becomes an exception" do
     server = start_ruby(<<~'RUBY')
       require "timeout"

@@ -122,6 +122,26 @@ RSpec.describe "Application threads" do
     sockets.each(&:close)
   end
 
+  it "get their jobs in an Array that shares no memory with others, whatever an application does that finds it" do
+    server = start_volador(<<~'RUBY', "-t", "1")
+      copies = nil
+      run(lambda do |env|
+        unless copies
+          job = ObjectSpace.each_object(Array).find { |array| array.size == 2 && array[0].equal?(env) }
+          # Of so many elements a copy shares the memory.
+          is_grown = (job.unshift(*(["other"] * 98)) rescue false)
+          copies = [job.dup, job[0..], job.first(100), [*job], [].replace(job)]
+          job.shift(98) if is_grown
+        end
+        [200, {}, [copies.map { |copy| copy.map(&:object_id) }.join(" ")]]
+      end)
+    RUBY
+    answers = Array.new(3) { |number| server.get("/#{number}") }
+
+    expect(answers.map(&:status)).to all(eq(200))
+    expect(answers.map(&:body).uniq.size).to eq(1)
+  end
+
   it "have names, by which a debugger shows them" do
     server = start_volador(<<~RUBY, "-t", "1")
       run ->(_env) { [200, {}, [Thread.current.name.to_s]] }

@@ -1,10 +1,7 @@
 //! Panics, which are faults of this program. None is known. If there is one all the same, it ends what it was about, and not
 //! what its shard does for everyone else. The message itself is in the log by then (see `log::report_panics`).
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::{task::spawn_local, time::sleep};
 
@@ -17,7 +14,7 @@ const REST: Duration = Duration::from_millis(100);
 ///
 /// Unwind safety: guards of cells are given back on the way. What was half done is the caller's to end.
 pub(crate) fn contain<R>(what: &str, f: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(f));
+    let result = log::catch(f);
     if result.is_err() {
         log::warn(format_args!("internal error in Volador, please report it: {what} has failed by a panic"));
     }

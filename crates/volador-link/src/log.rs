@@ -7,11 +7,12 @@ mod queue;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    cell::Cell,
     fmt,
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
-    panic,
+    panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{
         OnceLock,
@@ -33,7 +34,7 @@ use queue::Queue;
 /// How long to [`flush`] at the end of the process: who has not read its lines by then may never do so.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How long whoever has panicked waits for its line: it may be the last one.
+/// How long whoever has panicked waits for its line, if it may be the last one.
 const PANIC: Duration = Duration::from_millis(100);
 
 /// Where lines go instead of standard error. Read without a lock: see [`write_out`].
@@ -45,6 +46,11 @@ static QUEUES: [Queue; 64] = [const { Queue::new() }; 64];
 
 /// How many forks lie between the process that loaded this code and this one.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The next panic of this thread is one that [`catch`] takes.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// From now on lines are appended to this file. There is one in a process: of several the first.
 ///
@@ -81,9 +87,21 @@ pub fn report_panics() {
             text = format!("{text}\n{backtrace}");
         }
         warn(format_args!("{}", text.trim_end().replace('\n', "\n\t")));
-        // What panics in vain, as a destructor does, ends the process.
-        flush(PANIC);
+        // One more before it is caught, a destructor's say, ends the process.
+        if !IS_CAUGHT.replace(false) {
+            flush(PANIC);
+        }
     }));
+}
+
+/// Runs `f`, and catches its panic. Nobody waits for the line of that: the process lives on, and whoever panics may have
+/// what others wait for.
+pub fn catch<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
+    let outer = IS_CAUGHT.replace(true);
+    // Unwind safety: the caller's to see to.
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    IS_CAUGHT.set(outer);
+    result
 }
 
 /// Waits until the lines are written, for `timeout` at most. To be called before the process ends.

@@ -34,7 +34,7 @@
 //!
 //! Threads: the gateway's call [`Worker::deliver`], the application's own one [`Seat`] each, any thread may write to a
 //! [`PushStream`], broadcast, publish or listen. The only calls that wait for another thread's or process's doing are
-//! [`Waiter::park`] and [`CreditWait::wait`], and of a [`Remote`] `join`, `wait_end`, `wait_figures` and `leave`.
+//! [`Waiter::park`], those of [`CreditWait`], and of a [`Remote`] `join`, `wait_end`, `wait_figures` and `leave`.
 //!
 //! The crate may not know Ruby, the gateway, clients' sockets or an async runtime.
 #![forbid(unsafe_code)]

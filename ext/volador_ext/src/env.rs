@@ -113,8 +113,7 @@ pub(crate) struct Env {
 pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Value) -> Result<Env, Error> {
     let constant = |string: &'static Lazy<RString>| ruby.get_inner(string);
     let path = ruby.str_from_slice(request.path());
-    // `OPTIONS *` asks the server as a whole, not a path of it, and the Rack 2 SPEC allows no "*" here.
-    let path_info = if request.path() == b"*" { constant(&EMPTY) } else { path };
+    let path_info = if request.path() == b"*" { usual.asterisk(ruby) } else { path };
     let uri = ruby.str_from_slice(request.path());
     let mut pairs = Pairs {
         usual,

@@ -1,9 +1,8 @@
 //! Ruby's exception classes, and panics as exceptions.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use magnus::{Error, ExceptionClass, RModule, RString, Ruby, Value, error::ErrorType, prelude::*, value::Lazy};
 use volador_gateway::GatewayError;
+use volador_link::log;
 use volador_worker::WriteError;
 
 static ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "Error"));
@@ -92,7 +91,7 @@ pub(crate) fn quoted(string: RString) -> String {
 pub(crate) fn guarded<R>(ruby: &Ruby, body: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
     // Unwind safety: what a panic may leave half done is the seat's current request. Its answer is missing then, or
     // cut off at the next take.
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    let result = log::catch(body).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("no message");
         Err(volador(ruby, format!("internal error in Volador, please report it: {text}")))

@@ -17,14 +17,15 @@
 use std::{
     ffi::c_void,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     ptr,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
-use magnus::{Error, Ruby};
+use magnus::{Error, Ruby, rb_sys::AsRawValue};
+use volador_link::log;
 
 /// How long the main thread waits at once. A signal for it does not call its unblock function while all other threads are
 /// parked: Ruby notices it when the main thread comes back.
@@ -49,7 +50,7 @@ impl Unblock for volador_worker::CreditWait {
 }
 
 /// Runs `f`, whose wait `unblock` ends, without the GVL. Gives `f` back when it was not run because an interrupt is pending.
-/// Not for the main thread.
+/// Not for the main thread: see [`is_main`].
 pub(crate) fn without_gvl<F, R, U>(unblock: &U, f: F) -> Result<R, F>
 where
     F: FnOnce() -> R + Send,
@@ -59,7 +60,7 @@ where
     unsafe extern "C" fn unblock_by<U: Unblock>(unblock: *mut c_void) {
         // SAFETY: points to the `unblock` that the caller borrows for the whole call; U is Sync.
         let unblock = unsafe { &*unblock.cast::<U>() };
-        let _ = catch_unwind(AssertUnwindSafe(|| unblock.unblock()));
+        let _ = log::catch(|| unblock.unblock());
     }
     // SAFETY: the function takes what the pointer points to, which is borrowed for the whole call.
     unsafe { nogvl(f, Some(unblock_by::<U>), ptr::from_ref(unblock).cast_mut().cast()) }
@@ -81,7 +82,7 @@ where
         let call = unsafe { &mut *call.cast::<Call<F, R>>() };
         if let Some(f) = call.f.take() {
             // A panic must not unwind through Ruby's frames.
-            call.result = Some(catch_unwind(AssertUnwindSafe(f)));
+            call.result = Some(log::catch(f));
         }
         ptr::null_mut()
     }
@@ -132,20 +133,28 @@ pub(crate) fn finishing<R: Send>(ruby: &Ruby, f: impl FnOnce() -> R + Send) -> R
     }
 }
 
-/// Waits until `wait`, which is given the end of each slice, has something, or until then. Interrupts come between slices.
+/// Whether this is the main thread, which does not park.
+pub(crate) fn is_main(ruby: &Ruby) -> bool {
+    ruby.thread_current().as_raw() == ruby.thread_main().as_raw()
+}
+
+/// Waits until `wait`, which is given the end of each slice, has something, or until then; None: as long as it takes.
+/// Interrupts come between slices.
 ///
 /// # Errors
 /// What an interrupt raises.
 pub(crate) fn in_slices<R: Send>(
     ruby: &Ruby,
-    until: Instant,
+    until: impl Into<Option<Instant>>,
     mut wait: impl FnMut(Instant) -> Option<R> + Send,
 ) -> Result<Option<R>, Error> {
+    let until = until.into();
     loop {
-        if let Some(result) = blocking(ruby, || wait(until.min(Instant::now() + SLICE)))? {
+        let slice = Instant::now() + SLICE;
+        if let Some(result) = blocking(ruby, || wait(until.map_or(slice, |until| until.min(slice))))? {
             return Ok(Some(result));
         }
-        if Instant::now() >= until {
+        if until.is_some_and(|until| Instant::now() >= until) {
             return Ok(None);
         }
         ruby.thread_check_ints()?;

@@ -2,10 +2,23 @@
 //! of the seat, which are reused. Of requests and messages there are many, and an object less for each counts, as does a
 //! call less.
 
-use magnus::{IntoValue, RArray, RHash, RString, Ruby, Value, prelude::*, rb_sys::AsRawValue, value::Opaque};
+use magnus::{
+    IntoValue, RArray, RHash, RString, Ruby, Value,
+    prelude::*,
+    rb_sys::AsRawValue,
+    value::{LazyId, Opaque},
+};
 use rb_sys::{RBasic, VALUE, ruby_coderange_type, ruby_encoding_consts};
 use volador_proto::link::{ListenerId, Payload, StreamId, Transport};
 use volador_worker::Event;
+
+/// A Symbol whose name is interned at its first use: to intern one takes a String.
+macro_rules! symbol {
+    ($ruby:expr, $name:literal) => {{
+        static NAME: LazyId = LazyId::new($name);
+        LazyId::get_inner_with(&NAME, $ruby).into_value_with($ruby)
+    }};
+}
 
 /// What a job is, as `Native::Seat`'s constants number it, and what is in the slots then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +33,17 @@ pub(crate) enum Kind {
     PushRequest = 3,
 }
 
-/// What belongs to the current job of a seat: an Array of two.
+/// What belongs to the current job of a seat: an Array of two, frozen for everybody but [`Slots::put`]. Ruby's half of the
+/// extension only reads it, but an application can find it, by ObjectSpace, and could make it share another's memory.
 pub(crate) struct Slots(Opaque<RArray>);
 
 impl Slots {
     /// Of the Array the caller keeps hold until it is marked.
     pub(crate) fn new(ruby: &Ruby) -> Self {
         let nil = ruby.qnil().as_value();
-        Self(ruby.ary_new_from_values(&[nil, nil]).into())
+        let array = ruby.ary_new_from_values(&[nil, nil]);
+        array.freeze();
+        Self(array.into())
     }
 
     pub(crate) fn array(&self) -> Opaque<RArray> {
@@ -35,14 +51,10 @@ impl Slots {
     }
 
     pub(crate) fn put(&self, ruby: &Ruby, first: Value, second: Value) {
-        let array = ruby.get_inner(self.0);
-        // Ruby's half of the extension only reads it. Who finds it (by ObjectSpace) and shortens it does not get its jobs.
-        if array.len() != 2 {
-            return;
-        }
-        let array = array.as_raw();
-        // SAFETY: an Array of two, which neither raises nor allocates when an element of it is written this way (nor does it
-        // matter whether it is frozen); the collector is told. The values are on the stack meanwhile.
+        let array = ruby.get_inner(self.0).as_raw();
+        // SAFETY: it has been frozen since it was made, so it still has two elements, and they are where Ruby keeps so few:
+        // in the object itself, which a copy or a slice does not share. To write one this way does not look at the frozen
+        // flag, neither raises nor allocates, and tells the collector. The values are on the stack meanwhile.
         unsafe {
             rb_sys::RARRAY_ASET(array, 0, first.as_raw());
             rb_sys::RARRAY_ASET(array, 1, second.as_raw());
@@ -58,8 +70,8 @@ impl Slots {
     pub(crate) fn put_request(&self, ruby: &Ruby, env: RHash, transport: Option<Transport>) -> Kind {
         let (transport, kind) = match transport {
             None => (ruby.qnil().as_value(), Kind::Request),
-            Some(Transport::WebSocket) => (symbol(ruby, "websocket"), Kind::PushRequest),
-            Some(Transport::Sse) => (symbol(ruby, "sse"), Kind::PushRequest),
+            Some(Transport::WebSocket) => (symbol!(ruby, "websocket"), Kind::PushRequest),
+            Some(Transport::Sse) => (symbol!(ruby, "sse"), Kind::PushRequest),
         };
         self.put(ruby, env.as_value(), transport);
         kind
@@ -75,26 +87,22 @@ impl Slots {
             Event::Published { listener: ListenerId(listener), channel, payload, data } => {
                 let (listener, channel) = (listener.into_value_with(ruby), text_if_valid(ruby, channel).as_value());
                 let message = message(ruby, *payload, data).as_value();
-                ruby.ary_new_from_values(&[id, symbol(ruby, "published"), listener, channel, message])
+                ruby.ary_new_from_values(&[id, symbol!(ruby, "published"), listener, channel, message])
             }
-            Event::Close(code) => ruby.ary_new_from_values(&[id, symbol(ruby, "close"), code.into_value_with(ruby)]),
-            Event::HandOver => alone(ruby, id, "hand_over"),
-            Event::Resumed => alone(ruby, id, "resumed"),
-            Event::Released => alone(ruby, id, "released"),
-            Event::Drained => alone(ruby, id, "drained"),
-            Event::Shutdown => alone(ruby, id, "shutdown"),
+            Event::Close(code) => ruby.ary_new_from_values(&[id, symbol!(ruby, "close"), code.into_value_with(ruby)]),
+            Event::HandOver => alone(ruby, id, symbol!(ruby, "hand_over")),
+            Event::Resumed => alone(ruby, id, symbol!(ruby, "resumed")),
+            Event::Released => alone(ruby, id, symbol!(ruby, "released")),
+            Event::Drained => alone(ruby, id, symbol!(ruby, "drained")),
+            Event::Shutdown => alone(ruby, id, symbol!(ruby, "shutdown")),
         };
         self.put(ruby, array.as_value(), ruby.qnil().as_value());
         Kind::Event
     }
 }
 
-fn alone(ruby: &Ruby, id: Value, name: &str) -> RArray {
-    ruby.ary_new_from_values(&[id, symbol(ruby, name)])
-}
-
-fn symbol(ruby: &Ruby, name: &str) -> Value {
-    ruby.to_symbol(name).as_value()
+fn alone(ruby: &Ruby, id: Value, name: Value) -> RArray {
+    ruby.ary_new_from_values(&[id, name])
 }
 
 /// A message: UTF-8 or BINARY.

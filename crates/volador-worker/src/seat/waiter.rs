@@ -1,14 +1,17 @@
 //! How a seat's thread waits for jobs, by its [`Waiter`]; and how whoever writes a streamed response waits for a slow client,
 //! by a [`CreditWait`]. That may be another thread of the application's: neither may take what the other is woken by.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use volador_proto::link::StreamId;
 
-use crate::{core::Core, queue::SeatState};
+use crate::{core::Core, queue::SeatState, response::Flow};
 
 /// The part of a seat that waits for jobs, to be used while the seat itself is out of reach.
 #[derive(Clone, Debug)]
@@ -69,16 +72,34 @@ impl CreditWait {
 
     /// Waits until the client has taken everything or has left, or the response is over.
     pub fn wait(&self) {
+        self.flush();
+        let mut flow = self.state.flow.lock();
+        while self.goes_on(&flow) {
+            flow = self.state.credit.wait(flow);
+        }
+    }
+
+    /// As [`Self::wait`], until then at most. False: it has not ended by then.
+    pub fn wait_until(&self, until: Instant) -> bool {
+        self.flush();
+        let mut flow = self.state.flow.lock();
+        while self.goes_on(&flow) && Instant::now() < until {
+            flow = self.state.credit.wait_until(flow, until);
+        }
+        !self.goes_on(&flow)
+    }
+
+    /// The client takes nothing that it was not given.
+    fn flush(&self) {
         if let Some(outboxes) = self.core.outboxes() {
             outboxes.flush();
         }
-        let mut flow = self.state.flow.lock();
-        while flow.stream == self.response
+    }
+
+    fn goes_on(&self, flow: &Flow) -> bool {
+        flow.stream == self.response
             && flow.outstanding > 0
             && !self.state.is_cancelled(self.response)
             && !self.interrupted.load(Ordering::Acquire)
-        {
-            flow = self.state.credit.wait(flow);
-        }
     }
 }

@@ -29,6 +29,8 @@ pub(super) type Kept = Cell<Option<Opaque<RString>>>;
 pub(crate) struct Usual {
     /// Never given out, only copied.
     hash: Opaque<RHash>,
+    /// PATH_INFO of `OPTIONS *`.
+    asterisk: Opaque<RString>,
     pub(super) server_name: Kept,
     pub(super) server_port: Kept,
     pub(super) remote_addr: Kept,
@@ -36,8 +38,9 @@ pub(crate) struct Usual {
 }
 
 impl Usual {
-    /// `template`: what Ruby gives all requests; `empty_input`: of a request without a body.
+    /// `template`: what Ruby gives all requests, with the PATH_INFO of `OPTIONS *`; `empty_input`: of a request without a body.
     pub(crate) fn new(ruby: &Ruby, template: RHash, empty_input: Value) -> Result<Self, Error> {
+        let asterisk: RString = template.fetch(ruby.get_inner(&PATH_INFO))?;
         let hash = dup(ruby, template)?;
         // What is cleared keeps its memory, in which there is room.
         hash.clear()?;
@@ -57,6 +60,7 @@ impl Usual {
         hash.aset(ruby.get_inner(&RACK_INPUT), empty_input)?;
         Ok(Self {
             hash: hash.into(),
+            asterisk: asterisk.into(),
             server_name: Kept::default(),
             server_port: Kept::default(),
             remote_addr: Kept::default(),
@@ -66,6 +70,7 @@ impl Usual {
 
     pub(crate) fn mark(&self, marker: &gc::Marker) {
         marker.mark(self.hash);
+        marker.mark(self.asterisk);
         for kept in [&self.server_name, &self.server_port, &self.remote_addr, &self.host] {
             if let Some(string) = kept.get() {
                 marker.mark(string);
@@ -76,6 +81,11 @@ impl Usual {
     /// The Hash of which an env begins as a copy.
     pub(crate) fn hash(&self, ruby: &Ruby) -> RHash {
         ruby.get_inner(self.hash)
+    }
+
+    /// The path that a request is for which asks for the server as a whole.
+    pub(super) fn asterisk(&self, ruby: &Ruby) -> RString {
+        ruby.get_inner(self.asterisk)
     }
 
     /// What is to stand under `key`, one of `kept`, in this env, if that is not what the copy has. The next ones will have

@@ -195,14 +195,24 @@ impl Seat {
             };
             at += written.map_err(|error| error::write(ruby, &error))?;
             if at < data.len() {
-                let wait = self.desk(ruby)?.seat.credit_wait(response);
-                let _ = gvl::without_gvl(&wait, || wait.wait());
-                ruby.thread_check_ints()?;
+                self.wait_for_client(ruby, response)?;
             }
         }
         // Keeps `data` on the stack until here.
         std::hint::black_box(&data);
         Ok(())
+    }
+
+    /// Until there is room for more, or nobody for whom to write it; it may also return without a reason. Any thread may
+    /// write, so may the main one.
+    fn wait_for_client(&self, ruby: &Ruby, response: StreamId) -> Result<(), Error> {
+        let wait = self.desk(ruby)?.seat.credit_wait(response);
+        if gvl::is_main(ruby) {
+            gvl::in_slices(ruby, None, |until| wait.wait_until(until).then_some(()))?;
+        } else {
+            let _ = gvl::without_gvl(&wait, || wait.wait());
+        }
+        ruby.thread_check_ints()
     }
 
     /// The desk is not in use while the GVL is released: the seat's own thread may come back to it.

@@ -222,6 +222,17 @@ fn wait_for_credit_ends_by_cancel_and_by_interrupt() {
 }
 
 #[test]
+fn wait_for_credit_may_have_an_end() {
+    let s = Setup::new();
+    let mut seat = streaming(&s, 1);
+    seat.write(id(1), &[b'x'; 40]).unwrap();
+    let credit = seat.credit_wait(id(1));
+    assert!(!credit.wait_until(Instant::now() + Duration::from_millis(1)));
+    s.deliver(|batch| batch.credit(id(1), 30));
+    assert!(credit.wait_until(Instant::now() + Duration::from_secs(300)));
+}
+
+#[test]
 fn answer_that_waits_for_more_is_handed_over_by_the_watcher() {
     let s = Setup::new();
     let mut seat = s.worker.seat();
