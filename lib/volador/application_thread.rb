@@ -95,7 +95,8 @@ module Volador
     # The way of a plain request: nothing here but what it needs.
     def serve(env)
       answer = @app.call(env)
-      unless !env.key?("rack.response_finished") && @seat.respond_plainly(answer)
+      finished = env["rack.response_finished"]
+      unless (finished.nil? || finished.empty?) && @seat.respond_plainly(answer)
         @responder.deliver(env, answer)
       end
     rescue Exception => e # rubocop:disable Lint/RescueException

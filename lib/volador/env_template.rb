@@ -9,7 +9,9 @@ module Volador
     ROOM = 32
     # The first Rack whose specification knows the target "*".
     ASTERISK_SINCE = [3, 1].freeze
-    private_constant :ROOM, :ASTERISK_SINCE
+    # The first Rack whose specification has rack.response_finished.
+    FINISHED_SINCE = [3, 0].freeze
+    private_constant :ROOM, :ASTERISK_SINCE, :FINISHED_SINCE
 
     # @param threads [Integer] that run the application in this process
     # @param multiprocess [Boolean] other processes run the same application
@@ -17,8 +19,9 @@ module Volador
     def self.make(threads:, multiprocess:)
       roomy.update(
         "SCRIPT_NAME" => "",
-        # Of `OPTIONS *`, which asks for the server as a whole. Every other request has its own path here.
-        "PATH_INFO" => asterisk_allowed? ? "*" : "",
+        # Of `OPTIONS *`, which asks for the server as a whole. Every other request has its own path here. Rack 2.2 and 3.0
+        # allow "" and a path alone. From 3.1 on "*" is allowed, and 3.2 refuses "" where SCRIPT_NAME is empty as well.
+        "PATH_INFO" => rack_since?(ASTERISK_SINCE) ? "*" : "",
         "SERVER_SOFTWARE" => "Volador/#{VERSION}",
         "rack.errors" => $stderr,
         "rack.multithread" => threads > 1,
@@ -29,18 +32,20 @@ module Volador
         "rack.upgrade?" => nil,
         "rack.url_scheme" => "http",
         # Rack 2 wants it, Rack 3 ignores it.
-        "rack.version" => [1, 3].freeze
+        "rack.version" => [1, 3].freeze,
+        # That there is one: each request has its own.
+        **(rack_since?(FINISHED_SINCE) ? { "rack.response_finished" => [].freeze } : {})
       ).freeze
     end
 
-    # Rack 2.2 and 3.0 allow "" and a path alone. From 3.1 on "*" is allowed, and 3.2 refuses "" where SCRIPT_NAME is
-    # empty as well.
-    def self.asterisk_allowed?
+    # @param version [Array(Integer, Integer)]
+    # @return [Boolean] false also when no Rack is loaded
+    def self.rack_since?(version)
       return false unless defined?(::Rack.release)
 
-      (::Rack.release.split(".").first(2).map(&:to_i) <=> ASTERISK_SINCE) >= 0
+      (::Rack.release.split(".").first(2).map(&:to_i) <=> version) >= 0
     end
-    private_class_method :asterisk_allowed?
+    private_class_method :rack_since?
 
     # To grow costs more than a request's own pairs.
     # @return [Hash] empty

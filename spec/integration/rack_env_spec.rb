@@ -42,6 +42,11 @@ RSpec.describe "env" do
         value.is_a?(Hash) ? value[:tempfile].read.bytesize : value
       end)]]
       when "/ignoring" then [200, {}, ["ignored"]]
+      when "/finished"
+        callables = env["rack.response_finished"]
+        found = [callables.class, callables&.size].to_s
+        callables&.push(->(_env, status, *) { warn "finished with \#{status}" })
+        [200, {}, [found]]
       when "/keeps" then env["PATH_INFO"] << "changed"; env["SERVER_NAME"].dup << "x"; [200, {}, [env["PATH_INFO"]]]
       when "/request"
         request = Rack::Request.new(env)
@@ -170,6 +175,13 @@ RSpec.describe "env" do
 
   it "belongs to the app, which may change its Strings" do
     expect(Array.new(2) { server.get("/keeps").body }).to eq(%w[/keepschanged /keepschanged])
+  end
+
+  it "has an Array of its own for what is called at the end of a request, with Rack 3 and later" do
+    is_there = Gem::Version.new(Rack.release) >= Gem::Version.new("3")
+
+    expect(Array.new(2) { server.get("/finished").body }).to eq([is_there ? "[Array, 0]" : "[NilClass, nil]"] * 2)
+    server.wait_for_output(/(?:finished with 200.*){2}/m) if is_there
   end
 
   it "has nothing of the request before, whichever that was" do

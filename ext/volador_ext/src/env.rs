@@ -165,6 +165,9 @@ pub(crate) fn build(ruby: &Ruby, request: Box<Request>, usual: &Usual, seat: Val
             upgrade |= name == b"upgrade";
         }
     }
+    if usual.has_finished {
+        pairs.add(ruby, constant(&RACK_RESPONSE_FINISHED), ruby.ary_new())?;
+    }
     if upgrade && let Some(protocols) = protocols(ruby, &request)? {
         pairs.add(ruby, constant(&RACK_PROTOCOL), protocols)?;
     }

@@ -31,6 +31,7 @@ strings! {
     RACK_INPUT = "rack.input";
     RACK_HIJACK = "rack.hijack";
     RACK_PROTOCOL = "rack.protocol";
+    RACK_RESPONSE_FINISHED = "rack.response_finished";
     GET = "GET";
     HEAD = "HEAD";
     POST = "POST";

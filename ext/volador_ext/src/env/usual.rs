@@ -31,6 +31,8 @@ pub(crate) struct Usual {
     hash: Opaque<RHash>,
     /// PATH_INFO of `OPTIONS *`.
     asterisk: Opaque<RString>,
+    /// Whether each request has an Array for what is to be called at its end.
+    pub(super) has_finished: bool,
     pub(super) server_name: Kept,
     pub(super) server_port: Kept,
     pub(super) remote_addr: Kept,
@@ -58,9 +60,11 @@ impl Usual {
             hash.aset(ruby.get_inner(key), ruby.get_inner(value))?;
         }
         hash.aset(ruby.get_inner(&RACK_INPUT), empty_input)?;
+        let has_finished = template.get(ruby.get_inner(&RACK_RESPONSE_FINISHED)).is_some();
         Ok(Self {
             hash: hash.into(),
             asterisk: asterisk.into(),
+            has_finished,
             server_name: Kept::default(),
             server_port: Kept::default(),
             remote_addr: Kept::default(),
