@@ -1,6 +1,7 @@
 //! [`Shard`]: one gateway thread with its event loop, its connections and its slice of the hub.
 
 mod frames;
+mod runtime;
 
 use std::{
     cell::{Cell, RefCell},
@@ -88,7 +89,7 @@ impl Shard {
     ) {
         // The receiver waits for exactly this message, so it can't be gone.
         let report = |result| drop(started.send(result));
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let runtime = match runtime::build(number) {
             Ok(runtime) => runtime,
             Err(error) => return report(Err(error)),
         };
