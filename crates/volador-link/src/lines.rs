@@ -24,14 +24,23 @@ struct Minute {
 }
 
 impl Lines {
+    /// There has been none.
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
     /// Writes a line, or counts that there is none.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
-        if let Some(end) = self.count(Instant::now()) {
+        if let Some(end) = self.end() {
             log::warn(format_args!("{message}{end}"));
         }
     }
 
-    /// How the next line is to end; None: there is none.
+    /// How the next line is to end; None: there is none, and it is counted.
+    pub(crate) fn end(&self) -> Option<String> {
+        self.count(Instant::now())
+    }
+
     fn count(&self, now: Instant) -> Option<String> {
         // Whoever had the lock has panicked, between two whole states: there is nothing to be mended.
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
