@@ -4,11 +4,16 @@
 use std::time::Duration;
 
 use tokio::{task::spawn_local, time::sleep};
-
-use crate::log;
+use volador_link::{Lines, log};
 
 /// How long a task rests after a panic, so that one that comes again at once leaves time for everything else.
 const REST: Duration = Duration::from_millis(100);
+
+/// What has ended by a panic.
+static FAILED: Lines = Lines::new();
+
+/// What was begun anew after one.
+static GOES_ON: Lines = Lines::new();
 
 /// Does something that may fail for itself alone. None: it panicked, and `what` is named in the log.
 ///
@@ -16,7 +21,7 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) fn contain<R>(what: &str, f: impl FnOnce() -> R) -> Option<R> {
     let result = log::catch(f);
     if result.is_err() {
-        log::warn(format_args!("internal error in Volador, please report it: {what} has failed by a panic"));
+        FAILED.warn(format_args!("internal error in Volador, please report it: {what} has failed by a panic"));
     }
     result.ok()
 }
@@ -28,7 +33,7 @@ pub(crate) fn spawn_lasting<F: Future<Output = ()> + 'static>(what: &'static str
             if !end.is_panic() {
                 return; // the shard is being dropped
             }
-            log::warn(format_args!(
+            GOES_ON.warn(format_args!(
                 "internal error in Volador, please report it: {what} has failed by a panic; it goes on"
             ));
             sleep(REST).await;

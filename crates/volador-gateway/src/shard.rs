@@ -1,6 +1,7 @@
 //! [`Shard`]: one gateway thread with its event loop, its connections and its slice of the hub.
 
 mod frames;
+mod runtime;
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,10 +36,6 @@ use crate::{
 /// How long a listener rests when there is no descriptor or no place for a client, or the system has refused a connection.
 /// Clients wait meanwhile, in the system's backlog.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// Threads of a shard that read and write files, at most. More connections take turns: what they wait for is a disk, of which
-/// there are few.
-const FILE_THREADS_MAX: usize = 16;
 
 /// How long before the end of a drain push connections are ended that have not come to theirs, at most.
 const TELLING_MAX: Duration = Duration::from_secs(1);
@@ -93,8 +90,7 @@ impl Shard {
     ) {
         // The receiver waits for exactly this message, so it can't be gone.
         let report = |result| drop(started.send(result));
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = match runtime.enable_all().max_blocking_threads(FILE_THREADS_MAX).build() {
+        let runtime = match runtime::build(number) {
             Ok(runtime) => runtime,
             Err(error) => return report(Err(error)),
         };

@@ -166,6 +166,9 @@ fn a_close_while_the_worker_is_behind_finds_the_peers_close_frame_behind_what_wa
 const SLOW_CLIENT: Duration = Duration::from_millis(1700);
 const SLOW_WORKER: Duration = Duration::from_millis(2000);
 
+/// Less than the 3 s as well.
+const SHORT_DRAIN: Duration = Duration::from_millis(2000);
+
 #[test]
 fn a_handler_that_is_long_over_its_last_words_leaves_the_client_its_time_to_answer() {
     let (codes, ended) = std::sync::mpsc::channel();
@@ -191,7 +194,8 @@ fn a_handler_that_is_long_over_its_last_words_leaves_the_client_its_time_to_answ
 #[test]
 fn a_handler_is_told_the_end_of_a_client_that_says_nothing_before_a_short_drain_is_over() {
     let (codes, ended) = std::sync::mpsc::channel();
-    let config = Config { drain_timeout: Duration::from_millis(800), ..config() };
+    // A quarter of it is left for the end to be told.
+    let config = Config { drain_timeout: SHORT_DRAIN, ..config() };
     let server = Server::start(config, move |id, frame, answers| match frame {
         ToWorker::Request(_) => answers.upgrade(id, Interest::NONE, []),
         ToWorker::Closed { code } => codes.send(code).unwrap(),
@@ -203,9 +207,9 @@ fn a_handler_is_told_the_end_of_a_client_that_says_nothing_before_a_short_drain_
     let start = Instant::now();
     server.gateway.drain();
     assert_eq!(client.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
-    assert!(server.gateway.wait_drained(start + Duration::from_millis(800)), "the time is over");
+    assert!(server.gateway.wait_drained(start + SHORT_DRAIN), "the time is over");
     assert_eq!((ended.recv_timeout(DEADLINE), client.rest()), (Ok(1001), String::new()));
-    assert!(start.elapsed() > Duration::from_millis(500), "the client has some time");
+    assert!(start.elapsed() > SHORT_DRAIN / 2, "the client has some time");
 }
 
 #[test]

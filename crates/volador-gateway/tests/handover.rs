@@ -182,16 +182,17 @@ fn opened_eighty() -> (Cluster, Worker, Vec<Client>) {
     (cluster, worker, clients)
 }
 
-/// The connections that are asked to be handed over until nothing more comes.
-fn all_asked(old: &mut Worker) -> Vec<StreamId> {
+/// So many connections, which are asked to be handed over, and no more.
+fn asked(old: &mut Worker, count: usize) -> Vec<StreamId> {
     let mut asked = Vec::new();
-    while !old.is_quiet() {
+    while asked.len() < count || !old.is_quiet() {
         let (id, frame) = old.next();
         assert!(matches!(frame, ToWorker::HandOver | ToWorker::Release), "{frame:?}");
         if matches!(frame, ToWorker::HandOver) {
             asked.push(id);
         }
     }
+    assert_eq!(asked.len(), count);
     asked
 }
 
@@ -199,16 +200,13 @@ fn all_asked(old: &mut Worker) -> Vec<StreamId> {
 fn a_deploy_moves_four_at_once_and_leaves_the_others_where_they_are() {
     let (cluster, mut old, _clients) = opened_eighty();
     let mut new = deployed(&cluster);
-    let asked = all_asked(&mut old);
-    assert_eq!(asked.len(), 64, "one that is slow to answer keeps no other");
-    old.send(|batch| asked.iter().for_each(|&id| batch.handed_over(id, None)));
+    // One that is slow to answer keeps no other.
+    let leaving = asked(&mut old, 64);
+    old.send(|batch| leaving.iter().for_each(|&id| batch.handed_over(id, None)));
     let mut replays: Vec<_> = (0..4).map(|_| new.request().0).collect();
     assert!(new.is_quiet());
-    assert_eq!(
-        all_asked(&mut old).len(),
-        4,
-        "one for each that could be replayed; those that wait for that come first"
-    );
+    // One for each that could be replayed; those that wait for that come first.
+    asked(&mut old, 4);
     // From here on each that is settled makes room for the next one.
     for n in 4..64 {
         let id = replays[n - 4];
@@ -216,8 +214,9 @@ fn a_deploy_moves_four_at_once_and_leaves_the_others_where_they_are() {
         assert!(matches!(new.next(), (resumed, ToWorker::Resume) if resumed == id));
         replays.push(new.request().0);
     }
-    assert_eq!(replays, asked);
-    assert_eq!(all_asked(&mut old).len(), 12, "none waits to be replayed any more");
+    assert_eq!(replays, leaving);
+    // None waits to be replayed any more.
+    asked(&mut old, 12);
 }
 
 #[test]
@@ -225,8 +224,8 @@ fn a_deploy_to_many_threads_moves_half_as_many_at_once() {
     let (cluster, mut old, _clients) = opened_eighty();
     let mut new = cluster.worker(1, 2, 100);
     cluster.gateway.promote(2);
-    let asked = all_asked(&mut old);
-    old.send(|batch| asked.iter().for_each(|&id| batch.handed_over(id, None)));
+    let leaving = asked(&mut old, 64);
+    old.send(|batch| leaving.iter().for_each(|&id| batch.handed_over(id, None)));
     (0..50).for_each(|_| drop(new.request()));
     assert!(new.is_quiet());
 }

@@ -4,15 +4,16 @@ use std::{io, time::Duration};
 
 use rustix::io::Errno;
 
-/// After how long to try again what could not be sent for want of something (see [`Sent::Later`](crate::Sent::Later)). Of
-/// a few milliseconds nobody takes notice, and they cost next to nothing where the want lasts.
+/// After how long to try again what could not be sent or received for want of something (see
+/// [`Sent::Later`](crate::Sent::Later), [`Received::Later`](crate::Received::Later)). Of a few milliseconds nobody takes notice,
+/// and they cost next to nothing where the want lasts.
 pub const RETRY: Duration = Duration::from_millis(5);
 
 /// Whether the socket is as good as before, and the same call may do later.
 ///
 /// - `ETOOMANYREFS`: more descriptors of this user are on their way than this process may have open (unix(7)). They
 ///   arrive as the peers read.
-/// - `ENOBUFS`, `ENOMEM`: the system has no memory for what is to be sent.
+/// - `ENOBUFS`, `ENOMEM`: the system has no memory for what is to be sent or received.
 pub(crate) fn passes(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM))
 }

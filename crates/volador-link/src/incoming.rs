@@ -6,8 +6,10 @@ use std::{
     os::fd::AsFd,
 };
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags, recvmsg};
 use volador_proto::link::{Assembler, Frames, GROUP_MAX, LinkError};
+
+use crate::fault;
 
 /// Bytes that one call takes at most.
 const READ_BYTES: usize = 128 << 10;
@@ -19,6 +21,8 @@ pub enum Received {
     Some,
     /// The peer has ended, or has closed.
     End,
+    /// The system is short of memory. It does not say when that is over: to be tried again after [`RETRY`](crate::RETRY).
+    Later,
 }
 
 /// What has arrived, until it is taken as whole frames.
@@ -45,11 +49,24 @@ impl Incoming {
     /// # Errors
     /// `WouldBlock` when nothing has arrived and is not to be waited for; else the system's. The link is then of no more use.
     pub fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP_MAX))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         // No child process is to hold a client's file open.
         let flags = if wait { RecvFlags::CMSG_CLOEXEC } else { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT };
-        let received = recvmsg(socket, &mut [IoSliceMut::new(&mut self.buf)], &mut ancillary, flags)?;
+        self.receive_by(|buf, ancillary| Ok(recvmsg(socket, &mut [IoSliceMut::new(buf)], ancillary, flags)?))
+    }
+
+    /// The same by any call that receives.
+    fn receive_by(
+        &mut self,
+        receive: impl FnOnce(&mut [u8], &mut RecvAncillaryBuffer<'_>) -> io::Result<RecvMsg>,
+    ) -> io::Result<Received> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP_MAX))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = match receive(&mut self.buf, &mut ancillary) {
+            Ok(received) => received,
+            // Nothing has been taken.
+            Err(error) if fault::passes(&error) => return Ok(Received::Later),
+            Err(error) => return Err(error),
+        };
         let read = received.bytes;
         if read == 0 {
             return Ok(Received::End);
@@ -85,6 +102,7 @@ mod tests {
         os::{fd::OwnedFd, unix::net::UnixStream},
     };
 
+    use rustix::io::Errno;
     use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway, WorkerFigures};
 
     use super::*;
@@ -135,6 +153,33 @@ mod tests {
         }
         sender.join().unwrap();
         assert_eq!(seen, COUNT);
+    }
+
+    #[test]
+    fn what_the_system_was_too_short_to_receive_is_received_later_and_a_fault_is_an_error() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (mut incoming, mut outgoing, mut batch) = (Incoming::new(), Outgoing::new(), Batch::new());
+        let body = ResponseBody::File { fd: file(1000), offset: 0, len: 4 };
+        batch.response(StreamId::new(0, 0, 0), 200, [], body);
+        outgoing.push(batch);
+        assert_eq!(outgoing.send(&here).unwrap(), Sent::All);
+        for errno in [Errno::NOMEM, Errno::NOBUFS] {
+            assert_eq!(incoming.receive_by(|_, _| Err(errno.into())).unwrap(), Received::Later);
+            incoming.take(|_| panic!("there is nothing")).unwrap();
+        }
+        assert_eq!(incoming.receive(&there, false).unwrap(), Received::Some);
+        let mut seen = 0;
+        let each = |frames: &mut Frames| {
+            while let Some(frame) = ToGateway::next(frames) {
+                assert!(matches!(frame?.1, ToGateway::Response(_)));
+                seen += 1;
+            }
+            Ok(())
+        };
+        incoming.take(each).unwrap();
+        assert_eq!(seen, 1);
+        let error = incoming.receive_by(|_, _| Err(Errno::BADF.into())).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
     }
 
     #[test]

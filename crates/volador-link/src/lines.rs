@@ -33,6 +33,11 @@ pub enum Case {
 }
 
 impl Lines {
+    /// There has been none.
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
     /// Writes a line, or counts that there is none.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
         self.warn_of(Case::New, message);
@@ -40,7 +45,7 @@ impl Lines {
 
     /// As [`Self::warn`]. Returns whether there is a line.
     pub fn warn_of(&self, case: Case, message: fmt::Arguments<'_>) -> bool {
-        let end = self.count(Instant::now(), case);
+        let end = self.end(case);
         if let Some(end) = &end {
             log::warn(format_args!("{message}{end}"));
         }
@@ -48,6 +53,10 @@ impl Lines {
     }
 
     /// How the next line is to end; None: there is none.
+    pub(crate) fn end(&self, case: Case) -> Option<String> {
+        self.count(Instant::now(), case)
+    }
+
     fn count(&self, now: Instant, case: Case) -> Option<String> {
         // Whoever had the lock has panicked, between two whole states: there is nothing to be mended.
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 //! Whoever reads them may be slow, or not read at all, and a shard that waited for that would serve nobody meanwhile. So
 //! lines are queued, and a thread of the process writes them.
 
+mod panics;
 mod queue;
 
 use std::{
@@ -29,6 +30,7 @@ use rustix::{
     stdio::stderr,
 };
 
+use panics::Panics;
 use queue::Queue;
 
 /// How long to [`flush`] at the end of the process: who has not read its lines by then may never do so.
@@ -43,6 +45,8 @@ static FILE: OnceLock<File> = OnceLock::new();
 /// One for each process of a row in which each was forked from the one before. Another thread may have held its parent's as
 /// a process was forked, and nobody opens that in the child; nor is there a thread any more that writes what is in it.
 static QUEUES: [Queue; 64] = [const { Queue::new() }; 64];
+
+static PANICS: Panics = Panics::new();
 
 /// How many forks lie between the process that loaded this code and this one.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
@@ -76,17 +80,20 @@ pub fn warn(message: fmt::Arguments<'_>) {
 /// From now on a panic's message is a line as others are. By itself it would be written with standard error locked, by the
 /// thread that has panicked, and not into the file.
 ///
-/// The backtrace follows where `RUST_BACKTRACE` asks for one.
+/// The backtrace follows where `RUST_BACKTRACE` asks for one. Those of one place have five entries in a minute, as
+/// [`Lines`](crate::Lines) have.
 pub fn report_panics() {
     panic::set_hook(Box::new(|panic| {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("a thread without a name");
-        let backtrace = Backtrace::capture();
-        let mut text = format!("internal error in Volador, please report it: {name} {panic}");
-        if backtrace.status() == BacktraceStatus::Captured {
-            text = format!("{text}\n{backtrace}");
+        if let Some(end) = PANICS.end(panic.location()) {
+            let thread = thread::current();
+            let name = thread.name().unwrap_or("a thread without a name");
+            let backtrace = Backtrace::capture();
+            let mut text = format!("internal error in Volador, please report it: {name} {panic}{end}");
+            if backtrace.status() == BacktraceStatus::Captured {
+                text = format!("{text}\n{backtrace}");
+            }
+            warn(format_args!("{}", text.trim_end().replace('\n', "\n\t")));
         }
-        warn(format_args!("{}", text.trim_end().replace('\n', "\n\t")));
         // One more before it is caught, a destructor's say, ends the process.
         if !IS_CAUGHT.replace(false) {
             flush(PANIC);

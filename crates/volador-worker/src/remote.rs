@@ -239,6 +239,7 @@ impl Shared {
                 Ok(Received::Some) => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
                 Ok(Received::End) => break,
+                Ok(Received::Later) => thread::sleep(RETRY),
                 Err(error) => {
                     if !is_peers_end(&error) {
                         log::warn(format_args!("this worker can't read what the gateway sends, and ends: {error}"));

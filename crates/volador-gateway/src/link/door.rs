@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{net::sockopt::socket_peercred, process::geteuid};
 use tokio::{io::Interest, net::UnixStream, time::timeout};
-use volador_link::{Incoming, Received};
+use volador_link::{Incoming, RETRY, Received};
 use volador_proto::link::{Hello, ToGateway};
 
 use crate::{GatewayError, log, shard::Shard};
@@ -101,6 +101,10 @@ async fn hello(stream: &UnixStream) -> io::Result<Hello> {
         match stream.try_io(Interest::READABLE, || incoming.receive(stream, false)) {
             Ok(Received::Some) => {}
             Ok(Received::End) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Received::Later) => {
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }

@@ -129,6 +129,10 @@ impl LinkSocket {
             match self.stream.try_io(Interest::READABLE, || incoming.receive(&self.stream, false)) {
                 Ok(Received::Some) => {}
                 Ok(Received::End) => return,
+                Ok(Received::Later) => {
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                     continue;
                 }

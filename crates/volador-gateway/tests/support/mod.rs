@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use volador_gateway::{Config, Gateway, GatewayHandle, SlowClient, WorkerLink};
+use volador_gateway::{Config, Gateway, GatewayError, GatewayHandle, SlowClient, WorkerLink};
 use volador_proto::link::{Batch, Interest, Request, RequestBody, StreamId, ToWorker};
 
 /// How long anything in a test may take before it has failed.
@@ -126,6 +126,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(config: Config, answer: impl Fn(StreamId, ToWorker, &mut Batch) + Send + Sync + 'static) -> Self {
+        Self::try_start(config, answer).unwrap()
+    }
+
+    pub fn try_start(
+        config: Config,
+        answer: impl Fn(StreamId, ToWorker, &mut Batch) + Send + Sync + 'static,
+    ) -> Result<Self, GatewayError> {
         let (frames, received): (_, Receiver<Batch>) = channel();
         let handle = Arc::new(OnceLock::<GatewayHandle>::new());
         let gateway_handle = handle.clone();
@@ -143,9 +150,9 @@ impl Server {
         });
         let mut gateway = Gateway::bind(config).unwrap();
         let gate = Arc::new(Gate::default());
-        let started = gateway.start(Arc::new(Worker { frames: Mutex::new(frames), gate: gate.clone() })).unwrap();
+        let started = gateway.start(Arc::new(Worker { frames: Mutex::new(frames), gate: gate.clone() }))?;
         handle.set(started).unwrap();
-        Self { gateway, handle, gate }
+        Ok(Self { gateway, handle, gate })
     }
 
     /// Keeps the shard from doing anything, so that what clients do meanwhile is there at once. It takes a request for that.

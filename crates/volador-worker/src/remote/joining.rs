@@ -47,6 +47,10 @@ impl Joining {
             match incoming.receive(&socket, true) {
                 Ok(Received::Some) => {}
                 Ok(Received::End) => return Err(io::Error::other("the gateway does not accept this worker")),
+                Ok(Received::Later) => {
+                    thread::sleep(RETRY);
+                    continue;
+                }
                 // By a signal: Ruby's own threads send them.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
