@@ -10,6 +10,7 @@ require_relative "empty_input"
 require_relative "env_template"
 require_relative "listening"
 require_relative "log"
+require_relative "output"
 require_relative "pub_sub"
 require_relative "publishing"
 require_relative "version"
@@ -328,11 +329,7 @@ module Volador
     def say(line)
       return if @configuration.quiet?
 
-      out = @out || $stdout
-      out.write("#{line}\n")
-      out.flush
-    rescue IOError, SystemCallError
-      nil # Nobody reads it.
+      Output.write(@out || $stdout, "#{line}\n")
     end
 
     # Signal handlers only pass a command on: Ruby allows them little.

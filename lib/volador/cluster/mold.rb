@@ -208,7 +208,7 @@ module Volador
       # Without the application's at_exit blocks, which might wait for something.
       def gone
         @leftovers.clear
-        Native.flush_log
+        Output.finish
         exit!(1)
       end
 

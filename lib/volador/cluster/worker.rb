@@ -203,7 +203,7 @@ module Volador
         Thread.new do
           sleep(LOST)
           clear_up
-          Native.flush_log
+          Output.finish
           exit!(1)
         end
       end
