@@ -155,8 +155,9 @@ module Volador
       @responder.fail(env || {}, (error if env), close_connection: !handshake.nil?) if env || pending?
       handshake&.refused
     rescue Exception => e # rubocop:disable Lint/RescueException
-      @log.error("the request could not be answered", e)
+      # First of all: a log may be the application's, and end the thread.
       @seat.abort if pending?
+      @log.error("the request could not be answered", e)
     end
 
     # @return [Array(Hash, Object)] the env of the request, or the event; one of them is nil at least

@@ -283,7 +283,7 @@ module Volador
       @state = :draining
       observe(:draining)
       @commands << DRAINING
-      Thread.new { @commands << drained }.name = "volador drain"
+      Thread.new { drained }.name = "volador drain"
       signalled = reason == :signal
       loop do
         case @commands.pop
@@ -297,7 +297,8 @@ module Volador
       end
     end
 
-    # @return [Symbol] :drained
+    # Gives the command :drained at its end, however that comes: the application may have put in the place of $stderr what
+    # ends the thread.
     def drained
       seconds = @configuration.drain_timeout
       deadline = Clock.now + seconds
@@ -309,10 +310,10 @@ module Volador
       in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
       # It may have been halted meanwhile, by the end of the program say.
       @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time || @state == :stopped
-      :drained
     rescue StandardError => e
       @log.error("draining failed", e)
-      :drained
+    ensure
+      @commands << :drained
     end
 
     def observe(state)
