@@ -6,7 +6,7 @@ require "volador/volador_ext"
 require_relative "volador/server"
 
 # What was said last. First of all, so that it is called last: Ruby goes backwards.
-at_exit { Volador::Native.flush_log }
+at_exit { Volador::Output.finish }
 
 # A Rack server whose WebSocket and SSE connections live outside of Ruby.
 #

@@ -157,8 +157,9 @@ module Volador
       @responder.finished(env, nil, nil, error) if env
       handshake&.refused
     rescue Exception => e # rubocop:disable Lint/RescueException
-      @log.error("the request could not be answered", e)
+      # First of all: a log may be the application's, and end the thread.
       @seat.abort if pending?
+      @log.error("the request could not be answered", e)
     end
 
     # @return [Array(Hash, Object)] the env of the request, or the event; one of them is nil at least

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "output"
+
 module Volador
   # Where the server writes what an operator has to know: one entry per event, each of them one line that starts with
   # its level; an application's exception is followed by its backtrace. Lines that follow are indented, whatever is in
@@ -9,8 +11,8 @@ module Volador
   #     volador ERROR: GET /boom: undefined method `x' for nil:NilClass (NoMethodError)
   #     	config.ru:3:in `call'
   #
-  # Thread-safe, and raises nothing, whatever an application's exception does when it is asked for its message. Not to be
-  # used inside of a signal handler, where Ruby allows no Mutex.
+  # Thread-safe, waits for nobody who reads it ({Output}), and raises nothing, whatever an application's exception does when
+  # it is asked for its message. Not to be used inside of a signal handler, where Ruby allows no Mutex.
   class Log
     # Causes of an exception that are shown.
     CAUSES_MAX = 20
@@ -30,7 +32,6 @@ module Volador
     def initialize(io = nil, quiet: false)
       @io = io
       @quiet = quiet
-      @lock = Mutex.new
     end
 
     # @param message [String]
@@ -54,9 +55,7 @@ module Volador
 
     def write(level, message, details = nil)
       entry = "volador #{level}: #{shown(text { message })}#{": #{indented(text { details })}" if details}\n"
-      @lock.synchronize { (@io || $stderr).write(entry) }
-    rescue IOError, SystemCallError, EncodingError
-      nil # A log that cannot be written must not end the server.
+      Output.write(@io || $stderr, entry)
     end
 
     def indented(text)

@@ -10,6 +10,7 @@ require_relative "configuration"
 require_relative "listening"
 require_relative "log"
 require_relative "native_worker"
+require_relative "output"
 require_relative "pub_sub"
 require_relative "publishing"
 require_relative "servers"
@@ -260,7 +261,7 @@ module Volador
       @state = :draining
       observe(:draining)
       @commands << DRAINING
-      Thread.new { @commands << drained }.name = "volador drain"
+      Thread.new { drained }.name = "volador drain"
       signalled = reason == :signal
       loop do
         case @commands.pop
@@ -274,7 +275,8 @@ module Volador
       end
     end
 
-    # @return [Symbol] :drained
+    # Gives the command :drained at its end, however that comes: the application may have put in the place of $stderr what
+    # ends the thread.
     def drained
       seconds = @configuration.drain_timeout
       deadline = Clock.now + seconds
@@ -286,10 +288,10 @@ module Volador
       in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
       # It may have been halted meanwhile, by the end of the program say.
       @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time || @state == :stopped
-      :drained
     rescue StandardError => e
       @log.error("draining failed", e)
-      :drained
+    ensure
+      @commands << :drained
     end
 
     def observe(state)
@@ -306,11 +308,7 @@ module Volador
     def say(line)
       return if @configuration.quiet?
 
-      out = @out || $stdout
-      out.write("#{line}\n")
-      out.flush
-    rescue IOError, SystemCallError
-      nil # Nobody reads it.
+      Output.write(@out || $stdout, "#{line}\n")
     end
 
     # Signal handlers only pass a command on: Ruby allows them little.

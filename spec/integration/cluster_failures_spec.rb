@@ -93,6 +93,22 @@ RSpec.describe "A server with workers" do
     end
   end
 
+  # Ruby's fork writes out both streams.
+  describe "whose workers cannot be forked" do
+    {
+      "since $stdout is closed" => ["$stdout.close", /closed stream \(IOError\)/],
+      "since $stderr is an object that has no flush" =>
+        ["$stderr = Class.new { def write(*) = nil }.new", /flush.*\(NoMethodError\)/]
+    }.each do |why, (code, message)|
+      it "#{why} says so, and stops by TERM" do
+        cluster = keep(ClusterServer.cluster("#{code}\nrun ->(_) { [200, {}, []] }", workers: 1))
+        cluster.wait_for_output(/worker 1 .*it cannot be forked: .*#{message}.*as 2 in a row have/)
+        expect(cluster.output).not_to include("the mold of generation 1 is gone")
+        expect(cluster.stop.exitstatus).to eq(0)
+      end
+    end
+  end
+
   describe "that cannot begin" do
     {
       "the application raises" => ["raise 'no database'", /config\.ru:1: no database \(RuntimeError\)/],

@@ -105,6 +105,33 @@ RSpec.describe "A worker that is to end" do
     expect(cluster.output).not_to include("has not finished")
   end
 
+  context "with a mold that hangs at its end" do
+    let(:hanging) { <<~RUBY }
+      mold = Process.pid
+      at_exit { Process.pid == mold && (warn "the mold hangs"; sleep) }
+      run ->(_) { [200, {}, []] }
+    RUBY
+
+    def seconds
+      begun = Volador::Clock.now
+      yield
+      Volador::Clock.now - begun
+    end
+
+    it "does not keep the server much longer than the drain timeout" do
+      cluster = start_cluster(hanging, workers: 1, configuration: "drain_timeout 1\n")
+      expect(seconds { expect(cluster.stop.exitstatus).to eq 0 }).to be < 4
+    end
+
+    it "does not keep it after a second signal" do
+      cluster = start_cluster(hanging, workers: 1)
+      cluster.signal(:TERM)
+      cluster.wait_for_output(/the mold hangs/)
+      cluster.signal(:TERM)
+      expect(seconds { expect(cluster.wait.exitstatus).to eq 0 }).to be < 4
+    end
+  end
+
   it "is ended at once by the second signal, whatever it does at its end" do
     endless = "on_worker_shutdown { warn 'shutting down'; sleep }"
     cluster = start_cluster("run ->(_) { [200, {}, []] }", workers: 1, configuration: endless)

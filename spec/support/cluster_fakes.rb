@@ -57,7 +57,7 @@ module ClusterFakes
   # MoldProcess. `told` holds what it was asked for.
   class Mold
     attr_accessor :error, :details, :ending
-    attr_reader :pid, :told
+    attr_reader :pid, :told, :patience
 
     def initialize(pid = 10)
       @pid = pid
@@ -96,8 +96,10 @@ module ClusterFakes
       @told << number
     end
 
-    def finish(_now)
+    # {#patience} has the seconds that it was given last.
+    def finish(_now, patience: nil)
       @told << :finish
+      @patience = patience
     end
 
     def kill(_now)

@@ -5,6 +5,7 @@ require_relative "../address"
 require_relative "../clock"
 require_relative "../commands"
 require_relative "../listening"
+require_relative "../output"
 require_relative "application_directory"
 require_relative "control_server"
 require_relative "guest"
@@ -131,10 +132,7 @@ module Volador
       def say(line)
         return if @configuration.quiet?
 
-        @out.write("#{line}\n")
-        @out.flush
-      rescue IOError, SystemCallError
-        nil # Nobody reads it.
+        Output.write(@out, "#{line}\n")
       end
     end
   end

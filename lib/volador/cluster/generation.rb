@@ -92,16 +92,20 @@ module Volador
         finish { |worker| worker.retire(now) }
       end
 
-      # Its workers end, the requests being finished. See {WorkerProcess#dismiss}.
-      def dismiss(now, **how)
-        finish { |worker| worker.dismiss(now, **how) }
+      # Its workers end, the requests being finished, and then the mold. See {WorkerProcess#dismiss}.
+      # @param cut_at [Float] when workers get TERM
+      # @param patience [Float] seconds between TERM and KILL. At that time the mold is to have ended, too; but it gets so
+      #   many seconds after its last worker
+      def dismiss(now, cut_at:, patience:, limit: nil)
+        @mold_time = [cut_at + patience, patience]
+        finish { |worker| worker.dismiss(now, cut_at: cut_at, patience: patience, limit: limit) }
       end
 
-      # Its workers end now.
-      # @param patience [Float, nil] see {WorkerProcess#terminate}
+      # Its workers end now, and its mold with them.
+      # @param patience [Float, nil] see {WorkerProcess#terminate}. The mold has it as well; with nil, its usual one
       def terminate(now, patience: nil)
         finish { |worker| worker.terminate(now, patience: patience) }
-        @mold&.finish(now)
+        @mold&.finish(now, patience: patience)
       end
 
       def ended?
@@ -207,11 +211,17 @@ module Volador
       def finishing(now)
         return unless @workers.empty?
 
-        @mold&.finish(now)
+        @mold&.finish(now, patience: mold_patience(now))
         @phase = :ended if @mold.nil? || @mold.ended?
       end
 
       def ended(_now); end
+
+      # @return [Float, nil] seconds; nil: as many as usual
+      def mold_patience(now)
+        by, least = @mold_time
+        [by - now, least].max if by
+      end
 
       # ---- steps
 

@@ -152,9 +152,21 @@ module Volador
         @workers[pid] = reader
         wait_for(pid)
         @wire.write({ is: "forked", number: number, pid: pid })
-      rescue SystemCallError => e
+      rescue StandardError => e
+        # Not only the system refuses: Ruby's fork writes out $stdout and $stderr, which may be closed, or the
+        # application's.
+        raise if pid # It lives, and nobody would tell of its end.
+
         [reader, writer].compact.each(&:close)
-        @wire.write({ is: "unforked", number: number, error: "it cannot be forked: #{e.message}" })
+        @wire.write({ is: "unforked", number: number, error: "it cannot be forked: #{why_not(e)}" })
+      end
+
+      def why_not(error)
+        return error.message if error.is_a?(SystemCallError)
+
+        closed = { "$stdout" => $stdout, "$stderr" => $stderr }.select { |_, io| io.is_a?(IO) && io.closed? }.keys.first
+        advice = ": the application has closed #{closed}, let it open #{closed} on /dev/null instead" if closed
+        "#{message(error)}#{advice}"
       end
 
       # Nobody else's children are waited for, and no signal handler of the application is in the way.
@@ -208,7 +220,7 @@ module Volador
       # Without the application's at_exit blocks, which might wait for something.
       def gone
         @leftovers.clear
-        Native.flush_log
+        Output.finish
         exit!(1)
       end
 

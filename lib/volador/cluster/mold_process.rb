@@ -98,14 +98,15 @@ module Volador
         @wire.put(message)
       end
 
-      # It is to end; its workers have ended, or are being ended.
-      def finish(now)
-        return if @finishing || ended?
+      # It is to end; its workers have ended, or are being ended. When it was to end before, the shorter time counts.
+      # @param patience [Float, nil] seconds, of which it gets five at most; nil: those
+      def finish(now, patience: nil)
+        return if ended?
 
         # While it loads it does not listen.
-        told = loaded? && tell({ do: "end" })
+        told = @finishing || (loaded? && tell({ do: "end" }))
         @finishing = true
-        @kill_at = told ? now + PATIENCE : now
+        @kill_at = [@kill_at, told ? now + [patience, PATIENCE].compact.min : now].compact.min
       end
 
       # It is to end at once.

@@ -164,8 +164,8 @@ module Volador
         Thread.new do
           commands << (gateway.drain(seconds) ? :drained : :cut_off)
         rescue StandardError => e
-          @log.error("draining failed", e)
           commands << :cut_off
+          @log.error("draining failed", e)
         end.name = "volador drain"
       end
 

@@ -197,7 +197,7 @@ module Volador
         Thread.new do
           sleep(LOST)
           clear_up
-          Native.flush_log
+          Output.finish
           exit!(1)
         end
       end

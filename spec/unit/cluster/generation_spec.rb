@@ -334,6 +334,21 @@ RSpec.describe Volador::Cluster::Generation do
       expect([generation.ended?, printed.string]).to eq [true, ""]
     end
 
+    it "gives its mold, when the server stops, the time that workers have, and a moment after the last of them" do
+      generation.dismiss(200.0, cut_at: 203.0, patience: 1.0)
+      expect(mold.told).to eq [1, 2]
+      [1, 2].each { |pid| mold.say(is: "ended", pid: pid, how: "exit status 0") }
+      [[201.0, 3.0], [203.5, 1.0], [210.0, 1.0]].each do |now, seconds|
+        tick(now)
+        expect([mold.told.last, mold.patience]).to eq [:finish, seconds]
+      end
+    end
+
+    it "gives its mold as much time as its workers when it is ended at once" do
+      generation.terminate(200.0, patience: 1.0)
+      expect([mold.told.last, mold.patience]).to eq [:finish, 1.0]
+    end
+
     it "replaces nothing when it finishes" do
       generation.retire(200.0)
       mold.say(is: "ended", pid: 1, how: "signal KILL")

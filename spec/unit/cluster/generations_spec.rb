@@ -138,7 +138,7 @@ RSpec.describe Volador::Cluster::Generations do
   it "has ended when all processes have" do
     start
     generations.close(110.0)
-    generations.dismiss(110.0)
+    generations.dismiss(110.0, cut_at: 120.0, patience: 1.0)
     expect(generations).not_to be_ended
     gateway.lose(11)
     molds[1].say(is: "ended", pid: 11, how: "exit status 0")

@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+require_relative "integration_helper"
+
+# What an application puts in the place of a stream may have faults of its own.
+RSpec.describe "A server whose application has replaced" do
+  %w[$stderr $stdout].each do |stream|
+    {
+      "raises" => 'raise "no log"',
+      "ends its thread" => "Thread.exit unless Thread.current == Thread.main"
+    }.each do |what, code|
+      context "#{stream} by what #{what} when it is written to" do
+        app = <<~RUBY
+          broken = Object.new
+          def broken.write(*)
+            #{code}
+          end
+          run(lambda do |env|
+            case env["PATH_INFO"]
+            when "/break" then #{stream} = broken
+            when "/raise" then raise "boom"
+            when "/sleep"
+              File.write("begun", "")
+              sleep
+            end
+            [200, {}, ["fine"]]
+          end)
+        RUBY
+
+        # Servers with one thread: whoever takes the next request is seen.
+        def start(app, *args)
+          server = keep(ServerProcess.volador(app, "-t", "1", *args)).wait_until_listening
+          expect(server.get("/break").status).to eq(200)
+          server
+        end
+
+        it "answers on, and stops by TERM" do
+          server = start(app)
+          2.times do
+            expect(server.get("/raise").status).to eq(500)
+            expect(server.get("/").body).to eq("fine")
+          end
+          expect(server.stop.exitstatus).to eq(0)
+        end
+
+        it "stops when the drain timeout is over" do
+          server = start(app, "-C", config("drain_timeout 1"))
+          RawSocket.open(port: server.port) do |socket|
+            socket.send_request("GET", "/sleep")
+            Deadline.until("the request's beginning") { File.exist?(File.join(server.directory, "begun")) }
+            expect(server.stop.exitstatus).to eq(0)
+          end
+        end
+      end
+    end
+  end
+
+  def config(text)
+    @directory = Dir.mktmpdir
+    File.join(@directory, "volador.rb").tap { |path| File.write(path, text) }
+  end
+
+  after { FileUtils.remove_entry(@directory) if @directory }
+end
