@@ -66,12 +66,18 @@ module Volador
         raise ConfigurationError, "bind unix://#{path}#{query}: behind the ? stands mode= and what chmod takes, as in " \
                                   "?mode=0660, and nothing else; without it the umask decides"
       end
-      return "unix://#{path}#{query}" if path.bytesize <= PATH_MAX_BYTES
+      return "unix://#{path}#{query&.sub(/=(?=...\z)/, '=0')}" if path.bytesize <= PATH_MAX_BYTES
 
       raise ConfigurationError, "bind unix://#{path}: a socket's path has #{PATH_MAX_BYTES} bytes at most, this one " \
                                 "#{path.bytesize}; choose a shorter one"
     end
     private_class_method :unix
+
+    # @param address [String] as {.parse} gives it
+    # @return [String, nil] the path of a Unix socket
+    def self.path(address)
+      address[%r{\Aunix://([^?]+)}, 1]
+    end
 
     # @param address [String] as the gateway gives it
     # @return [String] what a browser takes: "http://127.0.0.1:9292"; a Unix address as it is

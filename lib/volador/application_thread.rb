@@ -34,8 +34,11 @@ module Volador
     # Starts the Ruby thread.
     # @return [ApplicationThread] self
     def start
-      @thread = Thread.new { run }
-      @thread.name = @name
+      # A thread that dies starts its successor: what is raised into it just then is not to come in between.
+      Thread.handle_interrupt(Object => :never) do
+        @thread = Thread.new { Thread.handle_interrupt(Object => :immediate) { run } }
+        @thread.name = @name
+      end
       self
     end
 
@@ -46,7 +49,7 @@ module Volador
       deadline = Clock.now + seconds
       loop do
         thread = @thread
-        return false unless thread.join([deadline - Clock.now, 0].max)
+        return false unless ended?(thread, [deadline - Clock.now, 0].max)
         # Else the application has ended it, and another one has taken its place.
         return true if @ended || thread.equal?(@thread)
       end
@@ -64,6 +67,16 @@ module Volador
     end
 
     private
+
+    # @return [Boolean]
+    def ended?(thread, seconds)
+      thread.join(seconds) ? true : false
+    rescue Exception # rubocop:disable Lint/RescueException
+      # What was raised into it as it died is nothing to whoever waits for it.
+      raise if thread.alive?
+
+      true
+    end
 
     def run
       seat = @seat
@@ -96,7 +109,7 @@ module Volador
     def serve(env)
       answer = @app.call(env)
       finished = env["rack.response_finished"]
-      unless (finished.nil? || finished.empty?) && @seat.respond_plainly(answer)
+      unless (!finished.is_a?(Array) || finished.empty?) && @seat.respond_plainly(answer)
         @responder.deliver(env, answer)
       end
     rescue Exception => e # rubocop:disable Lint/RescueException

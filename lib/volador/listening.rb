@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "address"
 require_relative "error"
 
 module Volador
@@ -23,7 +24,7 @@ module Volador
       end
 
       host, port = address.delete_prefix("tcp://").split(/:(?=\d+\z)/)
-      place = address.start_with?("unix://") ? address[%r{\Aunix://([^?]+)}, 1] : "port #{port} on #{host}"
+      place = Address.path(address) || "port #{port} on #{host}"
       case error
       when Errno::EADDRINUSE
         return "#{place} is a file, and no socket: remove it, or choose another path with -b" if port.nil? && no_socket?(place)

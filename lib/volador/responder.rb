@@ -83,13 +83,13 @@ module Volador
       close(env, body_of(answer))
     end
 
-    # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first. Each is taken out: should
-    # one end the thread, the others run when this is called again.
+    # Runs what the application put into env['rack.response_finished'] (Rack 3), last one first. Each is taken out, of a copy:
+    # should one end the thread, the others run when this is called again.
     def finished(env, status, headers, error)
       callables = env["rack.response_finished"]
-      return unless callables
+      return unless callables.is_a?(Array)
 
-      env["rack.response_finished"] = callables = callables.dup if callables.frozen?
+      env["rack.response_finished"] = callables = callables.dup
       call_finished(callables.pop, env, status, headers, error) until callables.empty?
     end
 

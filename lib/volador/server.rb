@@ -84,8 +84,7 @@ module Volador
 
       @state = :stopped # until there is something to stop
       @pid = Process.pid
-      @gateway = Listening.gateway(@configuration.to_native)
-      @state = :running
+      listen
       serve
       self
     end
@@ -128,7 +127,7 @@ module Volador
     # does not wait: it is waited for.
     # @return [nil]
     def stop
-      return if @state == :new || @pid != Process.pid
+      return if @state == :new || @pid != Process.pid || @stopped.closed?
 
       if @waiting then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
@@ -161,6 +160,14 @@ module Volador
 
     private
 
+    def listen
+      @gateway = Listening.gateway(@configuration.to_native)
+      @state = :running
+    ensure
+      # There is nothing that could be ended.
+      @stopped.close unless @gateway
+    end
+
     # Whatever keeps it from serving, be it the end of the thread that starts it, it does not go on listening.
     def serve
       @worker = NativeWorker.make(@configuration, multiprocess: false)
@@ -170,10 +177,19 @@ module Volador
       PubSub.serve(listeners)
       # Last: what the first request publishes has to find the way here.
       @threads.start(@app, @configuration.threads)
-      observe(:started)
+      observe(:started) unless halted_meanwhile?
       serves = true
     ensure
       halt unless serves
+    end
+
+    # Another thread has halted it before all of it was there: what has come since then is ended as well.
+    # @return [Boolean]
+    def halted_meanwhile?
+      @ending.synchronize do
+        Server.remove(self) { tear_down } if @stopped.closed?
+      end
+      @stopped.closed?
     end
 
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
@@ -191,16 +207,26 @@ module Volador
     def end_all
       @state = :stopped
       Server.remove(self) do
-        PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
-        @worker&.stop
-        @gateway&.stop
-        @threads&.kill(GRACE)
+        tear_down
       ensure
         @commands.close
         observe(:stopped)
       end
     ensure
       @stopped.close
+    end
+
+    def tear_down
+      PubSub.leave(listeners, Server.running.map(&:listeners)) if @threads
+    ensure
+      end_threads
+    end
+
+    def end_threads
+      @worker&.stop
+      @gateway&.stop
+    ensure
+      @threads&.kill(GRACE)
     end
 
     def stop_here

@@ -16,7 +16,7 @@ RSpec.describe "A server with workers" do
     it "ends all other processes, and leaves no file behind" do
       Dir.mktmpdir do |folder|
         path = File.join(folder, "app.sock")
-        cluster = keep(ClusterServer.cluster(telling, bind: "unix://#{path}")).wait_until_listening
+        cluster = keep(ClusterServer.cluster(telling, bind: "unix://#{path}?mode=0600")).wait_until_listening
         expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").status }).to eq(200)
         kill_gateway(cluster)
 

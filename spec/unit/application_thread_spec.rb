@@ -65,6 +65,18 @@ RSpec.describe Volador::ApplicationThread do
     expect(printed.string.scan("too early").size).to eq 1
   end
 
+  it "raises nothing of what has ended the thread into whoever waits for it" do
+    seat = Fakes::Seat.new
+    thread = described_class.new(seat: seat, app: ->(_) {}, direct: false, connections: connections,
+                                 log: Volador::Log.new(printed), name: "one")
+    dead = Thread.new do
+      Thread.current.report_on_exception = false
+      raise "late"
+    end
+    thread.instance_variable_set(:@thread, dead)
+    expect(thread.join(Deadline::DEFAULT_SECONDS)).to be true
+  end
+
   it "survives an exception that is raised into it between two jobs" do
     seat = Fakes::Seat.new(-> { raise "late" }, Fakes.env)
     expect(run(seat) { [200, {}, []] }.dig(0, 1)).to eq 200

@@ -103,7 +103,7 @@ RSpec.describe Volador::Configuration do
     expect(configuration(bind: binds).bind)
       .to eq ["tcp://127.0.0.1:1", "unix:///run/app.sock", "unix://#{Dir.pwd}/tmp/app.sock", "tcp://[::1]:2"]
     expect(configuration(host: "/run/app.sock").bind).to eq ["unix:///run/app.sock"]
-    expect(configuration(bind: "unix://app.sock?mode=660").bind).to eq ["unix://#{Dir.pwd}/app.sock?mode=660"]
+    expect(configuration(bind: "unix://app.sock?mode=660").bind).to eq ["unix://#{Dir.pwd}/app.sock?mode=0660"]
   end
 
   it "takes an address without a port as one of the usual port" do

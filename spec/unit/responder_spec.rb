@@ -270,11 +270,14 @@ RSpec.describe Volador::Responder do
     expect(calls.last[4]).to be_a(Volador::ResponseError)
   end
 
-  it "runs a frozen rack.response_finished" do
+  it "leaves the application the Array that it has put there, and ignores what is none" do
     calls = []
-    env["rack.response_finished"] = [->(*) { calls << 1 }].freeze
-    deliver(200, {}, [])
-    expect(calls).to eq [1]
+    kept = [->(*) { calls << 1 }]
+    [kept, kept.freeze, 5, nil].each do |callables|
+      env["rack.response_finished"] = callables
+      deliver(200, {}, [])
+    end
+    expect([calls, kept.size]).to eq [[1, 1], 1]
   end
 
   {

@@ -106,6 +106,31 @@ RSpec.describe Volador::Server do
     described_class.observers.delete(observer)
   end
 
+  it "has ended for whoever stops it, when its start has failed" do
+    first = server.start
+    failing = server(port: Integer(first.url[/\d+\z/]))
+    expect { failing.start }.to raise_error(Volador::BootError)
+    failing.stop # by a thread that lives on
+    expect(Thread.new { failing.stop }.join(Deadline::DEFAULT_SECONDS)).not_to be_nil
+  end
+
+  it "ends wholly when another thread halts it while it starts" do
+    server = self.server
+    allow(Volador::NativeWorker).to receive(:make).and_wrap_original do |make, *arguments, **options|
+      make.call(*arguments, **options).tap { Thread.new { server.halt }.join }
+    end
+    observer = Object.new
+    told = []
+    observer.define_singleton_method(:server_changed) { |_, state| told << state }
+    described_class.observers << observer
+    before = Thread.list
+    server.start
+    expect([described_class.running.include?(server), Thread.list - before, told]).to eq [false, [], [:stopped]]
+    expect { get(server) }.to raise_error(SystemCallError)
+  ensure
+    described_class.observers.delete(observer)
+  end
+
   it "runs until it is stopped from another thread" do
     server = self.server
     urls = Queue.new

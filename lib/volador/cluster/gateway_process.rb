@@ -68,10 +68,10 @@ module Volador
         Native.become_subreaper
         @notification = IO.for_fd(@gateway.start_cluster(@runtime.link), autoclose: false)
         # The molds remove them when this process is killed.
-        sockets = @configuration.bind.select { |address| address.start_with?("unix://") }
+        sockets = @configuration.bind.filter_map { |address| Address.path(address) }
         # What hooks of this process publish and subscribe to.
         Server.join_by { guest }
-        @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets.map { |one| one.delete_prefix("unix://") }])
+        @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets])
       end
 
       # @return [Guest]

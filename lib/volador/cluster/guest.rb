@@ -71,9 +71,10 @@ module Volador
           @lock.synchronize do
             break if @listening || @ended
 
-            @listening = true
             @threads.start(NOBODY, 1)
             PubSub.serve(listeners)
+            # Last: others return at once, and publish.
+            @listening = true
           end
         end
         self
@@ -141,7 +142,7 @@ module Volador
 
       def end_here
         Server.remove(self)
-        PubSub.leave(listeners, Server.running.map(&:listeners)) if @listening
+        PubSub.leave(listeners, Server.running.map(&:listeners))
         @worker.stop
         # Not by one of the application threads themselves: a block may close its guest.
         @threads.kill(GRACE) unless @threads.current?
