@@ -145,7 +145,7 @@ module Volador
       parser.on("-p", "--port PORT", "TCP port; default: the variable PORT, else 9292") do |port|
         @options[:port] = port
       end
-      parser.on("-b", "--bind URI", "tcp://HOST:PORT or unix://PATH, instead of -p; repeatable.",
+      parser.on("-b", "--bind URI", "tcp://HOST:PORT or unix://PATH (?mode=0660 behind it), instead of -p; repeatable.",
                 "Default: tcp://127.0.0.1:9292 in development, else tcp://0.0.0.0:9292") do |uri|
         (@options[:bind] ||= []) << uri
       end

@@ -9,7 +9,7 @@ module Volador
     OPTIONS = {
       "Host=HOST" => "Host to listen on (default: localhost in development, else 0.0.0.0)",
       "Port=PORT" => "Port to listen on (default: 9292)",
-      "Bind=URI" => "tcp://HOST:PORT or unix://PATH, instead of Host and Port",
+      "Bind=URI" => "tcp://HOST:PORT or unix://PATH (?mode=0660 behind it), instead of Host and Port",
       "Threads=COUNT" => "Ruby threads that run the application (default: 5)",
       "Quiet" => "Print warnings and errors only"
     }.freeze

@@ -17,8 +17,8 @@ use volador_proto::link::{Request, ResponseBody, ToWorker};
 fn be_nobody() -> bool {
     let is_root = getuid().is_root();
     if is_root {
-        // Users are a thread's own here.
-        let nobody = Uid::from_raw(1 << 20 | std::process::id());
+        // Users are a thread's own here. One that no machine has, and that a container knows.
+        let nobody = Uid::from_raw(50_000 + std::process::id() % 10_000);
         set_thread_res_uid(nobody, nobody, nobody).unwrap();
     }
     is_root
