@@ -142,7 +142,8 @@ RSpec.describe "A server that may have few files open" do
     expect(crowd.map { |client| client.read_head.status }.tally).to match(200 => be > 20, 502 => be > 20)
     expect(server.get("/none").status).to eq(200)
     expect_want_to_be_said_once(server)
-    expect(server.output.scan(/WARN|ERROR/)).to eq(["WARN"])
+    # The last client may come before those that were refused have left.
+    expect(server.output.lines.grep(/WARN|ERROR/).grep_v(/new clients wait/).size).to eq(1)
   end
 
   it "gives up what needs a file where the application has taken all descriptors, and says so once" do

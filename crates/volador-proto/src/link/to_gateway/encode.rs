@@ -14,7 +14,7 @@ use crate::link::{
 };
 
 impl Batch {
-    /// Appends [`ToGateway::Response`].
+    /// Appends [`ToGateway::Response`](super::ToGateway::Response).
     pub fn response<'a>(
         &mut self,
         stream: StreamId,
@@ -29,7 +29,7 @@ impl Batch {
         }
     }
 
-    /// Appends [`ToGateway::Response`] whose complete body is the slices of `body`, one after the other.
+    /// Appends [`ToGateway::Response`](super::ToGateway::Response) whose complete body is the slices of `body`, one after the other.
     pub fn complete_response<'a>(
         &mut self,
         stream: StreamId,
@@ -43,34 +43,34 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Chunk`].
+    /// Appends [`ToGateway::Chunk`](super::ToGateway::Chunk).
     pub fn chunk(&mut self, stream: StreamId, data: &[u8]) {
         self.frame(CHUNK, stream, |out| out.put_slice(data));
     }
 
-    /// Appends [`ToGateway::Spill`].
+    /// Appends [`ToGateway::Spill`](super::ToGateway::Spill).
     pub fn spill(&mut self, stream: StreamId, file: OwnedFd) {
         let at = self.len();
         self.frame(SPILL, stream, |_| ());
         self.descriptor(at, file);
     }
 
-    /// Appends [`ToGateway::Spilled`].
+    /// Appends [`ToGateway::Spilled`](super::ToGateway::Spilled).
     pub fn spilled(&mut self, stream: StreamId, len: u64) {
         self.frame(SPILLED, stream, |out| out.put_u64_le(len));
     }
 
-    /// Appends [`ToGateway::End`].
+    /// Appends [`ToGateway::End`](super::ToGateway::End).
     pub fn end(&mut self, stream: StreamId) {
         self.frame(END, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::Abort`].
+    /// Appends [`ToGateway::Abort`](super::ToGateway::Abort).
     pub fn abort(&mut self, stream: StreamId) {
         self.frame(ABORT, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::Upgrade`].
+    /// Appends [`ToGateway::Upgrade`](super::ToGateway::Upgrade).
     pub fn upgrade<'a>(
         &mut self,
         stream: StreamId,
@@ -83,14 +83,14 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Tunnel`].
+    /// Appends [`ToGateway::Tunnel`](super::ToGateway::Tunnel).
     pub fn tunnel(&mut self, stream: StreamId, socket: OwnedFd, first: &[u8]) {
         let at = self.len();
         self.frame(TUNNEL, stream, |out| out.put_slice(first));
         self.descriptor(at, socket);
     }
 
-    /// Appends [`ToGateway::Write`].
+    /// Appends [`ToGateway::Write`](super::ToGateway::Write).
     pub fn write(&mut self, stream: StreamId, kind: impl Into<Kind>, data: &[u8]) {
         self.frame(WRITE, stream, |out| {
             out.put_u8(kind.into().to_byte());
@@ -98,37 +98,37 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Close`].
+    /// Appends [`ToGateway::Close`](super::ToGateway::Close).
     pub fn close(&mut self, stream: StreamId, code: u16) {
         self.frame(CLOSE, stream, |out| out.put_u16_le(code));
     }
 
-    /// Appends [`ToGateway::Handled`].
+    /// Appends [`ToGateway::Handled`](super::ToGateway::Handled).
     pub fn handled(&mut self, stream: StreamId, messages: u32) {
         self.frame(HANDLED, stream, |out| out.put_u32_le(messages));
     }
 
-    /// Appends [`ToGateway::Timeout`].
+    /// Appends [`ToGateway::Timeout`](super::ToGateway::Timeout).
     pub fn timeout(&mut self, stream: StreamId, millis: u32) {
         self.frame(TIMEOUT, stream, |out| out.put_u32_le(millis));
     }
 
-    /// Appends [`ToGateway::AskDrained`].
+    /// Appends [`ToGateway::AskDrained`](super::ToGateway::AskDrained).
     pub fn ask_drained(&mut self, stream: StreamId) {
         self.frame(ASK_DRAINED, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::Subscribe`].
+    /// Appends [`ToGateway::Subscribe`](super::ToGateway::Subscribe).
     pub fn subscribe(&mut self, stream: StreamId, matching: Match, name: &[u8]) {
         self.frame(SUBSCRIBE, stream, |out| matching.encode(name, out));
     }
 
-    /// Appends [`ToGateway::Unsubscribe`].
+    /// Appends [`ToGateway::Unsubscribe`](super::ToGateway::Unsubscribe).
     pub fn unsubscribe(&mut self, stream: StreamId, matching: Match, name: &[u8]) {
         self.frame(UNSUBSCRIBE, stream, |out| matching.encode(name, out));
     }
 
-    /// Appends [`ToGateway::Listen`].
+    /// Appends [`ToGateway::Listen`](super::ToGateway::Listen).
     pub fn listen(&mut self, listener: ListenerId, matching: Match, name: &[u8]) {
         self.frame(LISTEN, StreamId::NONE, |out| {
             out.put_u64_le(listener.0);
@@ -136,12 +136,12 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Unlisten`].
+    /// Appends [`ToGateway::Unlisten`](super::ToGateway::Unlisten).
     pub fn unlisten(&mut self, listener: ListenerId) {
         self.frame(UNLISTEN, StreamId::NONE, |out| out.put_u64_le(listener.0));
     }
 
-    /// Appends [`ToGateway::Publish`].
+    /// Appends [`ToGateway::Publish`](super::ToGateway::Publish).
     pub fn publish(&mut self, channel: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         self.frame(PUBLISH, StreamId::NONE, |out| {
             out.put_u8(kind.into().to_byte());
@@ -150,7 +150,7 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Broadcast`].
+    /// Appends [`ToGateway::Broadcast`](super::ToGateway::Broadcast).
     pub fn broadcast(&mut self, pattern: &[u8], kind: impl Into<Kind>, data: &[u8]) {
         self.frame(BROADCAST, StreamId::NONE, |out| {
             out.put_u8(kind.into().to_byte());
@@ -159,32 +159,32 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Hello`].
+    /// Appends [`ToGateway::Hello`](super::ToGateway::Hello).
     pub fn hello(&mut self, hello: &Hello) {
         self.frame(HELLO, StreamId::NONE, |out| hello.encode(out));
     }
 
-    /// Appends [`ToGateway::Ready`].
+    /// Appends [`ToGateway::Ready`](super::ToGateway::Ready).
     pub fn ready(&mut self) {
         self.frame(READY, StreamId::NONE, |_| ());
     }
 
-    /// Appends [`ToGateway::Returned`].
+    /// Appends [`ToGateway::Returned`](super::ToGateway::Returned).
     pub fn returned(&mut self, stream: StreamId) {
         self.frame(RETURNED, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::Refused`].
+    /// Appends [`ToGateway::Refused`](super::ToGateway::Refused).
     pub fn refused(&mut self, stream: StreamId) {
         self.frame(REFUSED, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::Ended`].
+    /// Appends [`ToGateway::Ended`](super::ToGateway::Ended).
     pub fn ended(&mut self, stream: StreamId) {
         self.frame(ENDED, stream, |_| ());
     }
 
-    /// Appends [`ToGateway::HandedOver`].
+    /// Appends [`ToGateway::HandedOver`](super::ToGateway::HandedOver).
     pub fn handed_over(&mut self, stream: StreamId, state: Option<&[u8]>) {
         self.frame(HANDED_OVER, stream, |out| {
             out.put_u8(state.is_some().into());
@@ -192,7 +192,7 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::Beat`].
+    /// Appends [`ToGateway::Beat`](super::ToGateway::Beat).
     pub fn beat(&mut self, figures: WorkerFigures) {
         let WorkerFigures { dropped, queue_wait_micros, queue_wait_micros_max } = figures;
         self.frame(BEAT, StreamId::NONE, |out| {
@@ -200,7 +200,7 @@ impl Batch {
         });
     }
 
-    /// Appends [`ToGateway::AskStats`].
+    /// Appends [`ToGateway::AskStats`](super::ToGateway::AskStats).
     pub fn ask_stats(&mut self, token: u32) {
         self.frame(ASK_STATS, StreamId::NONE, |out| out.put_u32_le(token));
     }
