@@ -8,8 +8,8 @@ module Volador
   #
   #     Output.write($stderr, "volador WARN: ...\n")
   #
-  # A stream's entries are written by a thread, which is there while there are some. A caller whose stream takes more is
-  # kept until its own are written, so that what it does next (prints, ends the process) comes behind them. Where the
+  # A stream's entries are written by a thread, which is there while there are some and shortly after. A caller whose stream
+  # takes more is kept until its own are written, so that what it does next (prints, ends the process) comes behind them. Where the
   # stream takes nothing, they wait in a queue of 256 KiB. What does not fit is dropped, and counted there.
   #
   # What is no IO, a StringIO say, is written to at once, by the caller. Raises nothing that a stream's `write` raises.
@@ -21,8 +21,11 @@ module Volador
     PATIENCE = 1.0
     # Seconds for what has not been written when the process ends: who has not read it by then may never do so.
     LAST_ENTRIES = 1.0
+    # Seconds that a thread waits for another entry before it ends: they come in groups, and a thread for each takes memory
+    # until the garbage collector has its turn.
+    LINGER = 2.0
     METHOD_OF = Kernel.instance_method(:method)
-    private_constant :BYTES_MAX, :PATIENCE, :LAST_ENTRIES, :METHOD_OF
+    private_constant :BYTES_MAX, :PATIENCE, :LAST_ENTRIES, :LINGER, :METHOD_OF
 
     @lock = Mutex.new
     # Held while what is no IO is written to.
@@ -111,6 +114,7 @@ module Volador
       @entries << entry
       @bytes += entry.bytesize
       @taken += 1
+      @changed.broadcast
       attend(Clock.now + seconds)
     end
 
@@ -150,6 +154,7 @@ module Volador
       @lock.synchronize do
         @written = @taken - @entries.size
         @changed.broadcast
+        linger
         next @done.call if @entries.empty?
 
         entries = @entries
@@ -157,6 +162,13 @@ module Volador
         @entries = []
         @bytes = @dropped = 0
         entries
+      end
+    end
+
+    def linger
+      deadline = Clock.now + LINGER
+      while @entries.empty? && (left = deadline - Clock.now).positive?
+        @changed.wait(@lock, left)
       end
     end
 
