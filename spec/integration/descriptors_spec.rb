@@ -136,14 +136,14 @@ RSpec.describe "A server that may have few files open" do
 
   it "in one process answers 502 for files that it has no room for, and says so once" do
     server = start_cluster(application, workers: nil, configuration: patient, limits: { rlimit_nofile: 200 })
-    crowd = Array.new(120) { server.connect }
+    # All of them are there before the first file is: who came later might find no descriptor for itself.
+    plain, *crowd = Array.new(121) { server.connect.tap { |client| client.request("GET", "/none") } }
     crowd.each { |client| client.send_request("GET", "/endless") }
 
     expect(crowd.map { |client| client.read_head.status }.tally).to match(200 => be > 20, 502 => be > 20)
-    expect(server.get("/none").status).to eq(200)
+    expect(plain.request("GET", "/none").status).to eq(200)
     expect_want_to_be_said_once(server)
-    # The last client may come before those that were refused have left.
-    expect(server.output.lines.grep(/WARN|ERROR/).grep_v(/new clients wait/).size).to eq(1)
+    expect(server.output.scan(/WARN|ERROR/)).to eq(["WARN"])
   end
 
   it "gives up what needs a file where the application has taken all descriptors, and says so once" do
