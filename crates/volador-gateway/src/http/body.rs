@@ -32,6 +32,8 @@ enum Kind {
     Whole(Option<Bytes>),
     File(FileReader, u64),
     Stream(Box<Stream>),
+    /// It can't go on, which hyper is to be told.
+    Failed(Option<BodyError>),
 }
 
 /// Why a body can't be completed. The connection is then cut, so that the client sees it.
@@ -45,16 +47,20 @@ pub(crate) enum BodyError {
 
 impl Body {
     pub(super) fn whole(bytes: Bytes) -> Self {
-        Self { kind: Kind::Whole(non_empty(bytes)), _requesting: None }
+        Self::of(Kind::Whole(non_empty(bytes)))
     }
 
     /// `len` bytes of a file.
     pub(super) fn file(reader: FileReader, len: u64) -> Self {
-        Self { kind: Kind::File(reader, len), _requesting: None }
+        Self::of(Kind::File(reader, len))
     }
 
     pub(super) fn stream(ticket: Ticket) -> Self {
-        Self { kind: Kind::Stream(Box::new(Stream { ticket, spill: None, aborted: false })), _requesting: None }
+        Self::of(Kind::Stream(Box::new(Stream { ticket, spill: None })))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, _requesting: None }
     }
 
     pub(super) fn with(self, requesting: Requesting) -> Self {
@@ -75,8 +81,18 @@ impl http_body::Body for Body {
                 Some(bytes)
             }),
             Kind::Stream(stream) => ready!(stream.poll_next(cx)),
+            Kind::Failed(error) => return Poll::Ready(error.take().map(Err)),
         };
-        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)).transpose())
+        match next {
+            Ok(bytes) => Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Err(error) => {
+                // At an error hyper drops what it has not written yet. One more turn, and the client gets what came before: it
+                // can tell an answer that is cut short from none.
+                self.kind = Kind::Failed(Some(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -87,7 +103,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Kind::File(_, left) => SizeHint::with_exact(*left),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Failed(_) => SizeHint::default(),
         }
     }
 }
@@ -145,15 +161,10 @@ struct Stream {
     ticket: Ticket,
     /// The file that holds what comes next, and how long it is so far.
     spill: Option<(FileReader, u64)>,
-    /// Whether the application has given up.
-    aborted: bool,
 }
 
 impl Stream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        if self.aborted {
-            return Poll::Ready(Err(BodyError::Aborted));
-        }
         loop {
             if let Some((reader, len)) = &mut self.spill {
                 let left = *len - reader.offset.min(*len);
@@ -184,11 +195,7 @@ impl Stream {
                 }
                 Part::Abort => {
                     self.ticket.complete();
-                    self.aborted = true;
-                    // At an error hyper drops what it has not written yet. One more turn, and the client gets what came
-                    // before: it can tell an answer that is cut short from none.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    return Poll::Ready(Err(BodyError::Aborted));
                 }
             }
         }
