@@ -20,6 +20,14 @@ impl Events {
         self.first.is_none() && self.rest.is_empty()
     }
 
+    /// Of those that are empty: ten thousand quiet connections must not keep the memory of their liveliest moment.
+    pub(crate) fn give_memory_back(&mut self) {
+        // Most often there is none, as no event has waited.
+        if self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+    }
+
     pub(crate) fn back(&self) -> Option<&Event> {
         self.rest.back().or(self.first.as_deref())
     }

@@ -80,7 +80,7 @@ impl Mailbox {
         // A handler that has not been told yet is told once, however often the queue became empty meanwhile.
         if state.over
             || (state.unsubscribed && is_published(&event))
-            || (event == Event::Drained && state.events.back() == Some(&Event::Drained))
+            || (is_drained(&event) && state.events.back().is_some_and(is_drained))
         {
             return Posted::Waits;
         }
@@ -136,8 +136,7 @@ impl Mailbox {
         let mut state = self.state.lock();
         state.held = !state.events.is_empty();
         if !state.held {
-            // Ten thousand quiet connections must not keep the memory of their liveliest moment.
-            state.events = Events::default();
+            state.events.give_memory_back();
         }
         state.held
     }
@@ -172,6 +171,10 @@ impl Mailbox {
         state.events = Events::default();
         state.published_bytes = 0;
     }
+}
+
+fn is_drained(event: &Event) -> bool {
+    matches!(event, Event::Drained)
 }
 
 fn is_published(event: &Event) -> bool {

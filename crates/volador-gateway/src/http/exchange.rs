@@ -225,7 +225,7 @@ impl Exchange {
             ToGateway::Refused => return self.refuse(),
             ToGateway::Abort if !self.answered => self.answer = Some(Answer::Aborted),
             ToGateway::Abort => self.parts.push_back(Part::Abort),
-            ToGateway::Write(kind, data) => {
+            ToGateway::Write(kind, data) | ToGateway::Reply(kind, data) => {
                 let max = if self.answer.is_some() { usize::MAX } else { early_max };
                 return self.early.write(kind, data, max);
             }

@@ -107,9 +107,16 @@ impl Engine {
             ToGateway::Response(_) | ToGateway::Tunnel(..) | ToGateway::Abort => self.refuse(shard, from, id),
             ToGateway::Returned => self.replay_returned(shard, from, id),
             ToGateway::Ended => self.end_told(shard, from, id),
-            ToGateway::Handled(messages) => {
-                self.with(shard, id, |connection| connection.handled(messages));
-                shard.relieved();
+            ToGateway::Handled(messages) => self.handled(shard, id, messages),
+            ToGateway::Reply(kind, data) => {
+                if !is_gone {
+                    self.write_with_others(shard, id, kind, &data);
+                }
+                if is_closing {
+                    // It may be what the close frame has waited for.
+                    self.flush_writes(shard);
+                }
+                self.handled(shard, id, 1);
             }
             _ if is_gone => {} // for the client
             ToGateway::Write(kind, data) => self.write_with_others(shard, id, kind, &data),
@@ -134,6 +141,11 @@ impl Engine {
             | ToGateway::Beat(_)
             | ToGateway::AskStats(_) => {}
         }
+    }
+
+    fn handled(&self, shard: &Shard, id: StreamId, messages: u32) {
+        self.with(shard, id, |connection| connection.handled(messages));
+        shard.relieved();
     }
 
     /// Closes every push connection with 1001, "going away" (RFC 6455 §7.4.1), after its handler's last words if it wants

@@ -31,6 +31,8 @@ pub struct Batch {
     pub(super) fds: Vec<Carried>,
     /// Bytes of the frames that are publications for listeners.
     pub(super) published: usize,
+    /// Where the last frame begins; 0 when there is none.
+    last: usize,
     /// Bytes to make room for at the first frame: what one of the last batches from here had.
     expected: usize,
 }
@@ -68,7 +70,8 @@ impl Batch {
         self.expected = self.len().max(self.expected - self.expected / 8).min(EXPECTED_MAX);
         let bytes =
             if self.bytes.capacity() > EXPECTED_MAX { std::mem::take(&mut self.bytes) } else { self.bytes.split() };
-        Self { bytes, fds: std::mem::take(&mut self.fds), published: std::mem::take(&mut self.published), expected: 0 }
+        let (fds, published) = (std::mem::take(&mut self.fds), std::mem::take(&mut self.published));
+        Self { bytes, fds, published, last: std::mem::take(&mut self.last), expected: 0 }
     }
 
     /// Appends the frames of `other` after those that are here.
@@ -80,6 +83,7 @@ impl Batch {
             self.bytes.unsplit(other.bytes);
             other.fds.into_iter().for_each(|carried| self.descriptor(before + carried.at, carried.fd));
             self.published += other.published;
+            self.last = before + other.last;
         }
     }
 
@@ -112,6 +116,19 @@ impl Batch {
             panic!("a link frame of {len} bytes; at most {max} fit");
         }
         self.bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+        self.last = start;
+    }
+
+    /// Makes the last frame one of the kind `to`, whose payload is the same, if it is of the kind `from` and of this stream.
+    /// Returns whether it is. (Neither kind may carry a descriptor, which is noted beside the kind.)
+    pub(super) fn change_last(&mut self, from: u8, stream: StreamId, to: u8) -> bool {
+        let Some(head) = self.bytes[self.last..].first_chunk_mut::<HEAD_LEN>() else { return false };
+        let [.., kind, a, b, c, d, e, f, g, h] = head;
+        let is_it = *kind == from && [*a, *b, *c, *d, *e, *f, *g, *h] == stream.to_bits().to_le_bytes();
+        if is_it {
+            *kind = to;
+        }
+        is_it
     }
 
     /// The frame that begins at `at`, behind all that carry one, carries a descriptor.

@@ -17,7 +17,7 @@ const SPILLED: u8 = 4;
 const END: u8 = 5;
 const ABORT: u8 = 6;
 const UPGRADE: u8 = 7;
-const WRITE: u8 = 8;
+pub(super) const WRITE: u8 = 8;
 const CLOSE: u8 = 9;
 const HANDLED: u8 = 10;
 const BROADCAST: u8 = 11;
@@ -37,6 +37,7 @@ const READY: u8 = 24;
 const TUNNEL: u8 = 25;
 const ASK_DRAINED: u8 = 26;
 const REFUSED: u8 = 27;
+pub(super) const REPLY: u8 = 28;
 
 /// In the byte of an [`Interest`]: there is a handler, which wants to know of the end at least.
 const HANDLER: u8 = 8;
@@ -95,6 +96,8 @@ pub enum ToGateway {
     Close(u16),
     /// So many messages have been handled since the last of these: the gateway may send as many more.
     Handled(u32),
+    /// [`Self::Write`] and [`Self::Handled`] of one message: the usual message is replied to with one.
+    Reply(Kind, Bytes),
     /// Milliseconds after which a ping or a heartbeat goes to this push connection, instead of the gateway's own interval,
     /// which 0 brings back.
     Timeout(u32),
@@ -183,6 +186,10 @@ impl ToGateway {
             WRITE => {
                 let mut reader = Reader::new(kind, payload);
                 Self::Write(Kind::read(&mut reader)?, reader.rest())
+            }
+            REPLY => {
+                let mut reader = Reader::new(kind, payload);
+                Self::Reply(Kind::read(&mut reader)?, reader.rest())
             }
             CLOSE => Self::Close(Reader::new(kind, payload).u16()?),
             HANDLED => Self::Handled(Reader::new(kind, payload).u32()?),

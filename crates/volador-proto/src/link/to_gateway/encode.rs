@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     ABORT, ASK_DRAINED, ASK_STATS, BEAT, BROADCAST, CHUNK, CLOSE, END, ENDED, HANDED_OVER, HANDLED, HANDLER, HELLO,
-    LISTEN, PUBLISH, READY, REFUSED, RESPONSE, RETURNED, SPILL, SPILLED, SUBSCRIBE, TIMEOUT, TUNNEL, UNLISTEN,
+    LISTEN, PUBLISH, READY, REFUSED, REPLY, RESPONSE, RETURNED, SPILL, SPILLED, SUBSCRIBE, TIMEOUT, TUNNEL, UNLISTEN,
     UNSUBSCRIBE, UPGRADE, WRITE, WorkerFigures,
 };
 use crate::link::{
@@ -103,8 +103,12 @@ impl Batch {
         self.frame(CLOSE, stream, |out| out.put_u16_le(code));
     }
 
-    /// Appends [`ToGateway::Handled`](super::ToGateway::Handled).
+    /// Appends [`ToGateway::Handled`](super::ToGateway::Handled), or makes the last frame a
+    /// [`ToGateway::Reply`](super::ToGateway::Reply) when it is a write to the same stream.
     pub fn handled(&mut self, stream: StreamId, messages: u32) {
+        if messages == 1 && self.change_last(WRITE, stream, REPLY) {
+            return;
+        }
         self.frame(HANDLED, stream, |out| out.put_u32_le(messages));
     }
 

@@ -115,3 +115,63 @@ proptest! {
         while let Some(Ok(_)) = ToGateway::next(&mut frames) {}
     }
 }
+
+/// Frames of one batch, in the form of Debug.
+fn read(batch: Batch) -> Vec<String> {
+    let mut frames = batch.into_frames();
+    std::iter::from_fn(|| ToGateway::next(&mut frames)).map(|frame| format!("{:?}", frame.unwrap())).collect()
+}
+
+#[test]
+fn a_write_that_its_message_is_handled_with_is_a_reply() {
+    let other = StreamId::new(1, 2, 3);
+    let reply = format!("{:?}", (ID, ToGateway::Reply(Payload::Text.into(), "hi".into())));
+    // Behind others, and in a batch that is appended to another.
+    let mut batch = Batch::new();
+    batch.close(other, 1000);
+    batch.write(ID, Payload::Text, b"hi");
+    let mut appended = Batch::new();
+    appended.append(batch);
+    appended.handled(ID, 1);
+    let mut before = Batch::new();
+    before.write(ID, Payload::Text, b"one");
+    before.append(appended);
+    before.write(ID, Payload::Text, b"hi");
+    before.handled(ID, 1);
+    let frames = read(before);
+    assert_eq!((frames.len(), &frames[2], &frames[3]), (4, &reply, &reply));
+}
+
+#[test]
+fn a_message_is_handled_by_a_frame_of_its_own_behind_anything_but_one_write_to_its_stream() {
+    type Act = fn(&mut Batch);
+    let other = StreamId::new(1, 2, 3);
+    let cases: [(Act, u32); 6] = [
+        (|_| (), 1),
+        (|batch| batch.write(ID, Payload::Text, b"hi"), 2),
+        (|batch| batch.write(StreamId::new(1, 2, 4), Payload::Text, b"hi"), 1),
+        (|batch| batch.broadcast(b"/", Payload::Text, b"hi"), 1),
+        (
+            |batch| {
+                batch.write(ID, Payload::Text, b"hi");
+                batch.take();
+            },
+            1,
+        ),
+        (
+            |batch| {
+                batch.write(ID, Payload::Text, b"hi");
+                batch.handled(ID, 1);
+            },
+            1,
+        ),
+    ];
+    for (n, (act, messages)) in cases.into_iter().enumerate() {
+        let mut batch = Batch::new();
+        batch.end(other);
+        act(&mut batch);
+        batch.handled(ID, messages);
+        let handled = format!("{:?}", (ID, ToGateway::Handled(messages)));
+        assert_eq!(read(batch).last(), Some(&handled), "case {n}");
+    }
+}
