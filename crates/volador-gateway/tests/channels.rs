@@ -157,12 +157,12 @@ fn a_handler_that_wants_to_has_last_words_before_a_drain_closes_its_connection()
     assert_eq!(silent.frame(), (CLOSE, 1001u16.to_be_bytes().to_vec()));
 }
 
-/// Fills the queue of a client that does not read, by publications of 50,000 bytes, until `done`.
-fn stall(server: &Server, channel: &str, done: impl Fn() -> bool) {
+/// Fills the queue of a client that does not read, by publications of 50,000 bytes, until `done`. Returns how many there were.
+fn stall(server: &Server, channel: &str, done: impl Fn() -> bool) -> u64 {
     for n in 0..5000u32 {
         publish(server, channel, Payload::Binary, &[&n.to_be_bytes()[..], &[0; 50_000]].concat());
         if n % 20 == 0 && done() {
-            return;
+            return u64::from(n) + 1;
         }
     }
     panic!("everything was taken");
@@ -246,31 +246,33 @@ fn a_slow_client_of_a_conflated_channel_gets_the_newest_message_only() {
 }
 
 /// Publishes to 100 conflated channels, of which one message each waits then, and replaces each by one that is much larger.
-fn grow(slow_client: SlowClient) -> (Server, Client) {
+/// Returns how many publications there were in all.
+fn grow(slow_client: SlowClient) -> (Server, Client, u64) {
     let config = Config { conflate: vec!["*".into()], slow_client, send_queue_max_bytes: 200_000, ..config() };
     let server = subscribing(config);
     let client = open(&server, "/?*");
     eventually("it is subscribed", || server.gateway.stats().subscriptions == 1);
-    stall(&server, "a", || server.gateway.stats().conflated > 0);
+    let before = stall(&server, "a", || server.gateway.stats().conflated > 0);
     for len in [10, 100_000] {
         for n in 0..100 {
             publish(&server, &format!("b{n}"), Payload::Text, &[vec![n], vec![0; len]].concat());
         }
     }
-    (server, client)
+    (server, client, before + 200)
 }
 
 #[test]
 fn conflated_messages_have_no_more_room_than_others() {
-    let (server, _client) = grow(SlowClient::Disconnect);
+    let (server, _client, _) = grow(SlowClient::Disconnect);
     eventually("it is too slow", || server.gateway.stats().closed_slow == 1);
 }
 
 #[test]
 fn conflated_messages_lose_the_oldest_likewise() {
-    let (server, mut client) = grow(SlowClient::DropOldest);
+    let (server, mut client, before) = grow(SlowClient::DropOldest);
     // There is never room for it, and it does not take that of the one that waits.
     publish(&server, "b99", Payload::Text, &vec![99; 200_000]);
+    eventually("all are published", || server.gateway.stats().published == before + 1);
     let texts = iter::repeat_with(|| client.frame().1).filter(|data| data.len() == 100_001);
     let firsts: Vec<_> = texts.map(|data| data[0]).take_while(|first| *first != 99).collect();
     assert!(firsts.len() <= 3, "{firsts:?} have waited beside the newest one");
