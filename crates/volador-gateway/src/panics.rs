@@ -1,9 +1,12 @@
 //! Panics, which are faults of this program. None is known. If there is one all the same, it ends what it was about, and not
 //! what its shard does for everyone else. The message itself is in the log by then (see `log::report_panics`).
 
-use std::time::Duration;
+use std::{future::poll_fn, panic::resume_unwind, pin::pin, time::Duration};
 
-use tokio::{task::spawn_local, time::sleep};
+use tokio::{
+    task::{JoinHandle, spawn_local},
+    time::sleep,
+};
 use volador_link::{Lines, log};
 
 /// How long a task rests after a panic, so that one that comes again at once leaves time for everything else.
@@ -26,10 +29,20 @@ pub(crate) fn contain<R>(what: &str, f: impl FnOnce() -> R) -> Option<R> {
     result.ok()
 }
 
+/// Spawns a task. Its panic ends it and nothing else, since the runtime catches that; so nobody waits for the log's line, as
+/// all connections of the shard would.
+#[expect(clippy::disallowed_methods, reason = "the one place where a task is marked as one whose panic is caught")]
+pub(crate) fn spawn<F: Future<Output = ()> + 'static>(task: F) -> JoinHandle<()> {
+    spawn_local(async move {
+        let mut task = pin!(task);
+        poll_fn(|cx| log::catch(|| task.as_mut().poll(cx)).unwrap_or_else(|panic| resume_unwind(panic))).await;
+    })
+}
+
 /// Spawns a task that its shard can't do without: after a panic it is begun anew.
 pub(crate) fn spawn_lasting<F: Future<Output = ()> + 'static>(what: &'static str, begin: impl Fn() -> F + 'static) {
-    spawn_local(async move {
-        while let Err(end) = spawn_local(begin()).await {
+    spawn(async move {
+        while let Err(end) = spawn(begin()).await {
             if !end.is_panic() {
                 return; // the shard is being dropped
             }
@@ -43,7 +56,15 @@ pub(crate) fn spawn_lasting<F: Future<Output = ()> + 'static>(what: &'static str
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, rc::Rc};
+    use std::{
+        cell::Cell,
+        env,
+        io::Write,
+        os::{fd::OwnedFd, unix::net::UnixStream},
+        process::Command,
+        rc::Rc,
+        time::Instant,
+    };
 
     use tokio::{runtime::Builder, sync::Notify, task::LocalSet};
 
@@ -72,5 +93,30 @@ mod tests {
             done.notified().await;
         });
         assert_eq!(begun.get(), 3);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_line_of_a_panic_in_a_task() {
+        const NAME: &str = "panics::tests::nobody_waits_for_the_line_of_a_panic_in_a_task";
+        if env::var_os("VOLADOR_PANICS").is_some() {
+            log::report_panics();
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let begun = Instant::now();
+            LocalSet::new().block_on(&runtime, async {
+                for number in 0..20 {
+                    assert!(spawn(async move { panic!("number {number}") }).await.unwrap_err().is_panic());
+                }
+            });
+            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+            return;
+        }
+        // The hook is the process's, and so is the log, which nobody reads here.
+        let (mut log, _reader) = UnixStream::pair().unwrap();
+        log.set_nonblocking(true).unwrap();
+        while log.write(&[b'\n'; 4096]).is_ok() {}
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", NAME, "--nocapture"]).env("VOLADOR_PANICS", "1").stderr(OwnedFd::from(log));
+        let output = child.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -141,8 +141,7 @@ impl Shard {
         listeners: Arc<Vec<Listener>>,
         door: Option<Door>,
     ) {
-        let accepting: Vec<_> =
-            acceptors.into_iter().map(|a| tokio::task::spawn_local(self.clone().accept(a))).collect();
+        let accepting: Vec<_> = acceptors.into_iter().map(|a| panics::spawn(self.clone().accept(a))).collect();
         let mut accepting = Some((accepting, listeners));
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
         self.spawn_lasting("handing frames over", async move |shard| {
@@ -151,7 +150,7 @@ impl Shard {
         self.spawn_lasting("sending answers", async |shard| shard.corks.task(shard).await);
         if let Some(door) = door {
             let shard = self.clone();
-            tokio::task::spawn_local(async move { door.task(shard).await });
+            panics::spawn(async move { door.task(shard).await });
         }
         if self.shared.is_cluster {
             self.spawn_lasting("recalling requests", async |shard| shard.recall_task().await);
@@ -217,7 +216,7 @@ impl Shard {
                     rests = false;
                     let (socket, counted) = self.settle(socket).await;
                     count(&self.counters.accepted);
-                    tokio::task::spawn_local(http::serve(self.clone(), socket, peer, counted));
+                    panics::spawn(http::serve(self.clone(), socket, peer, counted));
                 }
                 // The client left while it waited in the backlog.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -271,13 +270,13 @@ impl Shard {
         self.engine.close_all(self);
         let (shard, time) = (self.clone(), self.shared.config.drain_timeout);
         // Before the time is over, so that there is some for handlers to be told.
-        tokio::task::spawn_local(async move {
+        panics::spawn(async move {
             tokio::time::sleep(time - (time / 4).min(TELLING_MAX)).await;
             shard.is_late.set(true);
             shard.engine.end_all(&shard);
         });
         let shard = self.clone();
-        tokio::task::spawn_local(async move {
+        panics::spawn(async move {
             while shard.streams.borrow().len() > 0 || !shard.connections.borrow().is_empty() {
                 shard.progress.notified().await;
             }

@@ -28,7 +28,7 @@ use super::{
     tunnel::Tunnel,
     watched::Watched,
 };
-use crate::{Config, push::Takeover, shard::Shard, socket::Socket, stats::count};
+use crate::{Config, panics, push::Takeover, shard::Shard, socket::Socket, stats::count};
 
 /// Bytes that hyper buffers for one connection at most, in each direction. Above the largest head, so that the limits
 /// of the configuration speak first.
@@ -260,7 +260,7 @@ async fn leave(
         }
         Outcome::Taken(Taker::Tunnel(tunnel)) => {
             let counted = place.counted.take().map(Counted::hijacked);
-            tokio::task::spawn_local(tunnel.run(shard.clone(), socket, read_buf, counted));
+            panics::spawn(tunnel.run(shard.clone(), socket, read_buf, counted));
         }
         Outcome::Expired(Expired::Head) if !state.watch.borrow().is_empty() => {
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request head took too long to arrive.");

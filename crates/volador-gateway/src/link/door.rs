@@ -13,7 +13,7 @@ use tokio::{io::Interest, net::UnixStream, time::timeout};
 use volador_link::{Incoming, RETRY, Received};
 use volador_proto::link::{Hello, ToGateway};
 
-use crate::{GatewayError, log, shard::Shard};
+use crate::{GatewayError, log, panics, shard::Shard};
 
 /// How long a worker may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl Door {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let shard = shard.clone();
-                    tokio::task::spawn_local(async move {
+                    panics::spawn(async move {
                         if let Err(error) = admit(&shard, stream).await {
                             log::warn(format_args!("refused a link of a worker: {error}"));
                         }

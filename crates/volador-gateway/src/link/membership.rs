@@ -3,7 +3,7 @@
 use std::{io, rc::Rc};
 
 use super::{Arrival, LinkSocket, State, Way, WorkerKey};
-use crate::{inbox::Order, shard::Shard, stats::count, streams::Stream};
+use crate::{inbox::Order, panics, shard::Shard, stats::count, streams::Stream};
 
 impl Shard {
     /// Takes a link of a worker.
@@ -14,9 +14,9 @@ impl Shard {
         let member = self.shared.roster.link_came(arrival.hello, arrival.pid);
         let key = self.workers.add(Some(member.clone()), Way::Socket(socket.clone()));
         self.workers.batch(key).welcome(shards, journal);
-        tokio::task::spawn_local(socket.clone().write_task());
+        panics::spawn(socket.clone().write_task());
         let shard = self.clone();
-        tokio::task::spawn_local(async move {
+        panics::spawn(async move {
             socket.read(&shard, key).await;
             shard.shared.roster.lost(&member);
             shard.lose(key, &socket);

@@ -28,7 +28,7 @@ fn a_link_that_can_not_be_sent_over_ends_for_its_reader_too() {
             near.set_nonblocking(true).unwrap();
             let same = near.try_clone().unwrap();
             let link = Rc::new(LinkSocket::new(near, false).unwrap());
-            tokio::task::spawn_local(link.clone().write_task());
+            crate::panics::spawn(link.clone().write_task());
             // What is handed over is sent at once, or, behind what waits, by the task.
             while waits && link.outgoing.borrow().is_empty() {
                 link.deliver(credit());

@@ -2,11 +2,12 @@ use std::sync::Mutex;
 
 use tokio::{
     runtime::Builder,
-    task::{LocalSet, spawn_local, yield_now},
+    task::{LocalSet, yield_now},
 };
 use volador_proto::link::StreamId;
 
 use super::*;
+use crate::panics;
 
 /// Remembers how many bytes it was handed each time.
 #[derive(Debug, Default)]
@@ -36,14 +37,14 @@ fn delivered(cores: usize, first: usize, ready: impl IntoIterator<Item = usize> 
     let (runtime, sum) =
         (Builder::new_current_thread().build().unwrap(), || link.0.lock().unwrap().iter().sum::<usize>());
     LocalSet::new().block_on(&runtime, async {
-        let task = spawn_local({
+        let task = panics::spawn({
             let (workers, mut ready) = (workers.clone(), ready.into_iter());
             let looking = workers.clone();
             let look = move || {
                 let ready = ready.next().unwrap_or(0);
                 for _ in 0..ready {
                     let workers = looking.clone();
-                    spawn_local(async move { append(&mut workers.batch(WorkerKey::EMBEDDED)) });
+                    panics::spawn(async move { append(&mut workers.batch(WorkerKey::EMBEDDED)) });
                 }
                 ready
             };
