@@ -61,7 +61,7 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut all = Batch::new();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (mut batch, id) = (Batch::new(), stream(text, n));
-        match kind % 15 {
+        match kind % 16 {
             0 => batch.response(id, 200, fields(text), ResponseBody::Complete(text.to_vec().into())),
             1 => batch.complete_response(id, 404, fields(text), text.chunks(3)),
             2 => batch.response(id, 500, fields(text), ResponseBody::Stream),
@@ -76,6 +76,10 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
             12 => batch.ended(id),
             13 => batch.ask_drained(id),
             14 => batch.refused(id),
+            15 => {
+                batch.write(id, payload(text), text);
+                batch.handled(id, 1);
+            }
             _ => batch.broadcast(text, payload(text), text),
         }
         all.append(batch);
@@ -83,8 +87,8 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
     let mut frames = all.into_frames();
     for (n, &(kind, text)) in lines.iter().enumerate() {
         let (id, frame) = ToGateway::next(&mut frames).expect("a frame").expect("a valid frame");
-        assert_eq!(id, if kind % 15 == 8 { StreamId::NONE } else { stream(text, n) });
-        match (kind % 15, frame) {
+        assert_eq!(id, if kind % 16 == 8 { StreamId::NONE } else { stream(text, n) });
+        match (kind % 16, frame) {
             (0 | 1, ToGateway::Response(Response { fields, body: ResponseBody::Complete(body), .. })) => {
                 same_fields(&fields, text);
                 assert_eq!(body, text);
@@ -98,7 +102,9 @@ fn to_gateway(lines: &[(&u8, &[u8])]) {
                 same_fields(&fields, text);
                 assert_eq!(got, Some(interest(text)));
             }
-            (6, ToGateway::Write(got, data)) => assert_eq!((got, &data[..]), (payload(text).into(), text)),
+            (6, ToGateway::Write(got, data)) | (15, ToGateway::Reply(got, data)) => {
+                assert_eq!((got, &data[..]), (payload(text).into(), text));
+            }
             (7, ToGateway::Handled(messages)) => assert_eq!(messages, text.len() as u32),
             (9, ToGateway::Timeout(millis)) => assert_eq!(millis, text.len() as u32),
             (10, ToGateway::HandedOver(state)) => assert_eq!(state.as_deref(), Some(text)),
