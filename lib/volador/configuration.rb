@@ -23,7 +23,9 @@ module Volador
     MIB = 1024 * KIB
     # No option is meant to be larger than this; it also keeps every value within what the gateway can hold.
     MOST = 2**53
-    private_constant :KIB, :MIB, :MOST
+    # RFC 6454 §6.2: scheme, host, and the port where it is not the scheme's own.
+    ORIGIN = %r{\A[a-z][a-z0-9+.-]*://(?:\[[\h:.]+\]|[^/\s:@?#\[\]]+)(?::(?<port>[^/\s]*))?\z}i
+    private_constant :KIB, :MIB, :MOST, :ORIGIN
 
     # The options that are numbers. Those of bytes and seconds say so in their name or unit.
     NUMBERS = {
@@ -243,12 +245,26 @@ module Volador
     def origins(value)
       return if value.nil?
 
-      list = Array(value).map(&:to_s)
-      wrong = list.find { |origin| origin != "*" && !origin.match?(%r{\A[a-z][a-z0-9+.-]*://[^/\s]+\z}i) }
-      return list unless wrong
+      Array(value).map(&:to_s).each do |origin|
+        fault = origin_fault(origin) unless origin == "*"
+        raise ConfigurationError, "allowed_origins #{fault}, got #{origin.inspect}" if fault
+      end
+    end
 
-      raise ConfigurationError, "allowed_origins must be \"*\" or origins like \"https://example.com\", without a " \
-                                "path, got #{wrong.inspect}"
+    # What no browser sends as it stands there would never match.
+    def origin_fault(origin)
+      unless origin.ascii_only?
+        return "must name hosts as browsers do, by Punycode where they are not ASCII (\"https://xn--bcher-kva.example\")"
+      end
+      return "knows no patterns: list each origin, or \"*\" for all" if origin.include?("*")
+
+      match = ORIGIN.match(origin)
+      return "must be \"*\" or origins like \"https://example.com\", without a path" unless match
+
+      port = match[:port]
+      return if port.nil? || (port.match?(/\A(0|[1-9]\d{0,4})\z/) && port.to_i <= 65_535)
+
+      "must name ports as browsers do, up to 65535 and without leading zeros"
     end
 
     def presence(string)

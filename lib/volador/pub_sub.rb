@@ -79,13 +79,13 @@ module Volador
       # See {Volador.publish}.
       # @param engine [nil, false, #publish] nil: the {default}; false: the subscribers of this process
       # @return [Boolean]
+      # @raise [ArgumentError] also for an engine that can't publish
       def publish(channel, message, engine: nil)
         unless message.is_a?(String) || message.is_a?(Event)
           raise TypeError, "what is published must be a String or a Volador::Event, got #{message.class}: call to_s or to_json first"
         end
 
-        engine = @default if engine.nil?
-        engine ||= Local
+        engine = carrier(engine)
         name = Channel.name(channel)
         # Whoever subscribes and publishes gets the message: the engine knows of the subscription first.
         @engines.settle unless engine.equal?(Local)
@@ -129,6 +129,15 @@ module Volador
       def resume(subscriptions)
         @subscriptions = subscriptions
         @engines.resume(subscriptions.keys)
+      end
+
+      private
+
+      # @return [#publish]
+      def carrier(engine)
+        return @default if engine.nil?
+
+        engine ? Engines.check(engine, :publish) : Local
       end
     end
   end

@@ -314,6 +314,24 @@ RSpec.describe "Applications written for Agoo" do
     end
   end
 
+  PushClient::TRANSPORTS.each do |transport|
+    it "tells a client's protocol until it has left (#{transport})" do
+      server = start_program(<<~RUBY)
+        #{format(init, 2)}
+        class Leaver
+          def self.call(env) = (env["rack.upgrade"] = self) && [200, {}, []]
+          def self.on_open(client) = client.write(client.protocol)
+          def self.on_close(client) = warn("left: \#{client.protocol.inspect} \#{client.inspect}")
+        end
+        Agoo::Server.handle(:GET, "/", Leaver)
+        Agoo::Server.start
+        sleep
+      RUBY
+      PushClient.open(transport, server.port) { |client| expect(client.read).to eq(transport.to_s) }
+      expect(server.wait_for_output(/^left: (\S+) .*\b#{transport} closed/)[1]).to eq("nil")
+    end
+  end
+
   it "asks a handler of /* for what has a name only, and reports one that answers nothing" do
     server = start_program(<<~RUBY)
       File.write("index.html", "the index")

@@ -219,6 +219,32 @@ RSpec.describe "The handler that on_open returns, and the handshake" do
     expect(server.output).not_to include("ERROR")
   end
 
+  it "that is a BasicObject may raise what it likes for a method that is missing" do
+    server = start_volador(<<~RUBY)
+      class Bare < BasicObject
+        def on_message(*, data) = ::Kernel.warn("heard \#{data}")
+
+        def method_missing(name, *) = ::Kernel.raise("no \#{name}")
+      end
+
+      class App
+        def call(_env) = [200, {}, []]
+
+        def on_open(_env) = Bare.new
+      end
+      map("/draft") { run ->(env) { (env["rack.upgrade"] = Bare.new) && [200, {}, []] } }
+      run App.new
+    RUBY
+    %w[/ /draft].each do |target|
+      WebSocketClient.open(server.port, target) do |client|
+        client.send_text("hello of #{target}")
+        server.wait_for_output(/^heard hello of #{target}$/)
+      end
+    end
+    expect(server.stop.exitstatus).to eq(0)
+    expect(server.output).not_to include("ERROR")
+  end
+
   describe "the handshake" do
     shared_server(<<~RUBY)
       class App

@@ -162,6 +162,38 @@ RSpec.describe "Iodine's first form: env['upgrade.websocket']" do
     end
   end
 
+  {
+    "a BasicObject" => "include ::Telling",
+    "a BasicObject that raises what it likes for a method that is missing" => <<~RUBY,
+      include ::Telling
+      def method_missing(name, *) = ::Kernel.raise(name.to_s)
+    RUBY
+    "the object that a BasicObject forwards to" => <<~RUBY
+      def method_missing(...) = (@to ||= ::Object.new.extend(::Telling)).__send__(...)
+    RUBY
+  }.each do |what, body|
+    it "gives write and close to #{what}" do
+      server = start_volador(<<~RUBY)
+        module Telling
+          def on_open = write("open")
+          def on_message(data) = write("heard \#{data}") && close
+          def on_close = ::Kernel.warn("closed")
+        end
+        class Bare < BasicObject
+          #{body}
+        end
+        run ->(env) { (env["upgrade.websocket"] = Bare.new) && [0, {}, []] }
+      RUBY
+      WebSocketClient.open(server.port, "/") do |client|
+        expect(client.read_message).to eq("open")
+        expect(client.send_text("it").read_message).to eq("heard it")
+        client.close
+      end
+      server.wait_for_output(/^closed$/)
+      expect(server.output).not_to include("ERROR")
+    end
+  end
+
   it "closes a connection whose on_open raises, logs it and lives on" do
     begin
       web_socket("/failing") { |client| client.read_close }

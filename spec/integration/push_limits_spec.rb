@@ -27,6 +27,7 @@ RSpec.describe "The limits of push connections" do
       def on_open(env)
         writer = env["push.writer"]
         writer.write("open")
+        writer.write("x" * 3_000_000) if env["PATH_INFO"] == "/large"
         if env["PATH_INFO"] == "/flood"
           Thread.new do
             loop { writer.write("x" * 10_000) }
@@ -123,6 +124,15 @@ RSpec.describe "The limits of push connections" do
 
       expect(client).to be_ended
       expect(server.get("/").body).to eq("fine")
+      client.leave
+    end
+
+    it "a message larger than the limit is sent, though it is written in on_open (#{transport})" do
+      server = start_configured(application, send_queue_max_bytes: 100_000)
+      client = PushClient.open(transport, server.port, "/large")
+
+      expect(client.read).to eq("open")
+      expect(client.read.bytesize).to eq(3_000_000)
       client.leave
     end
   end

@@ -135,7 +135,9 @@ RSpec.describe Volador::Configuration do
 
   it "takes origins" do
     expect(configuration(allowed_origins: "*").allowed_origins).to eq ["*"]
-    expect(configuration(allowed_origins: ["https://a.example:444"]).allowed_origins).to eq ["https://a.example:444"]
+    origins = %w[https://a.example:444 http://a.example:80 http://[::1]:9292 http://[::1] https://xn--bcher-kva.example
+                 HTTPS://A_b.example capacitor://localhost moz-extension://0c2a-11]
+    expect(configuration(allowed_origins: origins).allowed_origins).to eq origins
   end
 
   it "logs to the file that it is given, and to $stderr without one" do
@@ -187,6 +189,20 @@ RSpec.describe Volador::Configuration do
                                            "\"/no/such/folder/log\" (No such file or directory)",
     { slow_client: :wait } => "slow_client must be :disconnect or :drop_oldest, got :wait",
     { allowed_origins: "example.com" } => "allowed_origins must be \"*\" or origins like",
+    { allowed_origins: "https://example.com/" } => "without a path, got \"https://example.com/\"",
+    { allowed_origins: "https://me@example.com" } => "origins like \"https://example.com\"",
+    { allowed_origins: "https://example.com?a" } => "origins like \"https://example.com\"",
+    { allowed_origins: "https://\xff.example" } => "allowed_origins must name hosts as browsers do",
+    { allowed_origins: ["*", "https://bücher.example"] } =>
+      "allowed_origins must name hosts as browsers do, by Punycode where they are not ASCII " \
+      "(\"https://xn--bcher-kva.example\"), got \"https://bücher.example\"",
+    { allowed_origins: "https://*.example.com" } =>
+      "allowed_origins knows no patterns: list each origin, or \"*\" for all, got \"https://*.example.com\"",
+    { allowed_origins: "https://example.com:0443" } =>
+      "allowed_origins must name ports as browsers do, up to 65535 and without leading zeros, got \"https://example.com:0443\"",
+    { allowed_origins: "https://example.com:" } => "allowed_origins must name ports as browsers do",
+    { allowed_origins: "https://[::1]:65536" } => "allowed_origins must name ports as browsers do",
+    { allowed_origins: "https://example.com:*" } => "allowed_origins knows no patterns",
     { thread: 5 } => "there is no option thread"
   }.each do |options, message|
     it "refuses #{options}" do

@@ -178,6 +178,15 @@ RSpec.describe Volador::PubSub do
       expect(described_class.default).to equal described_class::Local
     end
 
+    it "that can't publish are refused where they are named" do
+      message = "an engine has the methods subscribe, unsubscribe and publish, got a Object without publish"
+      client = Volador::Push::Client.new(Fakes::Connection.new, {}, :websocket, Object.new, Volador::Log.new)
+      [Volador, described_class, client].each do |publisher|
+        expect { publisher.publish("a", "1", engine: Object.new) }.to raise_error(ArgumentError, message)
+      end
+      expect { described_class.default = Object.new }.to raise_error(ArgumentError, message)
+    end
+
     it "that raise harm nobody" do
       def engine.subscribe(*) = raise("no broker")
       expect { described_class.attach(engine) && subscribe("one") { nil } }.to output(/no broker/).to_stderr

@@ -135,8 +135,8 @@ pub struct Config {
     /// Bytes of publications that may wait for one block of a worker. As much may be on the way to a worker of a cluster, or
     /// 16 MiB where that is more.
     pub block_queue_max_bytes: usize,
-    /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that answered none of two in
-    /// a row is taken for dead.
+    /// Time between WebSocket pings, where the worker sets no other for a connection. A peer that is still
+    /// silent after two is taken for dead.
     pub ping_interval: Duration,
     /// Time between SSE heartbeats, likewise, so that dead peers are noticed and proxies keep the connection.
     pub heartbeat_interval: Duration,

@@ -16,11 +16,11 @@ module Volador
       RESPOND_TO = Kernel.instance_method(:respond_to?)
       private_constant :RESPOND_TO
 
-      # @param object [Object] also a BasicObject, which can't be asked
+      # @param object [Object] also a BasicObject, which can't be asked: what it does instead is its own affair
       # @return [Boolean]
       def self.handles?(object, callback)
         object.respond_to?(callback)
-      rescue NoMethodError
+      rescue StandardError
         RESPOND_TO.bind_call(object, callback)
       end
 

@@ -96,8 +96,10 @@ module Volador
         whole == seconds ? whole : seconds
       end
 
-      # Looks after the peer of this connection that often from now on: a WebSocket that answers none of two pings in a row
-      # is dropped, and so is an event stream of which nothing is taken meanwhile. Ignored once the connection is closed.
+      # Looks after the peer of this connection that often from now on, by a ping or a comment: a WebSocket whose client is
+      # still silent after two of them is dropped, unless it takes something of what waits for it, and so is an event stream
+      # of which nothing is taken meanwhile. Whatever a client sends counts, not pongs alone. Ignored once the connection is
+      # closed.
       # @param seconds [Numeric] 0.001 to 86400; 0: the server's own interval again
       # @raise [TypeError] for what is no number
       # @raise [ArgumentError] for a number out of that range

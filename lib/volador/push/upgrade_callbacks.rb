@@ -34,14 +34,15 @@ module Volador
       CURRENT = :volador_upgrade_callbacks
       # Where a handler keeps its own writer.
       WRITER = :@_volador_writer
-      private_constant :CURRENT, :WRITER
+      IVAR_GET = Kernel.instance_method(:instance_variable_get)
+      private_constant :CURRENT, :WRITER, :IVAR_GET
 
       class << self
         # An application may give a class, whose instances are then the handlers, one per connection.
         # @param given [Object] env['upgrade.websocket']
         # @return [Object] the handler
         def handler(given)
-          given.is_a?(Class) && !callbacks?(given) ? given.new : given
+          Class === given && !callbacks?(given) ? given.new : given
         end
 
         # @return [Writer, nil]
@@ -49,13 +50,13 @@ module Volador
           current = Thread.current.thread_variable_get(CURRENT)
           return current.writer if current&.handler.equal?(handler)
 
-          handler.instance_variable_get(WRITER)
+          IVAR_GET.bind_call(handler, WRITER)
         end
 
         private
 
         def callbacks?(object)
-          %i[on_open on_message on_close].any? { |name| object.respond_to?(name) }
+          %i[on_open on_message on_close].any? { |name| handles?(object, name) }
         end
       end
 
@@ -70,7 +71,7 @@ module Volador
       end
 
       def opened
-        during { handler.on_open if handler.respond_to?(:on_open) }
+        during { handler.on_open if handles?(:on_open) }
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
@@ -80,7 +81,7 @@ module Volador
       # `on_resume`, or `on_open` where there is none.
       def resumed
         super
-        during { handler.respond_to?(:on_resume) ? handler.on_resume : (handler.on_open if handler.respond_to?(:on_open)) }
+        during { handles?(:on_resume) ? handler.on_resume : (handler.on_open if handles?(:on_open)) }
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
@@ -103,13 +104,21 @@ module Volador
 
       # A frozen handler, or one that has no singleton class, stays as it is.
       def equip
-        return if handler.frozen?
+        return if call_kernel(:frozen?)
 
-        handler.extend(Write) unless handler.respond_to?(:write)
-        handler.extend(Close) unless handler.respond_to?(:close)
-        handler.instance_variable_set(WRITER, @writer)
+        call_kernel(:extend, Write) unless handles?(:write)
+        call_kernel(:extend, Close) unless handles?(:close)
+        call_kernel(:instance_variable_set, WRITER, @writer)
       rescue NoMethodError, TypeError
         nil
+      end
+
+      # A BasicObject that forwards to another object has that one equipped, which will be the one that writes. Others have
+      # no such methods.
+      def call_kernel(method, *arguments)
+        handler.__send__(method, *arguments)
+      rescue StandardError
+        Kernel.instance_method(method).bind_call(handler, *arguments)
       end
 
       def during

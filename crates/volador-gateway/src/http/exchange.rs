@@ -49,6 +49,8 @@ pub(crate) struct Early {
     pub(crate) messages: Vec<(Kind, Bytes)>,
     /// Sum of the messages' lengths, and of what each of them takes beside, as in a send queue.
     bytes: usize,
+    /// Whether one of them is larger than a send queue by itself. It is not in the sum.
+    has_large: bool,
     /// Whether more was written than a send queue may hold. What came after that is not kept.
     pub(crate) overflowed: bool,
     /// The code by which the application closed it already.
@@ -61,8 +63,16 @@ pub(crate) struct Early {
 
 impl Early {
     fn write(&mut self, kind: Kind, data: Bytes, max: usize) {
-        self.bytes += MESSAGE_BYTES + data.len();
-        self.overflowed |= self.bytes > max;
+        let weight = MESSAGE_BYTES + data.len();
+        if weight <= max {
+            self.bytes += weight;
+            self.overflowed |= self.bytes > max;
+        } else {
+            // A client for whom nothing waits is sent it, and whether something does is not known here: it is judged when
+            // it is sent. One is kept, so that the memory is bounded.
+            self.overflowed |= self.has_large;
+            self.has_large = true;
+        }
         if !self.overflowed {
             self.messages.push((kind, data));
         }
@@ -307,5 +317,25 @@ mod tests {
         assert!(!early.overflowed);
         write(&mut early);
         assert!(early.overflowed && early.messages.len() == 10);
+    }
+
+    #[test]
+    fn one_early_message_may_be_larger_than_the_limit() {
+        let max = 10 * MESSAGE_BYTES;
+        let (small, half, large) = (1, max / 2, 2 * max);
+        for (lengths, kept) in [
+            (&[large][..], 1),
+            (&[small, large, small], 3),
+            (&[large, half, small], 3),
+            (&[large, large], 1),
+            (&[large, small, large, small], 2),
+            (&[half, half], 1),
+            (&[half, large, half, small], 2),
+            (&[max - MESSAGE_BYTES, small], 1),
+        ] {
+            let mut early = Early::default();
+            lengths.iter().for_each(|len| early.write(Payload::Text.into(), vec![b'x'; *len].into(), max));
+            assert_eq!((early.messages.len(), early.overflowed), (kept, kept < lengths.len()), "{lengths:?}");
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn websocket(
         push_field(&mut head, b"sec-websocket-extensions", agreement.to_string().as_bytes());
     }
     let mut has_protocol = false;
-    for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name) && *name != b"content-type") {
+    for (name, value) in fields.iter().filter(|(name, _)| !is_ours(name)) {
         // RFC 6455 §4.1: a client fails the connection over a subprotocol "that was not present in the client's handshake";
         // §11.3.4: the header is there once at most.
         if name == b"sec-websocket-protocol" {
@@ -53,12 +53,7 @@ pub(crate) fn sse(fields: &Fields) -> Bytes {
         .to_vec();
     push_field(&mut head, b"date", httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     for (name, value) in fields.iter() {
-        // RFC 9110 §8.4: a coding would describe a body that middleware has encoded; the events are sent as they are.
-        if !is_ours(name)
-            && !["content-type", "cache-control", "x-accel-buffering", "content-encoding"]
-                .iter()
-                .any(|n| name == n.as_bytes())
-        {
+        if !is_ours(name) && !matches!(name, b"cache-control" | b"x-accel-buffering") {
             push_field(&mut head, name, value);
         }
     }
@@ -66,7 +61,8 @@ pub(crate) fn sse(fields: &Fields) -> Bytes {
     head.into()
 }
 
-/// Fields that describe the connection or a body that there is none of: the gateway's business.
+/// Fields that describe the connection, or the application's body, which is not sent: the gateway's business. RFC 9110 §8.4:
+/// a coding, middleware's for instance, would be one of what comes behind the head, and that is sent as it is.
 fn is_ours(name: &[u8]) -> bool {
     matches!(
         name,
@@ -75,6 +71,8 @@ fn is_ours(name: &[u8]) -> bool {
             | b"keep-alive"
             | b"transfer-encoding"
             | b"content-length"
+            | b"content-type"
+            | b"content-encoding"
             | b"date"
             | b"etag"
             | b"sec-websocket-accept"
@@ -139,6 +137,10 @@ mod tests {
             ("connection", "close"),
             ("content-type", "text/html"),
             ("content-encoding", "gzip"),
+            ("etag", "\"1\""),
+            ("date", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("cache-control", "private"),
+            ("x-accel-buffering", "yes"),
             ("x-split", "a\r\nevil: 1"),
         ]);
         let websocket = String::from_utf8(
@@ -149,10 +151,11 @@ mod tests {
             websocket,
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
              sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\
-             content-encoding: gzip\r\n\r\n"
+             cache-control: private\r\nx-accel-buffering: yes\r\n\r\n"
         );
         let sse = String::from_utf8(sse(&fields).to_vec()).unwrap();
         assert!(sse.starts_with("HTTP/1.1 200 OK\r\n") && sse.ends_with("set-cookie: a=1\r\nset-cookie: b=2\r\n\r\n"));
-        assert!(sse.contains("content-type: text/event-stream\r\n") && !sse.contains("gzip") && !sse.contains("evil"));
+        assert!(sse.contains("content-type: text/event-stream\r\n") && sse.contains("x-accel-buffering: no\r\n"));
+        assert!(["gzip", "etag", "1970", "private", "yes", "evil"].iter().all(|theirs| !sse.contains(theirs)), "{sse}");
     }
 }

@@ -1,5 +1,7 @@
 //! The opening handshake (RFC 6455 §4.2), judged from header values.
 
+use std::borrow::Cow;
+
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -154,15 +156,28 @@ fn is_extension(extension: &[u8]) -> bool {
     parts.next().is_some_and(is_token) && parts.all(is_parameter)
 }
 
-/// `extension-param = token [ "=" (token | quoted-string) ]`, where the quoted string is a token without its quotes, so
-/// that no comma or semicolon is inside.
+/// `extension-param = token [ "=" (token | quoted-string) ]`.
 fn is_parameter(parameter: &[u8]) -> bool {
     let mut halves = parameter.splitn(2, |&b| b == b'=').map(<[u8]>::trim_ascii);
-    let unquoted = |value: &[u8]| match value {
-        [b'"', value @ .., b'"'] => is_token(value),
-        value => is_token(value),
+    halves.next().is_some_and(is_token) && halves.next().is_none_or(|value| parameter_value(value).is_some())
+}
+
+/// What is meant by the value of a parameter. RFC 6455 §9.1: "When using the quoted-string syntax variant, the value after
+/// quoted-string unescaping MUST conform to the 'token' ABNF." So no comma and no semicolon is inside, escaped or not, and
+/// lists can be split at them. RFC 9110 §5.6.4: a quoted-pair stands for "the octet following the backslash".
+pub(super) fn parameter_value(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let value = match value.strip_prefix(b"\"") {
+        None => Cow::Borrowed(value),
+        Some(quoted) => {
+            let mut bytes = quoted.strip_suffix(b"\"")?.iter();
+            let mut unescaped = Vec::with_capacity(bytes.len());
+            while let Some(&byte) = bytes.next() {
+                unescaped.push(if byte == b'\\' { *bytes.next()? } else { byte });
+            }
+            Cow::Owned(unescaped)
+        }
     };
-    halves.next().is_some_and(is_token) && halves.next().is_none_or(unquoted)
+    is_token(&value).then_some(value)
 }
 
 /// Whether a comma-separated list has the token; case does not matter (RFC 9110 §5.6.1).
@@ -207,6 +222,16 @@ mod tests {
             ("permessage-deflate", true),
             ("permessage-deflate; client_max_window_bits; server_max_window_bits=\"10\", foo", true),
             ("foo;bar = baz", true),
+            ("permessage-deflate; client_max_window_bits=\"1\\0\"", true),
+            ("foo; a=\"\\b\\c\", bar", true),
+            ("foo; a=1\\0", false),
+            ("foo; a=\"b\\\"", false),
+            ("foo; a=\"b\\\\\"", false),
+            ("foo; a=\"b\\\"c\"", false),
+            ("foo; a=\"b\\ c\"", false),
+            ("foo; a=\"b\\,c\"", false),
+            ("foo; a=\"b\\;c\"", false),
+            ("foo; a=\"", false),
             ("", false),
             (";;;=,", false),
             ("a b c", false),

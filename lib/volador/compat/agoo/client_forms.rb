@@ -10,6 +10,11 @@ module Volador
       # What Agoo's clients understand beyond those of Volador; prepended to {Push::Client}. Calls with keywords or
       # blocks are those of others, and go on to them.
       module ClientForms
+        # @return [Symbol, nil] nil once the connection is closed
+        def protocol
+          super if open?
+        end
+
         # @param data [#to_s, Event]
         # @param fields [Hash] see {Push::Client#write}; of an event stream's the type is "msg" unless they name another
         # @return [Boolean] false once the connection is closed

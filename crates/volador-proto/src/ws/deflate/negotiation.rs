@@ -2,6 +2,8 @@
 
 use std::{fmt, num::NonZeroU8};
 
+use crate::ws::handshake::parameter_value;
+
 /// The base-2 logarithm of the largest distance that our compressor may refer back: 8 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowBits(NonZeroU8);
@@ -53,7 +55,7 @@ impl fmt::Display for Agreement {
 /// The first offer that can be accepted. `offers` is the value of `Sec-WebSocket-Extensions`, in the client's order of
 /// preference; the values of a repeated field are joined by commas.
 pub fn negotiate(offers: &[u8]) -> Option<Agreement> {
-    // RFC 6455 §9.1: a quoted value must be a token without its quotes, so that no comma or semicolon can be inside.
+    // No comma or semicolon can be inside of a value: see `parameter_value`.
     offers.split(|&byte| byte == b',').find_map(offer)
 }
 
@@ -92,8 +94,7 @@ fn offer(offer: &[u8]) -> Option<Agreement> {
 
 /// §7.1.2: "a decimal integer value without leading zeroes between 8 to 15, inclusive".
 fn window_bits(value: &[u8]) -> Option<WindowBits> {
-    let token = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-    match token {
+    match *parameter_value(value)? {
         [digit @ b'8'..=b'9'] => WindowBits::new(digit - b'0'),
         [b'1', digit @ b'0'..=b'5'] => WindowBits::new(10 + digit - b'0'),
         _ => None,
@@ -118,6 +119,8 @@ mod tests {
             ("permessage-deflate; client_max_window_bits=10", PLAIN.to_owned(), 15),
             ("permessage-deflate; server_max_window_bits=10", format!("{PLAIN}; server_max_window_bits=10"), 10),
             ("permessage-deflate ;\tserver_max_window_bits=\"15\" ", format!("{PLAIN}; server_max_window_bits=15"), 15),
+            ("permessage-deflate; server_max_window_bits=\"1\\0\"", format!("{PLAIN}; server_max_window_bits=10"), 10),
+            ("permessage-deflate; client_max_window_bits=\"\\1\\0\"", PLAIN.to_owned(), 15),
             ("permessage-deflate; server_max_window_bits=8", format!("{PLAIN}; server_max_window_bits=8"), 8),
             // The second, as the first is unknown or has something that is.
             ("x-webkit-deflate-frame, permessage-deflate", PLAIN.to_owned(), 15),
@@ -151,6 +154,9 @@ mod tests {
             "permessage-deflate; server_max_window_bits=010",
             "permessage-deflate; server_max_window_bits=\"10",
             "permessage-deflate; server_max_window_bits=1\\0",
+            "permessage-deflate; server_max_window_bits=\"10\\\"",
+            "permessage-deflate; server_max_window_bits=\"1\\6\"",
+            "permessage-deflate; server_max_window_bits=\"\\\"",
             "permessage-deflate; client_max_window_bits=16",
             "permessage-deflate; client_max_window_bits=",
             "permessage-deflate; server_max_window_bits=9; server_max_window_bits=10",
@@ -164,9 +170,21 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_value_may_be_quoted_and_each_of_its_characters_escaped(
+            value in "[0-9a]|1[0-9]", escaped in prop::collection::vec(any::<bool>(), 2),
+        ) {
+            let quoted: String = value.chars().zip(escaped)
+                .flat_map(|(char, is_escaped)| is_escaped.then_some('\\').into_iter().chain([char]))
+                .collect();
+            let [plain, quoted] = [value, format!("\"{quoted}\"")]
+                .map(|value| negotiate(format!("permessage-deflate; server_max_window_bits={value}").as_bytes()));
+            prop_assert_eq!(plain, quoted);
+        }
+
+        #[test]
         fn any_value_is_answered_within_the_rules(
             parts in prop::collection::vec(prop::sample::select(vec![
-                "permessage-deflate", ";", ",", " ", "=", "\"", "8", "15", "9", "server_max_window_bits",
+                "permessage-deflate", ";", ",", " ", "=", "\"", "\\", "8", "15", "9", "server_max_window_bits",
                 "client_max_window_bits", "server_no_context_takeover", "x",
             ]), 0..20),
         ) {
