@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "clock"
+require_relative "fresh_thread"
 
 module Volador
   # Writes whole entries to a stream, $stdout or a log, and never waits for whoever reads it: the one thread that a
@@ -135,8 +136,7 @@ module Volador
     def start
       return true if @thread&.alive?
 
-      @thread = Thread.new { write_all }
-      @thread.name = "volador output"
+      @thread = FreshThread.start("volador output") { write_all }
       @thread.report_on_exception = false
       true
     rescue ThreadError

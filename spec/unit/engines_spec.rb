@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 RSpec.describe Volador::PubSub::Engines do
   let(:pub_sub) { Volador::PubSub }
   let(:printed) { StringIO.new }
@@ -174,6 +176,17 @@ RSpec.describe Volador::PubSub::Engines do
       expect(wait_told(2)).to eq [[:subscribe, "a"], [:publish, "a"]]
     end
 
+    it "may bound its wait for a broker by a Timeout, whoever tells it" do
+      attach do |what, channel|
+        Timeout.timeout(0.05) { sleep 25 } # More than anybody waits for it here.
+      rescue Timeout::Error
+        told << [:"#{what} cut off", channel]
+      end
+      client.subscribe("a")
+      in_time("a subscription") { subscribe("b") }
+      expect(wait_told(4)).to eq [[:subscribe, "a"], [:"subscribe cut off", "a"], [:subscribe, "b"], [:"subscribe cut off", "b"]]
+    end
+
     it "publishes for threads that have subscribed to nothing while it waits for a broker" do
       gate = blocked_in("a")
       client.subscribe("a")
@@ -230,6 +243,28 @@ RSpec.describe Volador::PubSub::Engines do
       waiting.kill.join(Deadline::DEFAULT_SECONDS)
       gate << nil
       expect(wait_told(1)).to eq [[:subscribe, "b"]]
+    end
+
+    it "is told by whoever waits for its turn when the system has no thread for what clients have subscribed to" do
+      attach
+      allow(Thread).to receive(:new).and_raise(ThreadError, "can't create Thread")
+      one = client
+      %w[a b].each { |channel| one.subscribe(channel) }
+      subscribe("c")
+      expect(wait_told(3)).to eq [[:subscribe, "a"], [:subscribe, "b"], [:subscribe, "c"]]
+    end
+
+    it "is told the rest when its thread has been ended as it began" do
+      gate = blocked_in("a")
+      waiting = thread { subscribe("a") }
+      Deadline.until("the engine to be told") { told.size == 1 }
+      client.subscribe("b")
+      allow(Volador::FreshThread).to receive(:start) { Thread.new { nil }.tap(&:join) }
+      gate << nil
+      in_time("the subscription") { waiting.join }
+      allow(Volador::FreshThread).to receive(:start).and_call_original
+      client.subscribe("c")
+      expect(wait_told(3)).to eq [[:subscribe, "a"], [:subscribe, "b"], [:subscribe, "c"]]
     end
 
     it "is told nothing more when it has been detached, and what it is told just then is waited for" do

@@ -110,6 +110,17 @@ RSpec.describe Volador::Output do
     end
   end
 
+  it "has a thread that ends with the program, whatever its first caller holds off" do
+    with_pipe do |_reader, writer|
+      fill(writer)
+      others = Thread.list
+      Thread.handle_interrupt(Object => :never) { write(writer, "entry\n") }
+      thread = (Thread.list - others).find { |one| one.name == "volador output" }
+      Deadline.until("the thread to wait for a reader") { thread.stop? }
+      expect(thread.kill.join(Deadline::DEFAULT_SECONDS)).to be(thread)
+    end
+  end
+
   it "does not write a second time, in a forked process, what its parent has waiting" do
     with_pipe do |reader, writer|
       full = fill(writer)

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../fresh_thread"
+
 module Volador
   module PubSub
     # What engines are to be told, until they have been: one thing at a time, in the order in which it was added.
@@ -106,12 +108,13 @@ module Volador
         synchronize { @teller.equal?(Thread.current) }
       end
 
-      # @return [Note, nil] the next one of this thread, when it is its turn; nil when there is none any more
+      # @return [Note, nil] the next one of this thread, when it is its turn; nil when there is none any more. Before that,
+      #   one that nobody else tells
       def own
         thread = Thread.current
         synchronize do
           while @owed.key?(thread)
-            return start if !@told && @notes.first.thread.equal?(thread)
+            return start if !@told && (@notes.first.thread.equal?(thread) || (left? && !helped?))
 
             @changed.wait(@lock)
           end
@@ -168,12 +171,18 @@ module Volador
         end
       end
 
+      # Whoever ends threads may have ended it before it came to {#help}.
+      def helped?
+        @helper&.alive?
+      end
+
       def call_helper
-        @helper ||= Thread.new { help } if left?
+        @helper = FreshThread.start("volador engines") { help } if left? && !helped?
+      rescue ThreadError
+        @helper = nil # The system has none at the moment, or the program ends: with the next change it is tried again.
       end
 
       def help
-        Thread.current.name = "volador engines"
         while (note = left)
           tell(note)
         end
