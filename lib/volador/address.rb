@@ -13,7 +13,9 @@ module Volador
     PATH_MAX_BYTES = 107
     # The permissions of a socket's file.
     MODE = /\A\?mode=0?[0-7]{3}\z/.freeze
-    private_constant :MODE
+    # The same at the end of an address. The path before it may have a ? of its own.
+    MODE_BEHIND = /\?mode=[0-7]+\z/.freeze
+    private_constant :MODE, :MODE_BEHIND
 
     # A listening socket that this process was started with. Only whoever knows that it was is to make one.
     class Inherited
@@ -66,6 +68,10 @@ module Volador
         raise ConfigurationError, "bind unix://#{path}#{query}: behind the ? stands mode= and what chmod takes, as in " \
                                   "?mode=0660, and nothing else; without it the umask decides"
       end
+      # None was given: the path ends with the name of the present folder, say, and could not be told from permissions.
+      if File.basename(path).include?("?")
+        raise ConfigurationError, "bind unix://#{path}: this is a folder: name a file in it"
+      end
       return "unix://#{path}#{query&.sub(/=(?=...\z)/, '=0')}" if path.bytesize <= PATH_MAX_BYTES
 
       raise ConfigurationError, "bind unix://#{path}: a socket's path has #{PATH_MAX_BYTES} bytes at most, this one " \
@@ -76,7 +82,7 @@ module Volador
     # @param address [String] as {.parse} gives it
     # @return [String, nil] the path of a Unix socket
     def self.path(address)
-      address[%r{\Aunix://([^?]+)}, 1]
+      address.delete_prefix("unix://").sub(MODE_BEHIND, "") if address.start_with?("unix://")
     end
 
     # @param address [String] as the gateway gives it

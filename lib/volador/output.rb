@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "clock"
+require_relative "fresh_thread"
 
 module Volador
   # Writes whole entries to a stream, $stdout or a log, and never waits for whoever reads it: the one thread that a
@@ -24,8 +25,10 @@ module Volador
     # Seconds that a thread waits for another entry before it ends: they come in groups, and a thread for each takes memory
     # until the garbage collector has its turn.
     LINGER = 2.0
+    # Bytes that a pipe takes at once when it is said to take something: PIPE_BUF of pipe(7).
+    PIECE = 4096
     METHOD_OF = Kernel.instance_method(:method)
-    private_constant :BYTES_MAX, :PATIENCE, :LAST_ENTRIES, :LINGER, :METHOD_OF
+    private_constant :BYTES_MAX, :PATIENCE, :LAST_ENTRIES, :LINGER, :PIECE, :METHOD_OF
 
     @lock = Mutex.new
     # Held while what is no IO is written to.
@@ -57,7 +60,8 @@ module Volador
         deadline = Clock.now + LAST_ENTRIES
         # The threads go on meanwhile.
         Native.flush_log
-        @lock.synchronize { busy.values.each { |output| output.attend(deadline) } }
+        outputs = @lock.synchronize { busy.values.each { |output| output.attend(deadline) } }
+        outputs.each { |output| output.write_left(deadline) }
         nil
       end
 
@@ -128,6 +132,14 @@ module Volador
       end
     end
 
+    # @api private
+    # Where the system has no thread for the entries, the caller writes those that wait.
+    # @param deadline [Float]
+    def write_left(deadline)
+      entries = @lock.synchronize { batch unless @thread&.alive? }
+      entries&.each { |entry| write_until(deadline, entry) }
+    end
+
     private
 
     # The application may have ended the thread, as all others.
@@ -135,8 +147,7 @@ module Volador
     def start
       return true if @thread&.alive?
 
-      @thread = Thread.new { write_all }
-      @thread.name = "volador output"
+      @thread = FreshThread.start("volador output") { write_all }
       @thread.report_on_exception = false
       true
     rescue ThreadError
@@ -155,14 +166,17 @@ module Volador
         @written = @taken - @entries.size
         @changed.broadcast
         linger
-        next @done.call if @entries.empty?
-
-        entries = @entries
-        entries << missing if @dropped.positive?
-        @entries = []
-        @bytes = @dropped = 0
-        entries
+        @entries.empty? ? @done.call : batch
       end
+    end
+
+    # @return [Array<String>] those that wait, which do no longer
+    def batch
+      entries = @entries
+      entries << missing if @dropped.positive?
+      @entries = []
+      @bytes = @dropped = 0
+      entries
     end
 
     def linger
@@ -186,6 +200,20 @@ module Volador
       rest = rest.byteslice(write_some(rest)..) until rest.empty?
     rescue StandardError
       nil # Nobody reads it, or it is closed.
+    end
+
+    # As {write}, by pieces for which the stream has room. (O_NONBLOCK would hold for all who have the same pipe or terminal,
+    # other programs as well.)
+    def write_until(deadline, entry)
+      rest = entry.b
+      until rest.empty?
+        return unless IO.select(nil, [@stream], nil, [deadline - Clock.now, 0].max)
+
+        @stream.flush unless @stream.sync
+        rest = rest.byteslice(write_some(rest.byteslice(0, PIECE))..)
+      end
+    rescue StandardError
+      nil
     end
 
     # @return [Integer] bytes

@@ -7,6 +7,7 @@ require_relative "application_threads"
 require_relative "clock"
 require_relative "commands"
 require_relative "configuration"
+require_relative "fresh_thread"
 require_relative "listening"
 require_relative "log"
 require_relative "native_worker"
@@ -252,8 +253,7 @@ module Volador
     # @param seconds [Numeric] that this takes
     # @return [nil]
     def apart(seconds = 0, &work)
-      thread = Thread.new(&work)
-      thread.name = THREAD
+      thread = FreshThread.start(THREAD, &work)
       thread.join(seconds + (2 * GRACE)) unless @threads&.current?
       nil
     end
@@ -262,14 +262,13 @@ module Volador
     # the caller when the system has no more threads.
     def undisturbed
       thread = begin
-        Thread.new do
+        FreshThread.start(THREAD) do
           Thread.current.report_on_exception = false # The caller has it.
           yield
         end
       rescue ThreadError
         return yield
       end
-      thread.name = THREAD
       thread.join
     end
 
@@ -287,7 +286,7 @@ module Volador
       @state = :draining
       observe(:draining)
       @commands << DRAINING
-      Thread.new { drained }.name = "volador drain"
+      FreshThread.start("volador drain") { drained }
       signalled = reason == :signal
       loop do
         case @commands.pop

@@ -24,6 +24,21 @@ RSpec.describe "A server with workers" do
       end
     end
 
+    it "leaves alone the folder whose name is that of its own up to a question mark" do
+      Dir.mktmpdir do |folder|
+        kept, config = %w[app/kept app?b/config.ru].map { |name| File.join(folder, name) }
+        [kept, config].each { |path| ClusterServer.put(path, "run ->(_) { [200, {}, []] }") }
+        command = [ServerProcess.ruby, *ServerProcess.load_path, File.join(ServerProcess::ROOT, "exe/volador"), "-w", "1",
+                   "-b", "unix://app.sock?mode=0600"]
+        runtime = File.join(folder, "run").tap { |path| Dir.mkdir(path) }
+        cluster = ClusterServer.new(command, directory: File.dirname(config), env: { "XDG_RUNTIME_DIR" => runtime })
+        cluster.runtime = runtime
+        kill_gateway(keep(cluster).wait_until_listening)
+
+        expect(Dir.glob("**/*", base: folder)).to contain_exactly("app", "app/kept", "app?b", "app?b/config.ru", "run")
+      end
+    end
+
     it "does so though requests run, a worker is stopped, and another one spins" do
       cluster = start_cluster(telling, workers: 3)
       sockets = %w[/forever /spin].map { |path| cluster.connect.send_request("GET", path) }

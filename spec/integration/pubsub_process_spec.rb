@@ -53,6 +53,32 @@ RSpec.describe "Pub/sub of the process" do
     expect(desk("/wrong?=x")).to eq("ArgumentError")
   end
 
+  it "does not keep a program from its end while an engine waits for its broker, with more to be told" do
+    server = start_ruby(<<~'RUBY')
+      require "volador"
+      STEPS = Queue.new
+      engine = Object.new.tap do |one|
+        def one.subscribe(*) = (STEPS << :told) && sleep
+        def one.unsubscribe(*) = nil
+        def one.publish(*) = true
+      end
+      Volador::PubSub.attach(engine)
+      handler = Object.new.tap do |one|
+        def one.on_open(client) = %w[a b].each { |channel| client.subscribe(channel) } && (STEPS << :opened)
+      end
+      app = ->(env) { (env["rack.upgrade"] = handler) && [200, {}, []] }
+      server = Volador::Server.new(app, Volador::Configuration.new(port: 0, quiet: true)).start
+      socket = TCPSocket.new("127.0.0.1", server.addresses.first[/\d+\z/].to_i)
+      socket.write("GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+      2.times { STEPS.pop }
+      warn "the end"
+    RUBY
+    server.wait_for_output(/^the end$/)
+
+    expect(server.wait).to be_success
+    expect(server.output).to eq("the end\n")
+  end
+
   it "lets a signal handler publish, broadcast and write, and subscribes nobody in there" do
     server = start_volador(<<~'RUBY')
       class Room

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 RSpec.describe Volador::PubSub::Engines do
   let(:pub_sub) { Volador::PubSub }
   let(:printed) { StringIO.new }
@@ -78,11 +80,11 @@ RSpec.describe Volador::PubSub::Engines do
   describe "an engine" do
     {
       "subscribes the process" => [-> { Volador.subscribe("meta") { nil } }, %i[subscribe]],
-      "unsubscribes the process" => [-> { Volador.subscribe("meta") { nil }.unsubscribe }, %i[subscribe unsubscribe]],
+      "subscribes and unsubscribes the process" => [-> { Volador.subscribe("meta") { nil }.unsubscribe }, []],
       "publishes" => [-> { Volador.publish("meta", "x", engine: pub_sub.default) }, []]
     }.each do |what, (act, steps)|
       %i[subscribe unsubscribe].each do |moment|
-        it "that #{what} inside of its #{moment} can, and is told of that afterwards" do
+        it "that #{what} inside of its #{moment} can, and is told what comes of that afterwards" do
           attach { |*call| instance_exec(&act) if call == [moment, "a"] }
           expect { in_time("a subscription") { subscribe("a").unsubscribe } }.not_to output.to_stderr
           expected = [[:subscribe, "a"], [:unsubscribe, "a"]]
@@ -152,13 +154,75 @@ RSpec.describe Volador::PubSub::Engines do
       one = client
       in_time("a client's subscriptions") do
         one.subscribe("a")
+        expect(wait_told(1)).to eq [[:subscribe, "a"]]
         one.subscribe("b")
         one.unsubscribe("a")
         one.published(1, "a", "x")
       end
-      expect(wait_told(1)).to eq [[:subscribe, "a"]]
       gate << nil
       expect(wait_told(2)).to eq [[:subscribe, "b"], [:unsubscribe, "a"]]
+    end
+
+    it "is told nothing of what has come and gone while it waited for a broker" do
+      gate = blocked_in("a")
+      one = client
+      one.subscribe("a")
+      wait_told(1)
+      100.times do |n|
+        one.subscribe("n#{n}")
+        one.unsubscribe("n#{n}")
+      end
+      one.subscribe("b")
+      gate << nil
+      pub_sub.engines.settle
+      expect(wait_told(1)).to eq [[:subscribe, "b"]]
+    end
+
+    it "is told that a subscription has ended which it knows, and what is last of those that came since" do
+      one = client
+      %w[b c].each { |channel| one.subscribe(channel) }
+      gate = blocked_in("a")
+      one.subscribe("a")
+      wait_told(3)
+      %w[b c].each { |channel| one.unsubscribe(channel) }
+      2.times do
+        one.subscribe("b")
+        one.unsubscribe("b")
+      end
+      one.subscribe("c")
+      gate << nil
+      pub_sub.engines.settle
+      expect(wait_told(3)).to eq [[:unsubscribe, "b"], [:unsubscribe, "c"], [:subscribe, "c"]]
+    end
+
+    it "is told of the end of what it was to be told again" do
+      one = client
+      one.subscribe("b")
+      gate = blocked_in("a")
+      one.subscribe("a")
+      wait_told(2)
+      again = thread { pub_sub.attach(attached.first) }
+      wait_for_turn(again)
+      one.unsubscribe("b")
+      gate << nil
+      gate << nil
+      in_time("the engine to be attached") { again.join }
+      pub_sub.engines.settle
+      expect(wait_told(3)).to eq [[:subscribe, "b"], [:subscribe, "a"], [:unsubscribe, "b"]]
+    end
+
+    it "does not keep who waits until it knows of a subscription that has ended meanwhile" do
+      gate = blocked_in("a")
+      client.subscribe("a")
+      wait_told(1)
+      waiting = thread { subscribe("b") }
+      wait_for_turn(waiting)
+      in_time("the end of the subscription") { Volador.unsubscribe("b") }
+      in_time("the subscription") { waiting.join }
+      gate << nil
+      client.subscribe("c")
+      pub_sub.engines.settle
+      expect(wait_told(1)).to eq [[:subscribe, "c"]]
     end
 
     it "knows of a client's subscription before it publishes what the same thread publishes" do
@@ -172,6 +236,17 @@ RSpec.describe Volador::PubSub::Engines do
       gate << nil
       in_time("the publication") { publisher.join }
       expect(wait_told(2)).to eq [[:subscribe, "a"], [:publish, "a"]]
+    end
+
+    it "may bound its wait for a broker by a Timeout, whoever tells it" do
+      attach do |what, channel|
+        Timeout.timeout(0.05) { sleep 25 } # More than anybody waits for it here.
+      rescue Timeout::Error
+        told << [:"#{what} cut off", channel]
+      end
+      client.subscribe("a")
+      in_time("a subscription") { subscribe("b") }
+      expect(wait_told(4)).to eq [[:subscribe, "a"], [:"subscribe cut off", "a"], [:subscribe, "b"], [:"subscribe cut off", "b"]]
     end
 
     it "publishes for threads that have subscribed to nothing while it waits for a broker" do
@@ -230,6 +305,28 @@ RSpec.describe Volador::PubSub::Engines do
       waiting.kill.join(Deadline::DEFAULT_SECONDS)
       gate << nil
       expect(wait_told(1)).to eq [[:subscribe, "b"]]
+    end
+
+    it "is told by whoever waits for its turn when the system has no thread for what clients have subscribed to" do
+      attach
+      allow(Thread).to receive(:new).and_raise(ThreadError, "can't create Thread")
+      one = client
+      %w[a b].each { |channel| one.subscribe(channel) }
+      subscribe("c")
+      expect(wait_told(3)).to eq [[:subscribe, "a"], [:subscribe, "b"], [:subscribe, "c"]]
+    end
+
+    it "is told the rest when its thread has been ended as it began" do
+      gate = blocked_in("a")
+      waiting = thread { subscribe("a") }
+      Deadline.until("the engine to be told") { told.size == 1 }
+      client.subscribe("b")
+      allow(Volador::FreshThread).to receive(:start) { Thread.new { nil }.tap(&:join) }
+      gate << nil
+      in_time("the subscription") { waiting.join }
+      allow(Volador::FreshThread).to receive(:start).and_call_original
+      client.subscribe("c")
+      expect(wait_told(3)).to eq [[:subscribe, "a"], [:subscribe, "b"], [:subscribe, "c"]]
     end
 
     it "is told nothing more when it has been detached, and what it is told just then is waited for" do

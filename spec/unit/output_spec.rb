@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require "fcntl"
+require "tempfile"
+
 RSpec.describe Volador::Output do
   def write(stream, entry)
     described_class.write(stream, entry)
@@ -110,6 +113,17 @@ RSpec.describe Volador::Output do
     end
   end
 
+  it "has a thread that ends with the program, whatever its first caller holds off" do
+    with_pipe do |_reader, writer|
+      fill(writer)
+      others = Thread.list
+      Thread.handle_interrupt(Object => :never) { write(writer, "entry\n") }
+      thread = (Thread.list - others).find { |one| one.name == "volador output" }
+      Deadline.until("the thread to wait for a reader") { thread.stop? }
+      expect(thread.kill.join(Deadline::DEFAULT_SECONDS)).to be(thread)
+    end
+  end
+
   it "does not write a second time, in a forked process, what its parent has waiting" do
     with_pipe do |reader, writer|
       full = fill(writer)
@@ -133,6 +147,48 @@ RSpec.describe Volador::Output do
     end
     Deadline.until("the end of the thread") { Thread.list.none? { |one| one.name == "volador output" } }
     expect(time { described_class.finish }).to be < 0.5
+  end
+
+  context "when the system has no thread for it" do
+    before { allow(Thread).to receive(:new).and_raise(ThreadError, "can't create Thread") }
+
+    it "has written what waits when the process ends, by then at the latest" do
+      with_pipe do |reader, writer|
+        long = "#{'x' * 9000}\n"
+        ["first\n", long].each { |entry| write(writer, entry) }
+        described_class.finish
+        expect(reader.read_nonblock(1 << 20)).to eq "first\n#{long}"
+      end
+    end
+
+    it "says there how much it has dropped" do
+      Tempfile.create do |file|
+        300.times { |n| write(file, "#{n.to_s.rjust(1023, '0')}\n") }
+        described_class.finish
+        lines = File.readlines(file.path)
+        expect([lines.size, lines.last]).to match([257, /\Avolador WARN: 44 lines are missing here/])
+      end
+    end
+
+    it "gives up after a second when nobody reads, and leaves the stream one that waits" do
+      with_pipe do |reader, writer|
+        flags = writer.fcntl(Fcntl::F_GETFL) & ~File::NONBLOCK
+        writer.fcntl(Fcntl::F_SETFL, flags)
+        100.times { |n| write(writer, "#{n.to_s.rjust(1023, '0')}\n") }
+        expect(time { described_class.finish }).to be_between(0.9, 3)
+        lines = reader.read_nonblock(1 << 20).lines
+        expect(lines).to eq(Array.new(lines.size) { |n| "#{n.to_s.rjust(1023, '0')}\n" })
+        expect([lines.size > 50, writer.fcntl(Fcntl::F_GETFL)]).to eq([true, flags])
+      end
+    end
+
+    it "survives a reader that has left" do
+      with_pipe do |reader, writer|
+        reader.close
+        write(writer, "entry\n")
+        expect { described_class.finish }.not_to raise_error
+      end
+    end
   end
 
   it "survives a stream that is closed, and a reader that has left" do

@@ -29,12 +29,13 @@ impl FromStr for BindAddress {
     fn from_str(address: &str) -> Result<Self, Self::Err> {
         let bad = |reason| GatewayError::BadAddress { address: address.to_owned(), reason };
         if let Some(path) = address.strip_prefix("unix://") {
-            let (path, mode) = match path.split_once("?mode=") {
-                None => (path, None),
-                Some((path, octal)) => match u32::from_str_radix(octal, 8) {
+            let (path, mode) = match path.rsplit_once("?mode=") {
+                // What stands before the last `/` is a folder, which may be called anything.
+                Some((path, octal)) if !octal.contains('/') => match u32::from_str_radix(octal, 8) {
                     Ok(mode @ 0..=0o777) => (path, Some(mode)),
                     _ => return Err(bad("the mode is not an octal number up to 777, as in ?mode=0660")),
                 },
+                _ => (path, None),
             };
             if path.is_empty() {
                 return Err(bad("name the socket file, as in unix:///run/app.sock"));
@@ -158,6 +159,19 @@ mod tests {
             ["tcp://0.0.0.0:9292", "tcp://[::1]:0", "tcp://localhost:80", "unix:///run/app.sock", "unix:///a?mode=0660"]
         {
             assert_eq!(text.parse::<BindAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_mode_of_a_unix_socket_stands_at_the_end_of_its_address() {
+        for (text, path, mode) in [
+            ("unix:///run/app.sock?mode=0660", "/run/app.sock", Some(0o660)),
+            ("unix:///a?b/app.sock", "/a?b/app.sock", None),
+            ("unix:///a?b/app.sock?mode=0600", "/a?b/app.sock", Some(0o600)),
+            ("unix:///a?mode=0660/app.sock", "/a?mode=0660/app.sock", None),
+            ("unix:///a?mode=x/app.sock?mode=0600", "/a?mode=x/app.sock", Some(0o600)),
+        ] {
+            assert_eq!(text.parse::<BindAddress>().unwrap(), BindAddress::Unix { path: path.into(), mode }, "{text}");
         }
     }
 

@@ -53,7 +53,7 @@ module Volador
         replace
         @server = UNIXServer.new(path)
         File.chmod(0o600, path)
-        @leftovers = Leftovers.at(path)
+        @leftovers = Leftovers.at(sockets: [path])
         # Those whose request is still to come.
         @connections = []
       rescue SystemCallError => e

@@ -71,7 +71,7 @@ module Volador
         sockets = @configuration.bind.filter_map { |address| Address.path(address) }
         # What hooks of this process publish and subscribe to.
         Server.join_by { guest }
-        @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets])
+        @leftovers = Leftovers.at(folder: @runtime.path, sockets: [@control.path, *sockets])
       end
 
       # @return [Guest]

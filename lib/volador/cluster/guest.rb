@@ -2,6 +2,7 @@
 
 require_relative "../application_threads"
 require_relative "../configuration"
+require_relative "../fresh_thread"
 require_relative "../log"
 require_relative "../native_worker"
 require_relative "../pub_sub"
@@ -56,8 +57,7 @@ module Volador
         or_leave do
           @worker.ready
           Server.add(self)
-          @watch = Thread.new { watch }
-          @watch.name = "volador guest"
+          @watch = FreshThread.start("volador guest") { watch }
         end
         self
       end

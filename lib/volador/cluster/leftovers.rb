@@ -9,19 +9,23 @@ module Volador
     # The files of a gateway that is killed, and cannot remove them itself: its children do, who learn of its end. A
     # file is removed only if it is still the very one that the gateway has made: another server may be there by now.
     class Leftovers
-      # @param folder [String] the private one, with all that is in it
-      # @param sockets [Array<String>] elsewhere
+      # @param folder [String, nil] the private one, with all that is in it
+      # @param sockets [Array<String>] elsewhere; what is no socket is not the gateway's
       # @return [Leftovers]
-      def self.at(folder, sockets = [])
-        new([folder, *sockets].filter_map { |path| [path, *identity(path)] if identity(path) })
+      def self.at(folder: nil, sockets: [])
+        entries = [folder, *sockets].compact.map { |path| [path, *identity(path)] }
+        # Without an identity, or another folder.
+        new(entries.reject { |path, *, change| change.nil? || (change.zero? && path != folder) })
       end
 
       # @return [Array(Integer, Integer, Integer), nil] device, inode, and since the system gives the number of one that is
-      #   free to the next file, for a socket the nanoseconds of its last change. (A folder's changes with what is in it; the
-      #   private one has a name of its own.)
+      #   free to the next file, for a socket the nanoseconds of its last change; 0 for a folder. (It changes with what is in
+      #   it, and the private one has a name of its own.)
       def self.identity(path)
         stat = File.lstat(path)
-        [stat.dev, stat.ino, stat.directory? ? 0 : (stat.ctime.to_i * 1_000_000_000) + stat.ctime.nsec]
+        return [stat.dev, stat.ino, 0] if stat.directory?
+
+        [stat.dev, stat.ino, (stat.ctime.to_i * 1_000_000_000) + stat.ctime.nsec] if stat.socket?
       rescue SystemCallError
         nil
       end
@@ -50,9 +54,22 @@ module Volador
 
       # Removes them.
       def remove
-        @entries.each { |path, *identity| FileUtils.rm_rf(path) if self.class.identity(path) == identity }
+        @entries.each do |path, *identity|
+          next unless self.class.identity(path) == identity
+
+          identity.last.zero? ? FileUtils.rm_rf(path) : unlink(path)
+        end
         folders = @entries.map { |path, *| File.dirname(path) }.select { |path| RuntimeDirectory.home?(path) }
         folders.uniq.each { |path| RuntimeDirectory.leave(path) }
+      end
+
+      private
+
+      # One file at most, whatever stands there by now.
+      def unlink(path)
+        File.unlink(path)
+      rescue SystemCallError
+        nil # Another process has removed it, or this one is not allowed to.
       end
     end
   end

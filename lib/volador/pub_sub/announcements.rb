@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require "set"
+require_relative "../fresh_thread"
+
 module Volador
   module PubSub
     # What engines are to be told, until they have been: one thing at a time, in the order in which it was added.
@@ -8,9 +11,17 @@ module Volador
     # What it adds by that is told once it has returned. What is added inside of {#telling} is told by the thread that adds
     # it, which waits for its turn; anything else by a thread that is there as long as there is something for it to do.
     # So whoever adds may hold locks which the engine is going to want: those of a client that it subscribes, say.
+    #
+    # A subscription that has come and gone before the engine was told of it is nothing to it. So no more waits than there are
+    # subscriptions, and than there were as the engine was told last, however many come and go while one call takes its time.
     class Announcements
       #   thread  that has added it
-      Note = Struct.new(:engine, :what, :key, :thread)
+      Note = Struct.new(:engine, :what, :key, :thread) do
+        # What it is about.
+        def subject
+          [engine.__id__, key]
+        end
+      end
       private_constant :Note
 
       # @param log [Log] where exceptions of engines go
@@ -27,11 +38,17 @@ module Volador
       # @param engine [Object]
       # @param what [Symbol] :subscribe or :unsubscribe
       # @param key [Array] see {Channel.key}
+      # @param known [Boolean] the engine may know that already, and is told all the same
       # @return [void]
-      def add(engine, what, key)
+      def add(engine, what, key, known: false)
         synchronize do
           thread = Thread.current
-          @notes << Note.new(engine, what, key, thread)
+          note = Note.new(engine, what, key, thread)
+          news = @news.delete(note.subject)
+          next drop(news) if news && what == :unsubscribe
+
+          @news[note.subject] = note if what == :subscribe && !known
+          @notes << note
           @owed[thread] += 1
           call_helper
         end
@@ -42,9 +59,7 @@ module Volador
       # @return [void]
       def take_back(engine)
         synchronize do
-          taken, @notes = @notes.partition { |note| note.engine.equal?(engine) }
-          taken.each { |note| settled(note) }
-          move_on
+          @notes.to_a.each { |note| drop(note) if note.engine.equal?(engine) }
           current = @told
           next if current.nil? || !current.engine.equal?(engine) || @teller.equal?(Thread.current)
 
@@ -52,8 +67,8 @@ module Volador
         end
       end
 
-      # Returns when everything that this thread has added, inside of the block or earlier, has been told; at once when it
-      # is an engine that calls this. To be called without any lock that an engine may want.
+      # Returns when everything that this thread has added, inside of the block or earlier, has been told, or is over; at
+      # once when it is an engine that calls this. To be called without any lock that an engine may want.
       # @yield adds, under what locks it likes
       # @return [Object] what the block returns
       def telling
@@ -90,7 +105,10 @@ module Volador
       def begin_anew
         @pid = Process.pid
         # In order.
-        @notes = []
+        @notes = Set.new.compare_by_identity
+        # Those of them by which an engine hears of a subscription for the first time, and after which none is about the same
+        # one; by their subjects.
+        @news = {}
         # By thread: how many of its notes have not been told.
         @owed = Hash.new(0).compare_by_identity
         # The threads in {#telling}.
@@ -106,12 +124,13 @@ module Volador
         synchronize { @teller.equal?(Thread.current) }
       end
 
-      # @return [Note, nil] the next one of this thread, when it is its turn; nil when there is none any more
+      # @return [Note, nil] the next one of this thread, when it is its turn; nil when there is none any more. Before that,
+      #   one that nobody else tells
       def own
         thread = Thread.current
         synchronize do
           while @owed.key?(thread)
-            return start if !@told && @notes.first.thread.equal?(thread)
+            return start if !@told && (@notes.first.thread.equal?(thread) || (left? && !helped?))
 
             @changed.wait(@lock)
           end
@@ -129,7 +148,20 @@ module Volador
 
       def start
         @teller = Thread.current
-        @told = @notes.shift
+        @told = take(@notes.first)
+      end
+
+      # @return [Note] that waits no longer
+      def take(note)
+        @notes.delete(note)
+        @news.delete(note.subject) if @news[note.subject].equal?(note)
+        note
+      end
+
+      # Nobody is told.
+      def drop(note)
+        settled(take(note))
+        move_on
       end
 
       def tell(note)
@@ -168,12 +200,18 @@ module Volador
         end
       end
 
+      # Whoever ends threads may have ended it before it came to {#help}.
+      def helped?
+        @helper&.alive?
+      end
+
       def call_helper
-        @helper ||= Thread.new { help } if left?
+        @helper = FreshThread.start("volador engines") { help } if left? && !helped?
+      rescue ThreadError
+        @helper = nil # The system has none at the moment, or the program ends: with the next change it is tried again.
       end
 
       def help
-        Thread.current.name = "volador engines"
         while (note = left)
           tell(note)
         end

@@ -40,7 +40,7 @@ module Volador
         telling do
           @lock.change do
             @engines = [*@engines, engine].freeze unless attached?(engine)
-            @counts.each_key { |key| @announcements.add(engine, :subscribe, key) }
+            @counts.each_key { |key| @announcements.add(engine, :subscribe, key, known: true) }
           end
         end
       end

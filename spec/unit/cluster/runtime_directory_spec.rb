@@ -84,12 +84,17 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
   end
 
   describe Volador::Cluster::Leftovers do
+    let(:path) { File.join(@base, "app.sock") }
+
+    def listen(path)
+      UNIXServer.new(path).close
+    end
+
     it "are removed by others in the gateway's place" do
       directory = Volador::Cluster::RuntimeDirectory.create(env)
       control = File.join(home, "0123456789abcdef.sock")
-      File.write(control, "")
-      File.write(directory.link, "")
-      entries = described_class.at(directory.path, [control, "/no/such/file"]).to_a
+      [control, directory.link].each { |path| listen(path) }
+      entries = described_class.at(folder: directory.path, sockets: [control, "/no/such/file"]).to_a
 
       2.times { described_class.new(JSON.parse(JSON.generate(entries))).remove }
       expect(Dir.children(@base)).to eq []
@@ -102,7 +107,7 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
         found = Dir["#{home}/*"].first
         found if found && File.exist?("#{found}/lock") && !Volador::Cluster::RuntimeDirectory.abandoned?(found)
       end
-      leftovers = described_class.at(path)
+      leftovers = described_class.at(folder: path)
       expect([leftovers.clear(0.05), File.exist?(path)]).to eq [false, true]
       Process.kill(:KILL, gateway)
       # It is a zombie, of which the system still says that it is there.
@@ -112,25 +117,39 @@ RSpec.describe Volador::Cluster::RuntimeDirectory do
       pipe.each(&:close)
     end
 
-    it "are left alone when they are another's by now that has got the number of the old one" do
-      path = File.join(@base, "app.sock")
-      File.write(path, "old")
-      leftovers = described_class.at(path)
-      File.unlink(path)
-      sleep 0.02 # the system's clock for files is coarse
-      File.write(path, "new")
-      leftovers.remove
-      expect(File.read(path)).to eq "new"
+    it "are no folder and no file that a socket's path names" do
+      file = File.join(@base, "file")
+      kept = File.join(path, "kept")
+      Dir.mkdir(path)
+      [file, kept].each { |one| File.write(one, "") }
+      described_class.at(sockets: [path, file]).remove
+      expect([file, kept]).to all(satisfy("be there") { |one| File.exist?(one) })
     end
 
-    it "are left alone when they are another's by now" do
-      path = File.join(@base, "app.sock")
-      File.write(path, "old")
-      leftovers = described_class.at(path)
-      File.write("#{path}.new", "new")
-      File.rename("#{path}.new", path)
+    it "are left alone when they are another's by now that has got the number of the old one" do
+      listen(path)
+      leftovers = described_class.at(sockets: [path])
+      File.unlink(path)
+      sleep 0.02 # the system's clock for files is coarse
+      listen(path)
       leftovers.remove
-      expect(File.read(path)).to eq "new"
+      expect(File.socket?(path)).to be(true)
+    end
+
+    {
+      "socket" => ->(path) { UNIXServer.new(path).close },
+      "file" => ->(path) { File.write(path, "") },
+      "folder" => ->(path) { Dir.mkdir(path) }
+    }.each do |kind, make|
+      it "are left alone when there is another's #{kind} by now" do
+        listen(path)
+        leftovers = described_class.at(sockets: [path])
+        make.call("#{path}.new")
+        File.rename(path, "#{path}.old")
+        File.rename("#{path}.new", path)
+        leftovers.remove
+        expect(File.exist?(path)).to be(true)
+      end
     end
   end
 end
