@@ -120,7 +120,7 @@ module Volador
       end
 
       def look_at(connection, now)
-        request = connection.wire.take.first
+        request = connection.wire.take_one
         if request
           @connections.delete(connection)
           yield request, connection

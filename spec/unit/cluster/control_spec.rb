@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "timeout"
 require "volador/cluster/control_client"
 require "volador/cluster/control_server"
 
@@ -9,16 +10,24 @@ RSpec.describe Volador::Cluster::ControlServer do
       @path = File.join(folder, "control.sock")
       example.run
     ensure
+      spawned.each { |pid| Process.kill(:KILL, pid) }.each { |pid| Process.wait(pid) }
       opened.each { |io| io.close unless io.closed? }
     end
   end
 
   let(:opened) { [] }
+  let(:spawned) { [] }
   let(:server) { Volador::Cluster::ControlServer.new(@path) }
   let(:client) { Volador::Cluster::ControlClient.new(@path) }
 
   def connect
     UNIXSocket.new(@path).tap { |socket| opened << socket }
+  end
+
+  # A process of its own, that has a socket.
+  def spawn_client(code)
+    spawned << Process.spawn(RbConfig.ruby, "-rsocket", "-e", "socket = UNIXSocket.new(ARGV[0]); #{code}", @path,
+                             err: File::NULL)
   end
 
   # What the supervisor's loop does.
@@ -58,6 +67,18 @@ RSpec.describe Volador::Cluster::ControlServer do
     receive(10.0)
     expect([server.ios.size, server.at]).to eq [1, nil]
     expect(silent.read).to eq ""
+  end
+
+  it "takes the first request of clients that go on writing, and is held by none" do
+    server
+    2.times { spawn_client("loop { socket.write(\"{\\\"do\\\":\\\"status\\\"}\\n\" * 1000) }") }
+    spawn_client("loop { socket.write('x' * 1000) }")
+    requests = []
+    Timeout.timeout(Deadline::DEFAULT_SECONDS) do
+      Deadline.until("the requests") { requests.concat(receive).size == 2 }
+      Deadline.until("the end of what is no request") { receive && server.ios.size == 1 }
+    end
+    expect(requests.map(&:first)).to eq [{ do: "status" }] * 2
   end
 
   it "turns clients away while too many are connected" do
