@@ -11,7 +11,7 @@ module Volador
     class ControlServer
       # Bytes of a request.
       REQUEST_MAX = 65_536
-      # Those that come while so many are connected are turned away.
+      # Those that come while so many are connected are turned away. And so many are taken in one turn.
       CLIENTS_MAX = 64
       # Seconds in which a request must have come.
       PATIENCE = 10.0
@@ -116,17 +116,23 @@ module Volador
 
       def accept(now)
         @paused_until = nil
-        while (socket = @server.accept_nonblock(exception: false)) != :wait_readable
-          if @connections.size < CLIENTS_MAX && ours?(socket)
-            @connections << Connection.new(Wire.new(socket, line_max: REQUEST_MAX), now + PATIENCE)
-          else
-            socket.close
-          end
+        # Not until there are no more: they may connect again and again.
+        CLIENTS_MAX.times do
+          socket = @server.accept_nonblock(exception: false)
+          break if socket == :wait_readable
+
+          admit(socket, now)
         end
       rescue *WANTS => e
         pause(now, e)
       rescue SystemCallError
         nil # It has left already.
+      end
+
+      def admit(socket, now)
+        return socket.close unless @connections.size < CLIENTS_MAX && ours?(socket)
+
+        @connections << Connection.new(Wire.new(socket, line_max: REQUEST_MAX), now + PATIENCE)
       end
 
       def pause(now, error)

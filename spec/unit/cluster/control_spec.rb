@@ -83,10 +83,17 @@ RSpec.describe Volador::Cluster::ControlServer do
     expect(requests.map(&:first)).to eq [{ do: "status" }] * 2
   end
 
+  it "is not held by clients that connect again and again: it takes 64 in a turn" do
+    listening = server.ios.first
+    70.times { connect.close }
+    waits = Array.new(2) { receive && !listening.wait_readable(0).nil? }
+    expect(waits).to eq [true, false]
+  end
+
   it "turns clients away while too many are connected" do
     server
     sockets = Array.new(70) { connect }
-    receive
+    2.times { receive }
     expect(server.ios.size).to eq 65
     expect(sockets.last.read).to eq ""
   end
