@@ -157,6 +157,32 @@ RSpec.describe "A server with workers" do
     end
   end
 
+  describe "whose mold is stopped" do
+    it "ends long before the drain timeout is over, and names no worker that has finished in time" do
+      cluster = start_cluster(telling, configuration: "drain_timeout 30\n")
+      everything = cluster.processes
+      Process.kill(:STOP, cluster.mold)
+      cluster.signal(:TERM)
+
+      expect(cluster.wait.exitstatus).to eq(0)
+      expect(everything.select { |pid| Processes.alive?(pid) }).to eq([])
+      expect(cluster.output).not_to include("has not finished")
+    end
+
+    it "replaces a worker that is killed, when the mold has not told of it for five seconds" do
+      cluster = start_cluster(telling)
+      killed, mold = cluster.workers.first, cluster.mold
+      Process.kill(:STOP, mold)
+      Process.kill(:KILL, killed)
+      cluster.wait_for_output(/the mold of generation 1 does not tell what has become of worker \d \(pid #{killed}\): it is killed/,
+                              seconds: 12)
+
+      cluster.wait_for_workers(2, without: [killed])
+      cluster.wait_for_output(/worker \d \(pid #{killed}\) has ended \(signal KILL\) and is replaced/)
+      expect(cluster.mold).not_to eq(mold)
+    end
+  end
+
   describe "that loses a worker" do
     it "by KILL starts another one, and answers meanwhile" do
       cluster = start_cluster(telling)

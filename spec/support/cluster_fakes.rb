@@ -135,5 +135,9 @@ module ClusterFakes
     def alive?(pid)
       !@ended.key?(pid)
     end
+
+    def gone?(pid)
+      @ended.key?(pid)
+    end
   end
 end

@@ -29,7 +29,20 @@ module Volador
         false
       end
 
-      # @return [Boolean]
+      # @return [Boolean] it has ended, though its parent may not have waited for it
+      def self.gone?(pid)
+        zombie?(pid) || !alive?(pid)
+      end
+
+      # Its state comes after its name, which may have spaces and parentheses in it.
+      # @return [Boolean] it has ended, and its parent has not waited for it
+      def self.zombie?(pid)
+        File.read("/proc/#{pid}/stat").rpartition(")").last.split.first == "Z"
+      rescue SystemCallError
+        false
+      end
+
+      # @return [Boolean] also while it is a zombie
       def self.alive?(pid)
         Process.kill(0, pid) == 1
       rescue Errno::EPERM

@@ -11,13 +11,18 @@ module Volador
     class ControlServer
       # Bytes of a request.
       REQUEST_MAX = 65_536
-      # Those that come while so many are connected are turned away.
+      # Those that come while so many are connected are turned away. And so many are taken in one turn.
       CLIENTS_MAX = 64
       # Seconds in which a request must have come.
       PATIENCE = 10.0
+      # What the system says when it has nothing to take a client with. The client stays, so the socket stays readable.
+      WANTS = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM].freeze
+      # Seconds until clients are looked at again after that, and between two lines in the log about it.
+      PAUSE = 0.5
+      SILENCE = 60.0
       # Bytes of a text in an answer, which has to fit into the socket's buffer though JSON may make it six times as long.
       TEXT_MAX = 12_288
-      private_constant :REQUEST_MAX, :CLIENTS_MAX, :PATIENCE, :TEXT_MAX
+      private_constant :REQUEST_MAX, :CLIENTS_MAX, :PATIENCE, :WANTS, :PAUSE, :SILENCE, :TEXT_MAX
 
       # One client.
       class Connection
@@ -46,28 +51,35 @@ module Volador
       attr_reader :path
 
       # @param path [String] of the socket, which is made here; the socket that a killed server has left is replaced
+      # @param log [Log]
       # @raise [BootError] when another server has it, or when it cannot be made
-      def initialize(path)
+      def initialize(path, log:)
         @path = RuntimeDirectory.check_length(path)
         RuntimeDirectory.prepare(path)
         replace
         @server = UNIXServer.new(path)
         File.chmod(0o600, path)
         @leftovers = Leftovers.at(sockets: [path])
+        @log = log
         # Those whose request is still to come.
         @connections = []
+        # When clients are looked at again, while there is nothing to take them with.
+        @paused_until = nil
+        # When the log was told of that last.
+        @told = nil
       rescue SystemCallError => e
         raise BootError, "the control socket #{path} cannot be made: #{e.message}"
       end
 
       # @return [Array<IO>] to be waited for
       def ios
-        [@server, *@connections.map { |connection| connection.wire.to_io }]
+        ios = @connections.map { |connection| connection.wire.to_io }
+        @paused_until ? ios : [@server, *ios]
       end
 
       # @return [Float, nil] when {receive} is to be called though nothing is readable
       def at
-        @connections.map(&:until).min
+        [*@connections.map(&:until), @paused_until].compact.min
       end
 
       # Takes the requests that have come.
@@ -75,7 +87,7 @@ module Volador
       # @yieldparam request [Hash]
       # @yieldparam connection [Connection] to be answered, then or later
       def receive(now, &block)
-        accept(now)
+        accept(now) unless @paused_until && now < @paused_until
         @connections.dup.each { |connection| look_at(connection, now, &block) }
       end
 
@@ -103,15 +115,34 @@ module Volador
       end
 
       def accept(now)
-        while (socket = @server.accept_nonblock(exception: false)) != :wait_readable
-          if @connections.size < CLIENTS_MAX && ours?(socket)
-            @connections << Connection.new(Wire.new(socket, line_max: REQUEST_MAX), now + PATIENCE)
-          else
-            socket.close
-          end
+        @paused_until = nil
+        # Not until there are no more: they may connect again and again.
+        CLIENTS_MAX.times do
+          socket = @server.accept_nonblock(exception: false)
+          break if socket == :wait_readable
+
+          admit(socket, now)
         end
+      rescue *WANTS => e
+        pause(now, e)
       rescue SystemCallError
-        nil # It has left already; or there are no descriptors at the moment.
+        nil # It has left already.
+      end
+
+      def admit(socket, now)
+        return socket.close unless @connections.size < CLIENTS_MAX && ours?(socket)
+
+        @connections << Connection.new(Wire.new(socket, line_max: REQUEST_MAX), now + PATIENCE)
+      end
+
+      def pause(now, error)
+        @paused_until = now + PAUSE
+        return if @told && now < @told + SILENCE
+
+        @told = now
+        @log.warn("the control socket can't take a client (#{error.message}), commands wait: raise that limit " \
+                  "(ulimit -n, or LimitNOFILE= for systemd; fs.file-max for all processes together), or give the " \
+                  "machine more memory")
       end
 
       # The folder of the socket may be one that others can enter.
@@ -120,7 +151,7 @@ module Volador
       end
 
       def look_at(connection, now)
-        request = connection.wire.take.first
+        request = connection.wire.take_one
         if request
           @connections.delete(connection)
           yield request, connection

@@ -62,7 +62,8 @@ module Volador
       private
 
       def prepare
-        @control = ControlServer.new(@settings.control_socket || RuntimeDirectory.control_sockets(@directory.path).first)
+        path = @settings.control_socket || RuntimeDirectory.control_sockets(@directory.path).first
+        @control = ControlServer.new(path, log: @log)
         @runtime = RuntimeDirectory.create
         @gateway = Listening.gateway(@configuration.to_native, cluster: true)
         Native.become_subreaper

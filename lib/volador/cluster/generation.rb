@@ -35,7 +35,7 @@ module Volador
       # @param settings [Settings]
       # @param start_mold [#call] makes a MoldProcess, given the number and the time
       # @param log [Log]
-      # @param children [#ending, #signal]
+      # @param children [#ending, #signal, #alive?, #gone?]
       def initialize(number, wanted:, gateway:, settings:, start_mold:, log:, children: Children)
         @number = number
         @wanted = wanted
@@ -209,10 +209,11 @@ module Volador
       end
 
       def finishing(now)
-        return unless @workers.empty?
+        # A mold that hangs never tells that they have ended, and is not waited for.
+        return unless @workers.all?(&:gone?)
 
         @mold&.finish(now, patience: mold_patience(now))
-        @phase = :ended if @mold.nil? || @mold.ended?
+        @phase = :ended if @workers.empty? && (@mold.nil? || @mold.ended?)
       end
 
       def ended(_now); end
@@ -295,7 +296,7 @@ module Volador
       def mistrust_mold(now)
         return if @mold.nil? || @mold.ended?
 
-        overdue = @workers.find { |worker| !worker.orphan? && worker.overdue?(now) }
+        overdue = @workers.find { |worker| worker.overdue?(now) }
         return unless overdue && @mold.kill(now)
 
         @log.error("the mold of generation #{@number} does not tell what has become of #{overdue}: it is killed")

@@ -24,7 +24,7 @@ module Volador
         return if now < @next
 
         @next = now + INTERVAL
-        zombies = children.select { |pid| !known.include?(pid) && zombie?(pid) }
+        zombies = children.select { |pid| !known.include?(pid) && Children.zombie?(pid) }
         (zombies & @zombies).each { |pid| Children.ending(pid) }
         @zombies = zombies
       end
@@ -35,13 +35,6 @@ module Volador
         Dir.glob("#{@folder}/task/*/children").flat_map { |path| File.read(path).split.map(&:to_i) }
       rescue SystemCallError
         [] # A thread that has ended meanwhile; or a system without.
-      end
-
-      # Its state comes after its name, which may have spaces and parentheses in it.
-      def zombie?(pid)
-        File.read("/proc/#{pid}/stat").rpartition(")").last.split.first == "Z"
-      rescue SystemCallError
-        false
       end
     end
   end

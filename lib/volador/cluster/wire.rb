@@ -18,8 +18,8 @@ module Volador
       def initialize(io, line_max: LINE_MAX)
         @io = io
         @line_max = line_max
+        # What has been read and is no message yet.
         @buffer = String.new(encoding: Encoding::BINARY)
-        @messages = []
         @ended = false
       end
 
@@ -51,9 +51,9 @@ module Volador
         @io
       end
 
-      # @return [Boolean] the other side has ended, or has sent what is no message; {take} and {read} give nothing more
+      # @return [Boolean] the other side has ended, or has sent what is no message; there are no more messages
       def ended?
-        @ended && @messages.empty?
+        @ended && !@buffer.include?("\n")
       end
 
       # Waits for the next message.
@@ -61,18 +61,31 @@ module Volador
       # @return [Hash, nil] nil at the end, or when the time is over
       def read(seconds = nil)
         deadline = seconds && (Clock.now + seconds)
-        while @messages.empty? && !@ended
+        until (message = parse) || @ended
           return unless @io.wait_readable(deadline && [deadline - Clock.now, 0].max)
 
           fill
         end
-        @messages.shift
+        message
       end
 
-      # @return [Array<Hash>] what has arrived, without waiting
+      # @return [Array<Hash>] what has arrived, without waiting. A side that goes on writing holds whoever asks
       def take
+        messages = []
+        loop do
+          more = fill
+          while (message = parse)
+            messages << message
+          end
+          return messages unless more
+        end
+      end
+
+      # For those who may not be trusted: it neither waits nor reads more than once.
+      # @return [Hash, nil] the next message, when it has arrived
+      def take_one
         fill
-        @messages.slice!(0, @messages.size)
+        parse
       end
 
       # Waits until the other side's buffer has room.
@@ -100,26 +113,38 @@ module Volador
 
       private
 
+      # @return [Boolean] whether there may be more
       def fill
-        until @ended
-          case bytes = @io.read_nonblock(READ_BYTES, exception: false)
-          when :wait_readable then return
-          when nil then @ended = true
-          else split(@buffer << bytes)
-          end
-        end
+        return false if @ended
+
+        bytes = @io.read_nonblock(READ_BYTES, exception: false)
+        return false if bytes == :wait_readable
+
+        @buffer << bytes if bytes
+        @ended = bytes.nil?
+        !@ended
       rescue IOError, SystemCallError
         @ended = true
+        false
       end
 
-      def split(buffer)
-        while (line = buffer.slice!(/\A[^\n]*\n/n))
-          message = JSON.parse(line, symbolize_names: true)
-          message.is_a?(Hash) ? @messages << message : @ended = true
-        end
-        @ended = true if buffer.bytesize > @line_max
+      # @return [Hash, nil] the next message of what has been read
+      def parse
+        line = @buffer.slice!(/\A[^\n]*\n/n)
+        return give_up if (line || @buffer).bytesize > @line_max
+        return unless line
+
+        message = JSON.parse(line, symbolize_names: true)
+        message.is_a?(Hash) ? message : give_up
       rescue JSON::ParserError
+        give_up
+      end
+
+      # What has been sent is no message.
+      def give_up
+        @buffer.clear
         @ended = true
+        nil
       end
     end
   end

@@ -11,7 +11,8 @@ module Volador
     # It is told what happens, and told regularly what time it is (`tick`); then it does what is due. Times are seconds
     # on the supervisor's clock.
     class WorkerProcess
-      # Seconds between the gateway's word, TERM and KILL for a worker that has used up its time.
+      # Seconds between the gateway's word, TERM and KILL for a worker that has used up its time, and for the mold to
+      # tell that one has ended. To kill a mold is not cheap: the next one loads the code that is on disk then.
       PATIENCE = 5.0
       # Seconds for a worker that has lost its link to end by itself.
       LOST = 10.0
@@ -33,7 +34,7 @@ module Volador
       # @param now [Float]
       # @param gateway [#dismiss]
       # @param settings [Settings]
-      # @param children [#signal]
+      # @param children [#signal, #gone?]
       def initialize(number, now, mold:, gateway:, settings:, log:, children: Children)
         @number = number
         @mold = mold
@@ -48,6 +49,8 @@ module Volador
         @leaving = @dismissed = @adopted = false
         # When it got KILL, or should have.
         @killed = nil
+        # Since when its process is known to be gone.
+        @gone = nil
       end
 
       # @return [Boolean] it has been up
@@ -69,9 +72,15 @@ module Volador
         @state == :ended
       end
 
+      # @return [Boolean] its process has ended; whoever can tell how may not have done so yet
+      def gone?
+        !@gone.nil?
+      end
+
       # @return [Boolean] it must have ended long since, and whoever should tell of it does not
       def overdue?(now)
-        !ended? && !@killed.nil? && now >= @killed + PATIENCE
+        by = told_by
+        !by.nil? && now >= by
       end
 
       # @return [Boolean] it waits for its pid
@@ -91,7 +100,7 @@ module Volador
 
       # @return [Symbol] for humans: :booting, :waiting, :serving, :retiring, :idle, :ending
       def condition
-        return :ending if @dismissed || @killed || ended?
+        return :ending if @dismissed || @killed || gone? || ended?
 
         @link ? @link[:state] : :booting
       end
@@ -177,6 +186,9 @@ module Volador
       def tick(now)
         return if ended?
 
+        @gone ||= now if @pid && @link.nil? && @children.gone?(@pid)
+        return if gone?
+
         @leaving ? leave(now) : watch(now)
         @killed ||= now if @steps.any? && now >= @steps.last.first
         # Without a pid there is nobody yet whom to signal.
@@ -185,11 +197,13 @@ module Volador
 
       # @return [Float, nil] when the next thing is due
       def at
+        return told_by if gone?
+
         [
           (@steps.first&.first if @pid),
           (@started + @settings.boot_timeout unless joined? || @leaving || @killed),
           (@retired + @settings.handover_timeout if @retired && !@dismissed),
-          (@killed + PATIENCE if @killed && !ended?)
+          told_by
         ].compact.min
       end
 
@@ -199,6 +213,14 @@ module Volador
       end
 
       private
+
+      # Of an orphan's end no mold tells. But when it is gone, and this process has not been able to wait for it, a mold
+      # is its parent still.
+      # @return [Float, nil] when its end is to have been told
+      def told_by
+        since = [@gone, (@killed unless orphan?)].compact.min
+        since + PATIENCE if since && !ended?
+      end
 
       # What ends it sooner counts.
       def hurry(steps)

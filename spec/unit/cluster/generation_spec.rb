@@ -312,6 +312,35 @@ RSpec.describe Volador::Cluster::Generation do
       expect(pids).to eq [2]
     end
 
+    it "kills a mold that has not told for five seconds that a worker's process is gone, and replaces that worker" do
+      children.ended[1] = "signal KILL"
+      gateway.lose(1)
+      tick(200.0)
+      tick(204.9)
+      expect([mold.told, generation.at(204.9)]).to eq [[1, 2], 205.0]
+      tick(205.0)
+      expect([mold.told, children.signals]).to eq [[1, 2, :kill], []]
+      mold.end
+      2.times { tick(205.1) }
+      mold.load
+      tick(206.0)
+      expect([pids, mold.told]).to eq [[2, nil], [1]]
+      expect(printed.string).to include "worker 1 (pid 1) has ended (signal KILL) and is replaced"
+    end
+
+    it "kills a mold that has told neither of a worker's fork nor of its end" do
+      mold.say(is: "ended", pid: 1, how: "signal KILL")
+      gateway.lose(1)
+      tick(200.0)
+      generation.adopt(gateway.join(number: 1, generation: 3, pid: 9), 200.0)
+      gateway.lose(9)
+      # Its parent alone can wait for it.
+      allow(children).to receive(:ending).and_return(nil)
+      children.ended[9] = "signal KILL"
+      [201.0, 206.0].each { |now| tick(now) }
+      expect(mold.told.last).to eq :kill
+    end
+
     it "kills a mold that does not fork" do
       generation.wanted = 3
       [200.0, 260.0, 265.0].each { |now| tick(now) }
@@ -342,6 +371,23 @@ RSpec.describe Volador::Cluster::Generation do
         tick(now)
         expect([mold.told.last, mold.patience]).to eq [:finish, seconds]
       end
+    end
+
+    it "lets its mold end once its workers' processes are gone, told or not, and says of none that it had not finished" do
+      generation.dismiss(200.0, cut_at: 202.0, patience: 1.0, limit: "drain timeout of 2.0 s")
+      children.ended[1] = "exit status 0"
+      gateway.lose(1)
+      tick(200.1)
+      expect(mold.told).to eq [1, 2]
+      children.ended[2] = "exit status 0"
+      gateway.lose(2)
+      tick(200.5)
+      expect([mold.told.last, mold.patience, generation.ended?]).to eq [:finish, 2.5, false]
+      [202.0, 203.0].each { |now| tick(now) }
+      expect([children.signals, printed.string]).to eq [[], ""]
+      mold.end
+      tick(203.1)
+      expect(generation).to be_ended
     end
 
     it "gives its mold as much time as its workers when it is ended at once" do

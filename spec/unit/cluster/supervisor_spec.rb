@@ -22,7 +22,7 @@ RSpec.describe Volador::Cluster::Supervisor do
   let(:log) { Volador::Log.new(printed) }
   let(:said) { [] }
   let(:settings) { Volador::Cluster::Settings.new(env: {}, workers: 1) }
-  let(:control) { Volador::Cluster::ControlServer.new(File.join(@folder, "control.sock")) }
+  let(:control) { Volador::Cluster::ControlServer.new(File.join(@folder, "control.sock"), log: log) }
   let(:commands) { Volador::Commands.new }
   let(:molds) { [] }
   let(:pipe) { IO.pipe }

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "io/wait"
 require "socket"
 require "volador/cluster/wire"
 
@@ -24,6 +25,20 @@ RSpec.describe Volador::Cluster::Wire do
     expect(there.take).to eq [{ c: 3 }, { d: 4 }]
   end
 
+  it "gives one message by one read, and the others later, in order" do
+    ends[0].write("{\"a\":1}\n{\"b\":2}\n{\"c\"")
+    expect(there.take_one).to eq(a: 1)
+    ends[0].write(":3}\n{\"d\":4}\n")
+    ends[0].close
+    expect([there.take_one, there.read, there.take, there.ended?]).to eq [{ b: 2 }, { c: 3 }, [{ d: 4 }], true]
+  end
+
+  it "reads no more than once for one message, however much there is" do
+    reader = described_class.new(ends[1])
+    written = ends[0].write_nonblock("x" * 100_000)
+    expect([reader.take_one, ends[1].nread]).to eq [nil, written - 65_536]
+  end
+
   it "gives what has arrived before it ends" do
     here.write(a: 1)
     here.close
@@ -42,7 +57,8 @@ RSpec.describe Volador::Cluster::Wire do
     expect(there.read).to eq(text: "café", bytes: ["\uFFFDb"], more: { wide: "é" })
   end
 
-  { "no JSON" => "what?\n", "no Hash" => "[1]\n", "a line without an end" => "x" * 20 }.each do |what, bytes|
+  { "no JSON" => "what?\n", "no Hash" => "[1]\n", "a line without an end" => "x" * 20,
+    "a line that is too long" => "{\"a\":12345}\n" }.each do |what, bytes|
     it "ends at #{what}" do
       wire = described_class.new(ends[1], line_max: 10)
       ends[0].write(bytes)

@@ -197,6 +197,21 @@ RSpec.describe Volador::Cluster::WorkerProcess do
     expect([children.signals, gateway.calls]).to eq [[], []]
   end
 
+  it "is gone when its process is, and is neither signalled nor named in the log from then on" do
+    up
+    children.ended[7] = "exit status 0"
+    worker.tick(109.0)
+    expect([worker.gone?, worker.condition]).to eq [false, :serving]
+    worker.seen(nil, 110.0)
+    worker.tick(110.0)
+    worker.dismiss(110.0, cut_at: 111.0, patience: 1.0, limit: "drain timeout of 1 s")
+    [111.0, 112.0, 130.0].each { |now| worker.tick(now) }
+    expect([worker.gone?, worker.condition, children.signals, printed.string]).to eq [true, :ending, [], ""]
+    expect([worker.at, worker.overdue?(114.9), worker.overdue?(115.0)]).to eq [115.0, false, true]
+    worker.over("exit status 0")
+    expect([worker.at, worker.overdue?(115.0)]).to eq [nil, false]
+  end
+
   it "is an orphan when its mold has ended, or when it has turned up by itself" do
     expect(worker).not_to be_orphan
     mold.end
