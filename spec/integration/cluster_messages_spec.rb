@@ -136,6 +136,98 @@ RSpec.describe "Publishing among the processes of a cluster" do
     expect(cluster.files).to eq([])
   end
 
+  it "brings a block of the mold what is larger than may wait on the way there, and what comes after it" do
+    cluster = start_cluster(<<~RUBY, configuration: <<~'CONFIGURATION')
+      run ->(env) { [200, {}, [Volador.publish("news", "x" * env["PATH_INFO"].delete("/").to_i).inspect]] }
+    RUBY
+      before_fork { Volador.subscribe("news") { |_, message| warn "heard #{message.bytesize} in #{Process.pid}" } }
+    CONFIGURATION
+    [17 * 1024 * 1024, 7].each do |size|
+      expect(cluster.get("/#{size}").body).to eq("true")
+      cluster.wait_for_output(/^heard #{size} in #{cluster.mold}$/)
+    end
+
+    expect(cluster.status[:stats]).to include(dropped_block: 0, subscriptions: 1)
+  end
+
+  { "before_fork" => "mold", "on_booted" => "gateway" }.each do |hook, place|
+    it "has as much wait for a block of the #{place} as block_queue_max_bytes says" do
+      cluster = start_cluster(app, configuration: <<~RUBY)
+        block_queue_max_bytes 10
+        #{hook} do
+          Volador.subscribe("news") do |_, message|
+            warn "heard \#{message}"
+            sleep 0.01 until File.exist?("go")
+          end
+        end
+      RUBY
+      Deadline.until("the subscription") { cluster.status[:stats][:subscriptions] == 1 }
+      cluster.get("/publish/first")
+      cluster.wait_for_output(/^heard first$/)
+      5.times { |index| cluster.get("/publish/message#{index}") }
+      cluster.wait_for_output(/slower than what is published to "news": more than 10 bytes wait for it/)
+      Deadline.until("the count of what was dropped") { cluster.status[:stats][:dropped_block] == 4 }
+      cluster.write("", "go")
+      cluster.wait_for_output(/^heard message4$/)
+    end
+  end
+
+  # Ends the links of its process, as it sees them.
+  cut = <<~'RUBY'
+    require "socket"
+    cut = lambda do
+      Dir.children("/proc/self/fd").each do |descriptor|
+        socket = Socket.for_fd(Integer(descriptor)).tap { |one| one.autoclose = false }
+        socket.shutdown if socket.remote_address.unix_path.end_with?("/link.sock")
+      rescue SystemCallError, ArgumentError, SocketError, TypeError
+        nil # Another descriptor.
+      end
+    end
+  RUBY
+
+  { "before_fork" => "mold", "on_booted" => "gateway" }.each do |hook, place|
+    it "goes on in the #{place} when its link fails: a block that #{hook} has subscribed is called again" do
+      cluster = start_cluster(app, configuration: <<~RUBY)
+        #{cut}
+        #{hook} do
+          Volador.subscribe("news") { |_, message| warn "heard \#{message} in \#{Process.pid}" }
+          Thread.new do
+            sleep 0.01 until File.exist?("cut")
+            cut.call
+          end
+        end
+      RUBY
+      Deadline.until("the subscription") { cluster.status[:stats][:subscriptions] == 1 }
+      cluster.write("", "cut")
+      cluster.wait_for_output(/the link to the gateway was lost, and is there again/)
+      cluster.get("/publish/again")
+
+      cluster.wait_for_output(/^heard again in #{cluster.public_send(place == "mold" ? :mold : :pid)}$/)
+      expect(cluster.status[:stats][:subscriptions]).to eq(1)
+      expect(cluster.stop).to be_success
+      expect(cluster.output).not_to include("ERROR")
+    end
+  end
+
+  it "tells a script that its link is lost, which may connect again" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      #{cut}
+      heard = Queue.new
+      Volador.subscribe("news") { |_, message| heard << message }
+      Volador.connect
+      cut.call
+      watches = -> { Thread.list.map(&:name).include?("volador guest") }
+      400.times { watches.call ? sleep(0.05) : break }
+      p Volador.publish("news", "nowhere")
+      Volador.connect
+      p Volador.publish("news", "again"), heard.pop
+    RUBY
+
+    expect(printed.lines.map(&:chomp))
+      .to contain_exactly("false", "true", '"again"', /WARN: the link to the server is lost: .* calls Volador.connect again/)
+  end
+
   it "works from the hook at the end of a worker" do
     cluster = start_cluster(app, configuration: <<~'RUBY')
       on_worker_shutdown do |number|
