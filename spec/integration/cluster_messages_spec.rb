@@ -332,6 +332,78 @@ RSpec.describe "Publishing among the processes of a cluster" do
     close(here)
   end
 
+  it "makes one guest of a script whose threads connect at once: what is published arrives once" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      require "volador/cluster/guest"
+      heard = Queue.new
+      Volador.subscribe("news") { |_channel, message| heard << message }
+      gate = Queue.new
+      threads = Array.new(8) { Thread.new { gate.pop and Volador.connect } }
+      threads.each { gate << true }
+      guests = threads.map(&:value)
+      p guests.uniq.size, Volador::Server.running.size
+      Volador.publish("news", "once")
+      Volador.publish("news", "end")
+      # What comes twice has come when the figures do, which are asked for behind it.
+      Volador.stats
+      p Array.new(2) { heard.pop }
+      guests.each(&:close)
+      p heard.size
+      p Volador.connect.equal?(guests.first)
+    RUBY
+
+    expect(printed.lines.map(&:chomp)).to eq(["1", "1", '["once", "end"]', "0", "false"])
+  end
+
+  it "makes no guest of a process of the server, which is told that it needs none" do
+    try = 'begin; Volador.connect; rescue Volador::Error => e; warn "#{place}: #{e.message}"; end'
+    cluster = start_cluster(<<~RUBY, configuration: "on_booted { place = 'gateway'; #{try} }\n")
+      place = "loading"
+      #{try}
+      Volador.subscribe("news") { |_, message| warn "heard \#{message} in \#{Process.pid}" }
+      Thread.new do
+        sleep 0.01 until File.exist?("go")
+        place = "mold"
+        #{try}
+      end
+      run(lambda do |env|
+        place = "worker"
+        #{try}
+        [200, {}, [Volador.publish("news", "once").inspect]]
+      end)
+    RUBY
+    cluster.write("", "go")
+    expect(cluster.get("/").body).to eq("true")
+    %w[loading gateway mold worker].each do |place|
+      cluster.wait_for_output(/^#{place}: this process is one of that server's: .* work here without Volador.connect \(in a worker/)
+    end
+    cluster.wait_for_output(/(heard once in \d+\n(.*\n)*){2}/)
+
+    expect(cluster.output.scan(/heard once in (\d+)/).flatten.map(&:to_i)).to match_array(cluster.workers)
+  end
+
+  it "lets a process connect that the application has forked" do
+    cluster = start_cluster(<<~RUBY)
+      run(lambda do |_env|
+        reader, writer = IO.pipe
+        child = fork do
+          guest = Volador.connect
+          writer.write([guest.class, Volador.publish("news", "from a child")].inspect)
+          guest.close
+          writer.close
+          exit!
+        end
+        writer.close
+        Process.wait(child)
+        [200, {}, [reader.read]]
+      end)
+    RUBY
+
+    expect(cluster.get("/").body).to eq("[Volador::Cluster::Guest, true]")
+    expect(cluster.status[:stats][:published]).to eq(1)
+  end
+
   # Three publications: one that its block is called with and never returns from, and two that wait for that. The figures
   # come on the same way as these, behind them. Then `alive` are those of its threads that run blocks.
   slow_script = <<~'RUBY'

@@ -8,6 +8,7 @@ require_relative "../listening"
 require_relative "../output"
 require_relative "application_directory"
 require_relative "control_server"
+require_relative "guest"
 require_relative "leftovers"
 require_relative "membership"
 require_relative "mold_process"
@@ -71,6 +72,7 @@ module Volador
         # What hooks of this process publish and subscribe to.
         @membership = Membership.new(@runtime.link, configuration: @configuration, log: @log)
         @membership.listen
+        Guest.at_home(@runtime.link)
         Server.join_by { |why| @membership.reach(why) }
         @leftovers = Leftovers.at(@runtime.path, [@control.path, *sockets])
       end

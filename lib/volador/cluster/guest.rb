@@ -22,18 +22,43 @@ module Volador
       NOBODY = ->(_env) { [503, {}, []] }
       LOST = "the link to the server is lost: nothing that is published, here or elsewhere, reaches this process or leaves it " \
              "until it calls Volador.connect again"
-      private_constant :GRACE, :NOBODY, :LOST
+      NO_NEED = "this process is one of that server's: Volador.publish, broadcast, subscribe and stats work here without " \
+                "Volador.connect (in a worker once it has booted)"
+      private_constant :GRACE, :NOBODY, :LOST, :NO_NEED
 
-      # Joins the gateway that a control socket belongs to. The second time for the same one it is the same guest.
-      # @param control_socket [String, nil] nil: of the server that runs in the present folder
-      # @return [Guest]
-      # @raise [ControlClient::Unreachable]
-      def self.connect(control_socket = nil)
-        answer = ControlClient.new(control_socket).ask({ do: "link" })
-        link = answer&.fetch(:link, nil) || raise(ControlClient::Unreachable, "the server is ending")
-        Server.running.find { |one| one.is_a?(Guest) && one.link == link } || new(link).join.listen
-      rescue SystemCallError => e
-        raise ControlClient::Unreachable, "the server cannot be joined: #{e.message}"
+      # Held by the thread that connects.
+      @connecting = Mutex.new
+
+      class << self
+        # Joins the gateway that a control socket belongs to. The second time for the same one it is the same guest.
+        # @param control_socket [String, nil] nil: of the server that runs in the present folder
+        # @return [Guest]
+        # @raise [ControlClient::Unreachable]
+        # @raise [Error] in a process of that server
+        def connect(control_socket = nil)
+          answer = ControlClient.new(control_socket).ask({ do: "link" })
+          link = answer&.fetch(:link, nil) || raise(ControlClient::Unreachable, "the server is ending")
+          raise Error, NO_NEED if @home == [Process.pid, link]
+
+          # Two guests of one process would be told everything twice.
+          @connecting.synchronize { connected(link) || new(link).join.listen }
+        rescue SystemCallError => e
+          raise ControlClient::Unreachable, "the server cannot be joined: #{e.message}"
+        end
+
+        # This process, and none that is forked from it, is one of the server whose link that is.
+        # @api private
+        # @param link [String]
+        def at_home(link)
+          @home = [Process.pid, link].freeze
+        end
+
+        private
+
+        # @return [Guest, nil]
+        def connected(link)
+          Server.running.find { |one| one.is_a?(Guest) && one.link == link && !one.ended? }
+        end
       end
 
       # @return [String] the link's path

@@ -9,6 +9,7 @@ require_relative "../commands"
 require_relative "../config_file"
 require_relative "../version"
 require_relative "children"
+require_relative "guest"
 require_relative "leftovers"
 require_relative "membership"
 require_relative "wire"
@@ -74,6 +75,7 @@ module Volador
         @configuration = Configuration.new(**@boot[:options])
         @log = @configuration.log
         @membership = Membership.new(@boot[:link], configuration: @configuration, log: @log)
+        Guest.at_home(@boot[:link])
         Server.join_by { |why| join(why) }
         file = ConfigFile.load(@boot[:config_file])
         @hooks = file.hooks
@@ -192,6 +194,7 @@ module Volador
       # @return [Integer] exit status
       def work(number, reader, writer)
         [@wire, @ended, reader, *@workers.values].each(&:close)
+        Guest.at_home(@boot[:link])
         Server.join_by
         PubSub.resume(@subscriptions)
         Worker.new(@app, number: number, generation: @boot[:generation], link: @boot[:link], gateway: @boot[:gateway],
