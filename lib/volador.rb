@@ -40,7 +40,7 @@ module Volador
     # {stats} work then as they do in the application.
     # @param control_socket [String, nil] the server's; nil: of the server that runs in the present folder
     # @return [Cluster::Guest] with `close`
-    # @raise [Error] when there is no such server
+    # @raise [Error] when there is no such server, or when this process is one of its own
     def connect(control_socket = nil)
       require_relative "volador/cluster/guest"
       Cluster::Guest.connect(control_socket)

@@ -136,6 +136,98 @@ RSpec.describe "Publishing among the processes of a cluster" do
     expect(cluster.files).to eq([])
   end
 
+  it "brings a block of the mold what is larger than may wait on the way there, and what comes after it" do
+    cluster = start_cluster(<<~RUBY, configuration: <<~'CONFIGURATION')
+      run ->(env) { [200, {}, [Volador.publish("news", "x" * env["PATH_INFO"].delete("/").to_i).inspect]] }
+    RUBY
+      before_fork { Volador.subscribe("news") { |_, message| warn "heard #{message.bytesize} in #{Process.pid}" } }
+    CONFIGURATION
+    [17 * 1024 * 1024, 7].each do |size|
+      expect(cluster.get("/#{size}").body).to eq("true")
+      cluster.wait_for_output(/^heard #{size} in #{cluster.mold}$/)
+    end
+
+    expect(cluster.status[:stats]).to include(dropped_block: 0, subscriptions: 1)
+  end
+
+  { "before_fork" => "mold", "on_booted" => "gateway" }.each do |hook, place|
+    it "has as much wait for a block of the #{place} as block_queue_max_bytes says" do
+      cluster = start_cluster(app, configuration: <<~RUBY)
+        block_queue_max_bytes 10
+        #{hook} do
+          Volador.subscribe("news") do |_, message|
+            warn "heard \#{message}"
+            sleep 0.01 until File.exist?("go")
+          end
+        end
+      RUBY
+      Deadline.until("the subscription") { cluster.status[:stats][:subscriptions] == 1 }
+      cluster.get("/publish/first")
+      cluster.wait_for_output(/^heard first$/)
+      5.times { |index| cluster.get("/publish/message#{index}") }
+      cluster.wait_for_output(/slower than what is published to "news": more than 10 bytes wait for it/)
+      Deadline.until("the count of what was dropped") { cluster.status[:stats][:dropped_block] == 4 }
+      cluster.write("", "go")
+      cluster.wait_for_output(/^heard message4$/)
+    end
+  end
+
+  # Ends the links of its process, as it sees them.
+  cut = <<~'RUBY'
+    require "socket"
+    cut = lambda do
+      Dir.children("/proc/self/fd").each do |descriptor|
+        socket = Socket.for_fd(Integer(descriptor)).tap { |one| one.autoclose = false }
+        socket.shutdown if socket.remote_address.unix_path.end_with?("/link.sock")
+      rescue SystemCallError, ArgumentError, SocketError, TypeError
+        nil # Another descriptor.
+      end
+    end
+  RUBY
+
+  { "before_fork" => "mold", "on_booted" => "gateway" }.each do |hook, place|
+    it "goes on in the #{place} when its link fails: a block that #{hook} has subscribed is called again" do
+      cluster = start_cluster(app, configuration: <<~RUBY)
+        #{cut}
+        #{hook} do
+          Volador.subscribe("news") { |_, message| warn "heard \#{message} in \#{Process.pid}" }
+          Thread.new do
+            sleep 0.01 until File.exist?("cut")
+            cut.call
+          end
+        end
+      RUBY
+      Deadline.until("the subscription") { cluster.status[:stats][:subscriptions] == 1 }
+      cluster.write("", "cut")
+      cluster.wait_for_output(/the link to the gateway was lost, and is there again/)
+      cluster.get("/publish/again")
+
+      cluster.wait_for_output(/^heard again in #{cluster.public_send(place == "mold" ? :mold : :pid)}$/)
+      expect(cluster.status[:stats][:subscriptions]).to eq(1)
+      expect(cluster.stop).to be_success
+      expect(cluster.output).not_to include("ERROR")
+    end
+  end
+
+  it "tells a script that its link is lost, which may connect again" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      #{cut}
+      heard = Queue.new
+      Volador.subscribe("news") { |_, message| heard << message }
+      Volador.connect
+      cut.call
+      watches = -> { Thread.list.map(&:name).include?("volador guest") }
+      400.times { watches.call ? sleep(0.05) : break }
+      p Volador.publish("news", "nowhere")
+      Volador.connect
+      p Volador.publish("news", "again"), heard.pop
+    RUBY
+
+    expect(printed.lines.map(&:chomp))
+      .to contain_exactly("false", "true", '"again"', /WARN: the link to the server is lost: .* calls Volador.connect again/)
+  end
+
   it "works from the hook at the end of a worker" do
     cluster = start_cluster(app, configuration: <<~'RUBY')
       on_worker_shutdown do |number|
@@ -238,6 +330,78 @@ RSpec.describe "Publishing among the processes of a cluster" do
     expect(here.map { |client| Array.new(2) { client.read_message } }).to all(eq(["from a script", "to the rooms"]))
     Deadline.until("the end of its subscription") { cluster.get("/stats").body == "[8, 8, 8]" }
     close(here)
+  end
+
+  it "makes one guest of a script whose threads connect at once: what is published arrives once" do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      require "volador/cluster/guest"
+      heard = Queue.new
+      Volador.subscribe("news") { |_channel, message| heard << message }
+      gate = Queue.new
+      threads = Array.new(8) { Thread.new { gate.pop and Volador.connect } }
+      threads.each { gate << true }
+      guests = threads.map(&:value)
+      p guests.uniq.size, Volador::Server.running.size
+      Volador.publish("news", "once")
+      Volador.publish("news", "end")
+      # What comes twice has come when the figures do, which are asked for behind it.
+      Volador.stats
+      p Array.new(2) { heard.pop }
+      guests.each(&:close)
+      p heard.size
+      p Volador.connect.equal?(guests.first)
+    RUBY
+
+    expect(printed.lines.map(&:chomp)).to eq(["1", "1", '["once", "end"]', "0", "false"])
+  end
+
+  it "makes no guest of a process of the server, which is told that it needs none" do
+    try = 'begin; Volador.connect; rescue Volador::Error => e; warn "#{place}: #{e.message}"; end'
+    cluster = start_cluster(<<~RUBY, configuration: "on_booted { place = 'gateway'; #{try} }\n")
+      place = "loading"
+      #{try}
+      Volador.subscribe("news") { |_, message| warn "heard \#{message} in \#{Process.pid}" }
+      Thread.new do
+        sleep 0.01 until File.exist?("go")
+        place = "mold"
+        #{try}
+      end
+      run(lambda do |env|
+        place = "worker"
+        #{try}
+        [200, {}, [Volador.publish("news", "once").inspect]]
+      end)
+    RUBY
+    cluster.write("", "go")
+    expect(cluster.get("/").body).to eq("true")
+    %w[loading gateway mold worker].each do |place|
+      cluster.wait_for_output(/^#{place}: this process is one of that server's: .* work here without Volador.connect \(in a worker/)
+    end
+    cluster.wait_for_output(/(heard once in \d+\n(.*\n)*){2}/)
+
+    expect(cluster.output.scan(/heard once in (\d+)/).flatten.map(&:to_i)).to match_array(cluster.workers)
+  end
+
+  it "lets a process connect that the application has forked" do
+    cluster = start_cluster(<<~RUBY)
+      run(lambda do |_env|
+        reader, writer = IO.pipe
+        child = fork do
+          guest = Volador.connect
+          writer.write([guest.class, Volador.publish("news", "from a child")].inspect)
+          guest.close
+          writer.close
+          exit!
+        end
+        writer.close
+        Process.wait(child)
+        [200, {}, [reader.read]]
+      end)
+    RUBY
+
+    expect(cluster.get("/").body).to eq("[Volador::Cluster::Guest, true]")
+    expect(cluster.status[:stats][:published]).to eq(1)
   end
 
   # Three publications: one that its block is called with and never returns from, and two that wait for that. The figures

@@ -66,8 +66,8 @@ counters! {
     dropped_oldest,
     /// Messages that a newer one of their channel has replaced in a send queue.
     conflated,
-    /// Publications that a worker of a cluster dropped, as the block of its subscription was too slow, or that were not
-    /// sent to it, as it took nothing.
+    /// Publications that a worker or guest of a cluster dropped, as the block of its subscription was too slow, or that were
+    /// not sent to it, as it took nothing.
     dropped_block,
     /// Push connections closed for a full send queue (1013).
     closed_slow,

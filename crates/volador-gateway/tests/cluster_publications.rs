@@ -36,25 +36,24 @@ fn a_worker_that_publishes_without_a_pause_keeps_nobody_from_their_turn() {
     });
 }
 
-#[test]
-fn a_guest_that_takes_nothing_loses_its_link() {
-    let (cluster, [mut worker]) = serving(config());
-    let mut guest = cluster.worker(0, 0, 0);
-    guest.send(|batch| batch.listen(ListenerId(1), Match::Exact, b"news"));
-    eventually("it listens", || cluster.stat("subscriptions") == 1);
-    let data = vec![b'x'; 256 << 10];
-    for _ in 0..80 {
-        worker.send(|batch| batch.publish(b"news", Payload::Binary, &data));
-    }
-    eventually("it is gone", || cluster.state(0, 0) == "gone" && cluster.stat("subscriptions") == 0);
-}
-
 /// A worker that publishes, and one that listens and takes nothing.
 fn publisher_and_listener(config: Config) -> (Cluster, Worker, Worker) {
     let (cluster, [publisher, mut listener]) = serving(config);
+    listen(&cluster, &mut listener);
+    (cluster, publisher, listener)
+}
+
+/// A worker that publishes, and a guest that listens and takes nothing.
+fn publisher_and_guest() -> (Cluster, Worker, Worker) {
+    let (cluster, [publisher]) = serving(config());
+    let mut guest = cluster.worker(0, 0, 0);
+    listen(&cluster, &mut guest);
+    (cluster, publisher, guest)
+}
+
+fn listen(cluster: &Cluster, listener: &mut Worker) {
     listener.send(|batch| batch.listen(ListenerId(1), Match::Exact, b"news"));
     eventually("it listens", || cluster.stat("subscriptions") == 1);
-    (cluster, publisher, listener)
 }
 
 /// Publishes so many numbered messages of 256 KiB.
@@ -99,6 +98,20 @@ fn of_publications_for_a_worker_that_takes_nothing_the_first_16_mib_wait_and_the
 }
 
 #[test]
+fn a_guest_that_takes_nothing_keeps_its_link_and_what_waits_and_the_rest_is_dropped_and_counted() {
+    let (cluster, mut publisher, mut guest) = publisher_and_guest();
+    publish(&cluster, &mut publisher, 400);
+    let dropped = cluster.stat("dropped_block");
+    assert!((400 - 64 - 4..=400 - 64 + 1).contains(&dropped), "{dropped} of 100 MiB");
+    for expected in 0..400 - dropped {
+        assert_eq!(number(&mut guest), expected);
+    }
+    publisher.send(|batch| batch.publish(b"news", Payload::Binary, &[7, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!((number(&mut guest), cluster.stat("dropped_block")), (7, dropped));
+    assert_eq!((cluster.state(0, 0), cluster.stat("subscriptions")), ("guest", 1));
+}
+
+#[test]
 fn a_worker_that_is_slow_for_a_moment_loses_no_publication() {
     let (cluster, mut publisher, mut listener) = publisher_and_listener(config());
     publish(&cluster, &mut publisher, 60);
@@ -112,10 +125,11 @@ fn a_worker_that_is_slow_for_a_moment_loses_no_publication() {
 }
 
 #[test]
-fn a_publication_reaches_a_worker_that_nothing_waits_for_however_large_it_is() {
-    let (cluster, mut publisher, mut listener) = publisher_and_listener(config());
-    publisher.send(|batch| batch.publish(b"news", Payload::Binary, &vec![0; 20 << 20]));
-    assert_eq!((number(&mut listener), cluster.stat("dropped_block")), (0, 0));
+fn a_publication_reaches_a_listener_that_nothing_waits_for_however_large_it_is() {
+    for (cluster, mut publisher, mut listener) in [publisher_and_listener(config()), publisher_and_guest()] {
+        publisher.send(|batch| batch.publish(b"news", Payload::Binary, &vec![0; 20 << 20]));
+        assert_eq!((number(&mut listener), cluster.stat("dropped_block")), (0, 0));
+    }
 }
 
 #[test]

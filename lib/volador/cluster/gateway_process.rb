@@ -10,6 +10,7 @@ require_relative "application_directory"
 require_relative "control_server"
 require_relative "guest"
 require_relative "leftovers"
+require_relative "membership"
 require_relative "mold_process"
 require_relative "runtime_directory"
 require_relative "settings"
@@ -36,7 +37,6 @@ module Volador
         @out = out
         @log = configuration.log
         @directory = ApplicationDirectory.new
-        @guest_lock = Mutex.new
         @commands = Commands.new
       end
 
@@ -52,7 +52,7 @@ module Volador
         nil
       ensure
         Server.join_by
-        @guest_lock.synchronize { @guest&.close }
+        @membership&.leave
         # First no more clients, then no more traces.
         @gateway&.stop
         @control&.close
@@ -71,16 +71,11 @@ module Volador
         # The molds remove them when this process is killed.
         sockets = @configuration.bind.filter_map { |address| Address.path(address) }
         # What hooks of this process publish and subscribe to.
-        Server.join_by { guest }
+        @membership = Membership.new(@runtime.link, configuration: @configuration, log: @log)
+        @membership.listen
+        Guest.at_home(@runtime.link)
+        Server.join_by { |why| @membership.reach(why) }
         @leftovers = Leftovers.at(folder: @runtime.path, sockets: [@control.path, *sockets])
-      end
-
-      # @return [Guest]
-      def guest
-        @guest_lock.synchronize do
-          @guest = Guest.new(@runtime.link, log: @log).join.listen if @guest.nil? || @guest.ended?
-          @guest
-        end
       end
 
       def supervisor

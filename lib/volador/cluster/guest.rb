@@ -21,28 +21,59 @@ module Volador
       GRACE = 1.0
       # What is never called: a guest is given no requests.
       NOBODY = ->(_env) { [503, {}, []] }
-      private_constant :GRACE, :NOBODY
+      LOST = "the link to the server is lost: nothing that is published, here or elsewhere, reaches this process or leaves it " \
+             "until it calls Volador.connect again"
+      NO_NEED = "this process is one of that server's: Volador.publish, broadcast, subscribe and stats work here without " \
+                "Volador.connect (in a worker once it has booted)"
+      private_constant :GRACE, :NOBODY, :LOST, :NO_NEED
 
-      # Joins the gateway that a control socket belongs to. The second time for the same one it is the same guest.
-      # @param control_socket [String, nil] nil: of the server that runs in the present folder
-      # @return [Guest]
-      # @raise [ControlClient::Unreachable]
-      def self.connect(control_socket = nil)
-        answer = ControlClient.new(control_socket).ask({ do: "link" })
-        link = answer&.fetch(:link, nil) || raise(ControlClient::Unreachable, "the server is ending")
-        Server.running.find { |one| one.is_a?(Guest) && one.link == link } || new(link).join.listen
-      rescue SystemCallError => e
-        raise ControlClient::Unreachable, "the server cannot be joined: #{e.message}"
+      # Held by the thread that connects.
+      @connecting = Mutex.new
+
+      class << self
+        # Joins the gateway that a control socket belongs to. The second time for the same one it is the same guest.
+        # @param control_socket [String, nil] nil: of the server that runs in the present folder
+        # @return [Guest]
+        # @raise [ControlClient::Unreachable]
+        # @raise [Error] in a process of that server
+        def connect(control_socket = nil)
+          answer = ControlClient.new(control_socket).ask({ do: "link" })
+          link = answer&.fetch(:link, nil) || raise(ControlClient::Unreachable, "the server is ending")
+          raise Error, NO_NEED if @home == [Process.pid, link]
+
+          # Two guests of one process would be told everything twice.
+          @connecting.synchronize { connected(link) || new(link).join.listen }
+        rescue SystemCallError => e
+          raise ControlClient::Unreachable, "the server cannot be joined: #{e.message}"
+        end
+
+        # This process, and none that is forked from it, is one of the server whose link that is.
+        # @api private
+        # @param link [String]
+        def at_home(link)
+          @home = [Process.pid, link].freeze
+        end
+
+        private
+
+        # @return [Guest, nil]
+        def connected(link)
+          Server.running.find { |one| one.is_a?(Guest) && one.link == link && !one.ended? }
+        end
       end
 
       # @return [String] the link's path
       attr_reader :link
 
       # @param link [String]
+      # @param configuration [Configuration]
       # @param log [Log]
-      def initialize(link, log: Log.new)
+      # @param on_loss [#call, nil] called once it has lost its gateway, by a thread that may wait; nil: the log says so
+      def initialize(link, configuration: Configuration.new(threads: 1, env: {}), log: Log.new, on_loss: nil)
         @link = link
+        @configuration = configuration
         @log = log
+        @on_loss = on_loss || -> { log.warn(LOST) }
         @pid = Process.pid
         @ended = false
         @lock = Mutex.new
@@ -51,7 +82,7 @@ module Volador
       # @return [Guest] self
       # @raise [Error, SystemCallError] when there is no gateway
       def join
-        @worker = NativeWorker.make(Configuration.new(threads: 1, env: {}), multiprocess: true)
+        @worker = NativeWorker.make(@configuration, multiprocess: true)
         @threads = ApplicationThreads.new(@worker, @log)
         @worker.join(@link, number: 0, generation: 0, threads: 0)
         or_leave do
@@ -95,6 +126,7 @@ module Volador
       # @return [nil]
       def close
         finish(leave: true)
+        nil
       end
       alias stop close
       alias halt close
@@ -117,17 +149,19 @@ module Volador
           @worker.beat
           reason = @worker.wait_end(1.0)
         end
-        finish(leave: reason != :lost) if reason
+        lost = reason == :lost
+        @on_loss.call if reason && finish(leave: !lost) && lost
       rescue Error, SystemCallError => e
         @log.error("a guest has lost its gateway", e) unless @ended
-        finish(leave: false)
+        @on_loss.call if finish(leave: false)
       end
 
+      # @return [Boolean] whether it had not ended before
       def finish(leave:)
-        return if @pid != Process.pid
+        return false if @pid != Process.pid
 
         @lock.synchronize do
-          return if @ended
+          return false if @ended
 
           @ended = true
         end
@@ -137,7 +171,7 @@ module Volador
           # Last: the gateway is told what was dropped.
           @worker.leave if leave
         end
-        nil
+        true
       end
 
       def end_here

@@ -11,6 +11,7 @@ require_relative "../version"
 require_relative "children"
 require_relative "guest"
 require_relative "leftovers"
+require_relative "membership"
 require_relative "wire"
 require_relative "worker"
 
@@ -44,8 +45,7 @@ module Volador
         @workers = {}
         # [pid, Process::Status] of those that have ended.
         @ended = Commands.new
-        @guest_lock = Mutex.new
-        @loaded = @finishing = @told = false
+        @finishing = @told = false
       end
 
       # @return [Integer] exit status
@@ -74,6 +74,8 @@ module Volador
       def load
         @configuration = Configuration.new(**@boot[:options])
         @log = @configuration.log
+        @membership = Membership.new(@boot[:link], configuration: @configuration, log: @log)
+        Guest.at_home(@boot[:link])
         Server.join_by { |why| join(why) }
         file = ConfigFile.load(@boot[:config_file])
         @hooks = file.hooks
@@ -91,11 +93,7 @@ module Volador
 
       # What was subscribed to so far is each worker's; what is from now on, the mold's own.
       def settle
-        @guest_lock.synchronize do
-          @subscriptions = PubSub.set_aside
-          @loaded = true
-          @guest&.listen
-        end
+        @membership.listen { @subscriptions = PubSub.set_aside }
       end
 
       def message(error)
@@ -147,7 +145,7 @@ module Volador
         reader, writer = IO.pipe
         # Not while another thread joins: the worker would have a half made link of the mold's. (One that a Timeout has cut
         # short may still be on its way: then the worker has a socket too many, which ends with it.)
-        pid = @guest_lock.synchronize { Process.fork { exit(work(number, reader, writer)) } }
+        pid = @membership.hold { Process.fork { exit(work(number, reader, writer)) } }
         writer.close
         @workers[pid] = reader
         wait_for(pid)
@@ -187,7 +185,7 @@ module Volador
 
       # The gateway has asked for it.
       def leave
-        @guest_lock.synchronize { @guest&.close }
+        @membership.leave
         0
       end
 
@@ -196,6 +194,7 @@ module Volador
       # @return [Integer] exit status
       def work(number, reader, writer)
         [@wire, @ended, reader, *@workers.values].each(&:close)
+        Guest.at_home(@boot[:link])
         Server.join_by
         PubSub.resume(@subscriptions)
         Worker.new(@app, number: number, generation: @boot[:generation], link: @boot[:link], gateway: @boot[:gateway],
@@ -207,6 +206,7 @@ module Volador
 
       # @return [Integer] exit status
       def orphaned
+        @membership.give_up
         @workers.each_key { |pid| Children.signal(:TERM, pid) }
         deadline = Clock.now + PATIENCE
         until @workers.empty? || Clock.now >= deadline
@@ -229,13 +229,7 @@ module Volador
       # @param why [Symbol] :subscribe or another
       # @return [Guest, nil]
       def join(why)
-        @guest_lock.synchronize do
-          next if why == :subscribe && !@loaded
-
-          @guest = Guest.new(@boot[:link], log: @log).join if @guest.nil? || @guest.ended?
-          @guest.listen if @loaded
-          @guest
-        end
+        @membership.reach(why)
       rescue Error, SystemCallError => e
         # Threads of the application may try it again and again while the gateway ends.
         @log.error("the mold cannot join its gateway", e) unless @told

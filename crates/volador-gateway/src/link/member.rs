@@ -92,6 +92,15 @@ impl Member {
         self.threads() == 0
     }
 
+    /// For the log.
+    pub(crate) fn name(&self) -> String {
+        if self.is_guest() {
+            format!("process {} (a mold, a script, or the gateway's own)", self.pid)
+        } else {
+            format!("worker {} (process {})", self.hello.number, self.pid)
+        }
+    }
+
     /// Requests that it runs at once.
     pub(crate) fn threads(&self) -> usize {
         self.hello.threads.into()

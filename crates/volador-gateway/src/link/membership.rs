@@ -8,7 +8,7 @@ use crate::{inbox::Order, panics, shard::Shard, stats::count, streams::Stream};
 impl Shard {
     /// Takes a link of a worker.
     pub(crate) fn welcome(self: &Rc<Self>, arrival: Arrival) -> io::Result<()> {
-        let socket = Rc::new(LinkSocket::new(arrival.stream, arrival.hello.threads == 0)?);
+        let socket = Rc::new(LinkSocket::new(arrival.stream)?);
         let shards = self.shared.inboxes.len() as u8;
         let journal = socket.journal.for_worker()?;
         let member = self.shared.roster.link_came(arrival.hello, arrival.pid);

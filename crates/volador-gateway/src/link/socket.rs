@@ -13,7 +13,8 @@ use volador_proto::link::{Batch, ToGateway};
 use super::{Journal, WorkerKey};
 use crate::{log, shard::Shard};
 
-/// The socket, and what it has not taken yet.
+/// The socket, and what it has not taken yet. That has no bound here: work is bounded where it is given out, and publications
+/// by [`Workers::publish`](super::Workers::publish). The figures that a guest asks for are all that it gets else.
 #[derive(Debug)]
 pub(crate) struct LinkSocket {
     stream: UnixStream,
@@ -23,25 +24,17 @@ pub(crate) struct LinkSocket {
     pub(crate) journal: Journal,
     /// Nothing goes over it any more.
     closed: Cell<bool>,
-    /// Bytes that may wait. A worker that takes nothing is found by its silence, and has work that must not be lost. That is
-    /// bounded where it is given out, and publications by [`Workers::publish`](super::Workers::publish). Of a guest nobody
-    /// asks for a sign of life.
-    outgoing_max: usize,
 }
-
-/// Bytes that may wait for a guest.
-const GUEST_OUTGOING_MAX: usize = 16 << 20;
 
 impl LinkSocket {
     /// To be called in the shard's runtime.
-    pub(crate) fn new(stream: std::os::unix::net::UnixStream, is_guest: bool) -> io::Result<Self> {
+    pub(crate) fn new(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         Ok(Self {
             stream: UnixStream::from_std(stream)?,
             outgoing: RefCell::default(),
             waits: Notify::new(),
             journal: Journal::new()?,
             closed: Cell::new(false),
-            outgoing_max: if is_guest { GUEST_OUTGOING_MAX } else { usize::MAX },
         })
     }
 
@@ -53,10 +46,6 @@ impl LinkSocket {
         let mut outgoing = self.outgoing.borrow_mut();
         let waits = !outgoing.is_empty();
         outgoing.push(batch);
-        if outgoing.len() > self.outgoing_max {
-            log::warn(format_args!("a guest takes nothing of what it has subscribed to: its link is closed"));
-            return self.close(&mut outgoing);
-        }
         if waits {
             return; // the writer is at it
         }

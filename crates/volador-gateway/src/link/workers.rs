@@ -135,15 +135,15 @@ impl Workers {
         let mut batch = self.batch(key);
         if let Some(Some(end)) = self.ends.borrow().get(usize::from(key.0))
             && let (Way::Socket(socket), Some(member)) = (&end.way, &end.member)
-            && !member.is_guest()
             && batch.published_len() + socket.published_len() >= self.published_max
         {
             if end.behind.is_new(Instant::now()) {
                 log::warn(format_args!(
-                    "worker {} (process {}) does not take what is published to its blocks, and {} bytes or more wait for it: the rest is \
-                     dropped, and counted in Volador.stats[:dropped_block]. Look whether that process is stopped, or short of \
-                     processor time",
-                    member.hello.number, member.pid, self.published_max,
+                    "{} does not take what is published to its blocks as fast as it comes, and {} bytes or more wait for it: the rest \
+                     is dropped, and counted in Volador.stats[:dropped_block]. Look whether that process is stopped, or short of \
+                     processor time; a larger block_queue_max_bytes lets more wait",
+                    member.name(),
+                    self.published_max,
                 ));
             }
             return false;

@@ -27,7 +27,7 @@ fn a_link_that_can_not_be_sent_over_ends_for_its_reader_too() {
             let (near, far) = net::UnixStream::pair().unwrap();
             near.set_nonblocking(true).unwrap();
             let same = near.try_clone().unwrap();
-            let link = Rc::new(LinkSocket::new(near, false).unwrap());
+            let link = Rc::new(LinkSocket::new(near).unwrap());
             crate::panics::spawn(link.clone().write_task());
             // What is handed over is sent at once, or, behind what waits, by the task.
             while waits && link.outgoing.borrow().is_empty() {
