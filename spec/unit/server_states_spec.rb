@@ -109,6 +109,23 @@ RSpec.describe Volador::Server, "which several threads start, stop and halt" do
     expect_nothing_left
   end
 
+  it "leaves no thread behind when it is interrupted as one of them has begun with a request" do
+    reached = Queue.new
+    server = server_of(->(_) { (reached << true) && sleep })
+    allow(Volador::ApplicationThread).to receive(:new).and_wrap_original do |make, **options|
+      make.call(**options).tap do |one|
+        allow(one).to receive(:start).and_wrap_original do |start|
+          start.call
+          RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+          reached.pop
+          raise "interrupted"
+        end
+      end
+    end
+    expect { server.start }.to raise_error("interrupted")
+    expect(Thread.list - before).to eq []
+  end
+
   it "starts once, also by two threads" do
     meanwhile(Volador::Listening, :gateway) { expect { server.start }.to raise_error(Volador::Error, /make a new one/) }
     server.start
