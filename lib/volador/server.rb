@@ -321,7 +321,8 @@ module Volador
       drain(reason)
     end
 
-    # Draining is done by a thread of its own: the main thread has to be free for the second signal.
+    # Draining is done by a thread of its own: the main thread has to be free for the second signal. When the system has no more
+    # threads, that signal has to wait.
     # @param reason [Symbol] :signal or :stop. A program may stop it in a signal handler of its own and pass the signal on, as
     #   Sinatra does: then that has come by now, and is the first one
     def drain(reason = :stop)
@@ -329,7 +330,11 @@ module Volador
 
       observe(:draining)
       @commands << DRAINING
-      Thread.new { drained }.name = "volador drain"
+      begin
+        Thread.new { drained }.name = "volador drain"
+      rescue ThreadError
+        drained
+      end
       signalled = reason == :signal
       loop do
         case @commands.pop
