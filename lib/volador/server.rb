@@ -14,6 +14,7 @@ require_relative "output"
 require_relative "pub_sub"
 require_relative "publishing"
 require_relative "servers"
+require_relative "signals"
 require_relative "version"
 
 module Volador
@@ -34,7 +35,7 @@ module Volador
   #
   # - new: only one thread leads out of it. {#stop} and {#halt} do nothing.
   # - starting: it takes its addresses, which may mean to wait for a look-up of names, and makes its threads. Nobody is served
-  #   yet, so {#stop} does what {#halt} does. With `run` it is noted for then.
+  #   yet, so {#stop} does what {#halt} does; with `run` it is noted, and done as soon as it serves.
   # - serving: from just before the first connection comes, that is before all threads are there.
   # - draining: by one thread. Others that stop it wait for that one; when it is interrupted, the next one halts.
   # - ending: by one thread, which ends what is there. Others that halt it wait for that one.
@@ -47,17 +48,11 @@ module Volador
 
     # Seconds that application threads get to end after the last request was answered, and after they were killed.
     GRACE = 1.0
-    # Signals that stop it, whatever the program does with them.
-    STOPPING = %w[INT TERM].freeze
-    # The command that notes that it does not deploy.
-    NO_DEPLOY = :no_deploy
     # The command behind those that were given before it began to drain.
     DRAINING = :draining
     # The name of a thread that ends it.
     THREAD = "volador stop"
-    # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
-    UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :THREAD, :UNHANDLED
+    private_constant :GRACE, :DRAINING, :THREAD
 
     @servers = Servers.new
 
@@ -113,7 +108,8 @@ module Volador
       begin_start
       begin
         # First the signals: whoever sees it listen may send one.
-        with_signals do
+        @waiting = true
+        Signals.pass_on(@commands) do
           set_up
           next unless @state == :serving # Another thread has halted it.
 
@@ -227,7 +223,7 @@ module Volador
 
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop
-      while (reason = @commands.pop) == NO_DEPLOY
+      while (reason = @commands.pop) == Signals::NO_DEPLOY
         @log.info("USR1 has no effect: this server has no workers (-w) that it could replace")
       end
       reason
@@ -382,28 +378,6 @@ module Volador
       return if @configuration.quiet?
 
       Output.write(@out || $stdout, "#{line}\n")
-    end
-
-    # Signal handlers only pass a command on: Ruby allows them little.
-    def with_signals
-      @waiting = true
-      return yield unless Thread.current.equal?(Thread.main)
-
-      before = STOPPING.to_h { |name| [name, trap(name, :signal)] }
-      begin
-        [["HUP", :signal], ["USR1", NO_DEPLOY]].each do |name, command|
-          handler = trap(name, command)
-          UNHANDLED.include?(handler) ? before[name] = handler : Signal.trap(name, handler)
-        end
-        yield
-      ensure
-        before.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
-      end
-    end
-
-    def trap(name, command)
-      commands = @commands
-      Signal.trap(name) { commands << command }
     end
   end
 end
