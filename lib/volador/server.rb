@@ -149,7 +149,8 @@ module Volador
       if @waiting then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
       elsif @stopping.owned? || @ending.owned? then nil
-      elsif apart? then apart(@configuration.drain_timeout) { stop }
+      # A signal handler may have interrupted the start, without which no request is answered.
+      elsif apart? then apart(@whole ? @configuration.drain_timeout : 0) { stop }
       else @stopping.synchronize { stop_here }
       end
       nil

@@ -21,7 +21,7 @@ RSpec.describe Volador::Server, "which several threads start, stop and halt" do
   end
 
   def server_of(app, threads: 2)
-    described_class.new(app, Volador::Configuration.new(port: 0, threads: threads, quiet: true, env: {}),
+    described_class.new(app, Volador::Configuration.new(port: 0, threads: threads, quiet: true, drain_timeout: 5, env: {}),
                         log: Volador::Log.new(printed))
   end
 
@@ -124,6 +124,25 @@ RSpec.describe Volador::Server, "which several threads start, stop and halt" do
     end
     expect { server.start }.to raise_error("interrupted")
     expect(Thread.list - before).to eq []
+  end
+
+  it "lets a request be answered when a signal handler stops it between the first connection and the first thread" do
+    stub_const("Volador::Server::GRACE", 0.1)
+    client = nil
+    allow(Volador::PubSub).to receive(:serve).and_wrap_original do |serve, *arguments|
+      client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+      Deadline.until("it waits") { server.stats[:queued].positive? }
+      Process.kill("USR2", Process.pid)
+      serve.call(*arguments)
+    end
+    usual = Signal.trap("USR2") { server.stop }
+    server.start
+    expect(client.read_response.body).to eq "whole"
+    server.stop
+    expect_nothing_left
+  ensure
+    Signal.trap("USR2", usual || "DEFAULT")
+    client&.close
   end
 
   it "starts once, also by two threads" do
