@@ -37,7 +37,7 @@ module Volador
   # - starting: it takes its addresses, which may mean to wait for a look-up of names, and makes its threads. Nobody is served
   #   yet, so {#stop} does what {#halt} does; with `run` it is noted, and done as soon as it serves.
   # - serving: from just before the first connection comes, that is before all threads are there.
-  # - draining: by one thread. Others that stop it wait for that one; when it is interrupted, the next one halts.
+  # - draining: by one thread, which halts it then, also when it is interrupted. Others that stop it wait for that one.
   # - ending: by one thread, which ends what is there. Others that halt it wait for that one.
   # - stopped: what its start has made meanwhile is ended by the thread that starts it, before it returns. Until then {#halt}
   #   ends that as well. Only then there is nothing that could be left.
@@ -78,6 +78,8 @@ module Volador
       @log = log
       @out = out
       @commands = Commands.new
+      # The thread that waits for commands in `run`.
+      @waiting = nil
       # Held by the thread that stops it without `run`.
       @stopping = Mutex.new
       # Held by the thread that ends it.
@@ -108,7 +110,7 @@ module Volador
       begin_start
       begin
         # First the signals: whoever sees it listen may send one.
-        @waiting = true
+        @waiting = Thread.current
         Signals.pass_on(@commands) do
           set_up
           next unless @state == :serving # Another thread has halted it.
@@ -119,6 +121,7 @@ module Volador
           finish(reason) unless reason == :closed
         end
       ensure
+        @waiting = nil
         halt
       end
       nil
@@ -146,7 +149,8 @@ module Volador
     def stop
       return if nothing_to_end?
 
-      if @waiting then @commands << :stop
+      # It may have been ended at a step where it could end nothing.
+      if @waiting&.alive? then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
       elsif @stopping.owned? || @ending.owned? then nil
       # A signal handler may have interrupted the start, without which no request is answered.

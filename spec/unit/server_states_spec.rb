@@ -151,6 +151,19 @@ RSpec.describe Volador::Server, "which several threads start, stop and halt" do
     expect(get(server).body).to eq "whole"
   end
 
+  it "is stopped by another thread when the one that runs it was interrupted twice" do
+    running = Thread.new do
+      Thread.current.report_on_exception = false
+      server.run { raise "interrupted" }
+    end
+    allow(server).to receive(:halt).and_wrap_original do |halt|
+      running == Thread.current ? raise("interrupted once more") : halt.call
+    end
+    expect { running.value }.to raise_error("interrupted once more")
+    server.stop
+    expect_nothing_left
+  end
+
   it "serves on when it is to be run after it was started" do
     server.start
     expect { server.run }.to raise_error(Volador::Error, /make a new one/)
