@@ -41,7 +41,6 @@ module Volador
     # @return [ApplicationThread] self
     # @raise [ThreadError] when the system has none
     def start
-      # A thread that dies starts its successor: what is raised into it just then is not to come in between.
       @lock.change { begin_thread unless @halted }
       self
     end
@@ -80,9 +79,21 @@ module Volador
       @thread = Thread.new do
         # Who starts it may not have come so far.
         @thread = Thread.current
-        Thread.handle_interrupt(Object => :immediate) { run }
+        live
       end
       @thread.name = @name
+    end
+
+    # It was started, and dies, while interrupts have to wait: what is raised into it just then does not keep it from starting
+    # its successor.
+    def live
+      interruptible { run }
+    ensure
+      replace unless @ended
+    end
+
+    def interruptible(&block)
+      Thread.handle_interrupt(Object => :immediate, &block)
     end
 
     # @return [Boolean]
@@ -124,8 +135,6 @@ module Volador
       # Raised into the thread (Thread#raise, a late Timeout) between two jobs, or by a failure to answer.
       abandon(e)
       retry
-    ensure
-      replace unless @ended
     end
 
     # The way of a plain request: nothing here but what it needs.
@@ -212,14 +221,16 @@ module Volador
       return if @halted || unseated?
 
       begin
-        if @kind || pending?
-          abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
-                                  "it is to be replaced"))
-        end
+        interruptible { abandon_last } if @kind || pending?
       ensure
         # Whatever happens here, somebody has to answer.
         hand_over
       end
+    end
+
+    def abandon_last
+      abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
+                              "it is to be replaced"))
     end
 
     def hand_over
@@ -241,7 +252,7 @@ module Volador
       @log.error("the system has no thread that could take the place of one that the application ended, which goes on until " \
                  "there is one: #{@scarcity.message}")
     ensure
-      run
+      live
     end
 
     def pending?

@@ -58,6 +58,27 @@ RSpec.describe Volador::ApplicationThread, "that is ended" do
     end
   end
 
+  it "by the application is replaced also when something is raised into it as it dies" do
+    seat = Fakes::Seat.new(Fakes.env("/exit"), Fakes.env("/next"))
+    thread = thread(seat) do |env|
+      if env["PATH_INFO"] == "/exit"
+        Thread.current.report_on_exception = false
+        Thread.exit
+      end
+      [200, {}, []]
+    end
+    # What it asks itself before it does anything about that.
+    allow(thread).to receive(:current?).once.and_wrap_original do |current|
+      allow(thread).to receive(:current?).and_call_original
+      dying = Thread.current
+      Thread.new { dying.raise("late") }.join
+      current.call
+    end
+    thread.start
+    expect(thread.join(Deadline::DEFAULT_SECONDS)).to be true
+    expect(seat.calls.map { |call| call[1] }).to eq [500, 200]
+  end
+
   it "knows that it is itself from its first step" do
     seat = Fakes::Seat.new(Fakes.env("/"))
     allow(Thread).to receive(:new).and_wrap_original do |make, *arguments, &block|
