@@ -249,8 +249,8 @@ module Volador
 
     # Without a successor, in the thread that dies.
     def go_on
-      @log.error("the system has no thread that could take the place of one that the application ended, which goes on until " \
-                 "there is one: #{@scarcity.message}")
+      @log.error("the system has no thread that could take the place of one that the application ended, which goes on " \
+                 "until there is one: #{@scarcity.message}")
     ensure
       live
     end

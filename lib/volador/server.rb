@@ -129,9 +129,9 @@ module Volador
 
     # Ends at once: running requests are cut off. It has ended when this returns, whoever else halts it meanwhile; the
     # application that it runs does not wait, and a signal handler not for good. One that another thread is starting serves
-    # nobody from then on: what that thread has still in its hands it gives back, before {#start} returns. An interrupt ends the
-    # waiting, not what is waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not `stop!`:
-    # Sinatra would prefer that to {#stop}, and call it in a signal handler.)
+    # nobody from then on: what that thread has still in its hands it gives back, before {#start} returns. An interrupt ends
+    # the waiting, not what is waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not
+    # `stop!`: Sinatra would prefer that to {#stop}, and call it in a signal handler.)
     # @return [nil]
     def halt
       # Who ends it may come here again, from an observer.
@@ -322,8 +322,8 @@ module Volador
       drain(reason)
     end
 
-    # Draining is done by a thread of its own: the main thread has to be free for the second signal. When the system has no more
-    # threads, that signal has to wait.
+    # Draining is done by a thread of its own: the main thread has to be free for the second signal. When the system has no
+    # more threads, that signal has to wait.
     # @param reason [Symbol] :signal or :stop. A program may stop it in a signal handler of its own and pass the signal on, as
     #   Sinatra does: then that has come by now, and is the first one
     def drain(reason = :stop)
