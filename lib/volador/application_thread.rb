@@ -3,10 +3,12 @@
 require_relative "clock"
 require_relative "push/handshake"
 require_relative "responder"
+require_relative "steady_lock"
 
 module Volador
   # One of the Ruby threads that run the application: takes a job from its seat, a request or an event of a push
-  # connection, and completes it. A thread that the application ends (Thread#kill, Thread.exit) is replaced.
+  # connection, and completes it. A thread that the application ends (Thread#kill, Thread.exit) is replaced: it starts its
+  # successor as it dies. Where the system has none to give, it goes on meanwhile, and nothing ends it within a request then.
   class ApplicationThread
     # @param seat [Native::Seat] the thread's own
     # @param app [#call]
@@ -27,18 +29,19 @@ module Volador
       @job = seat.job
       @handshake = nil
       @ended = false
+      # Why the system had no thread for a successor, when it dies and goes on.
+      @scarcity = nil
+      # Once it is halted no thread is started any more: both are done with this lock.
       @halted = false
+      @lock = SteadyLock.new
       @pid = Process.pid
     end
 
-    # Starts the Ruby thread.
+    # Starts the Ruby thread, unless it has been killed before.
     # @return [ApplicationThread] self
+    # @raise [ThreadError] when the system has none
     def start
-      # A thread that dies starts its successor: what is raised into it just then is not to come in between.
-      Thread.handle_interrupt(Object => :never) do
-        @thread = Thread.new { Thread.handle_interrupt(Object => :immediate) { run } }
-        @thread.name = @name
-      end
+      @lock.change { begin_thread unless @halted }
       self
     end
 
@@ -49,6 +52,7 @@ module Volador
       deadline = Clock.now + seconds
       loop do
         thread = @thread
+        return true unless thread # It has not begun.
         return false unless ended?(thread, [deadline - Clock.now, 0].max)
         # Else the application has ended it, and another one has taken its place.
         return true if @ended || thread.equal?(@thread)
@@ -60,13 +64,37 @@ module Volador
       Thread.current.equal?(@thread)
     end
 
-    # Ends it now, whatever it does.
+    # Ends it now, whatever it does, and for good.
     def kill
-      @halted = true
-      @thread.kill
+      @lock.change do
+        @halted = true
+        @thread&.kill
+      end
     end
 
     private
+
+    def begin_thread
+      @scarcity = nil
+      @thread = Thread.new do
+        # Who starts it may not have come so far.
+        @thread = Thread.current
+        live
+      end
+      @thread.name = @name
+    end
+
+    # It was started, and dies, while interrupts have to wait: what is raised into it just then does not keep it from starting
+    # its successor.
+    def live
+      interruptible { run }
+    ensure
+      replace unless @ended
+    end
+
+    def interruptible(&block)
+      Thread.handle_interrupt(Object => :immediate, &block)
+    end
 
     # @return [Boolean]
     def ended?(thread, seconds)
@@ -81,8 +109,15 @@ module Volador
     def run
       seat = @seat
       job = @job
-      # Kept before anything else is done: between two steps of Ruby the thread may be ended.
-      while (kind = @kind = seat.take)
+      # What ends the thread may have been lost, as the application has raised on its way out.
+      until @halted || (@scarcity && succeeded?)
+        # Kept before anything else is done: between two steps of Ruby the thread may be ended.
+        kind = @kind = seat.take
+        unless kind
+          @ended = true
+          break
+        end
+
         if kind == Native::Seat::REQUEST
           serve(job[0])
         elsif kind == Native::Seat::MESSAGE
@@ -94,15 +129,12 @@ module Volador
         end
         @kind = nil
       end
-      @ended = true
     rescue Exception => e # rubocop:disable Lint/RescueException
-      raise if forked?
+      raise if unseated?
 
       # Raised into the thread (Thread#raise, a late Timeout) between two jobs, or by a failure to answer.
       abandon(e)
       retry
-    ensure
-      replace unless @ended
     end
 
     # The way of a plain request: nothing here but what it needs.
@@ -186,21 +218,50 @@ module Volador
 
     # Runs while the thread dies.
     def replace
-      return if @halted || forked?
+      return if @halted || unseated?
 
       begin
-        if @kind || pending?
-          abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
-                                  "it has been replaced"))
-        end
+        interruptible { abandon_last } if @kind || pending?
       ensure
         # Whatever happens here, somebody has to answer.
-        start
+        hand_over
       end
+    end
+
+    def abandon_last
+      abandon(ThreadError.new("the application ended the thread that answers (Thread#kill or Thread.exit); " \
+                              "it is to be replaced"))
+    end
+
+    def hand_over
+      # When the process ends Ruby starts no threads any more.
+      go_on unless !Thread.main.alive? || succeeded?
+    end
+
+    # @return [Boolean] another thread has its place from now on
+    def succeeded?
+      start
+      true
+    rescue ThreadError => e
+      @scarcity = e
+      false
+    end
+
+    # Without a successor, in the thread that dies.
+    def go_on
+      @log.error("the system has no thread that could take the place of one that the application ended, which goes on " \
+                 "until there is one: #{@scarcity.message}")
+    ensure
+      live
     end
 
     def pending?
       !@seat.answered?
+    end
+
+    # The seat is no longer this thread's.
+    def unseated?
+      !current? || forked?
     end
 
     # The application has forked and the child comes back here, say by `exit`: the request is the parent's.

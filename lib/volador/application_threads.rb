@@ -33,8 +33,11 @@ module Volador
       found = Push::Interceptor.install(app)
       # One by one: when the system has no more threads, those that have begun can be ended.
       count.times do |index|
-        @threads << ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct,
-                                          connections: @connections, log: @log, name: "volador #{index + 1}").start
+        thread = ApplicationThread.new(seat: @worker.seat, app: found.app, direct: found.direct,
+                                       connections: @connections, log: @log, name: "volador #{index + 1}")
+        # Before it begins: who is interrupted here would lose it.
+        @threads << thread
+        thread.start
       end
     end
 

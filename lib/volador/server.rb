@@ -15,6 +15,7 @@ require_relative "output"
 require_relative "pub_sub"
 require_relative "publishing"
 require_relative "servers"
+require_relative "signals"
 require_relative "version"
 
 module Volador
@@ -26,22 +27,33 @@ module Volador
   #     server.stop
   #
   # or `server.run`, which stays until INT, TERM or {#stop}.
+  #
+  # Any thread may call {#start}, {#stop} and {#halt} at any time, also several, and be interrupted in them. The states that
+  # it goes through, each of them once at most:
+  #
+  #     new ── start, run ──▶ starting ──▶ serving ── stop ──▶ draining
+  #                              └─────── halt ┴───────────────────┴──▶ ending ──▶ stopped
+  #
+  # - new: only one thread leads out of it. {#stop} and {#halt} do nothing.
+  # - starting: it takes its addresses, which may mean to wait for a look-up of names, and makes its threads. Nobody is served
+  #   yet, so {#stop} does what {#halt} does; with `run` it is noted, and done as soon as it serves.
+  # - serving: from just before the first connection comes, that is before all threads are there.
+  # - draining: by one thread, which halts it then, also when it is interrupted. Others that stop it wait for that one.
+  # - ending: by one thread, which ends what is there. Others that halt it wait for that one.
+  # - stopped: what its start has made meanwhile is ended by the thread that starts it, before it returns. Until then {#halt}
+  #   ends that as well. Only then there is nothing that could be left.
+  #
+  # A start that fails or is interrupted halts it.
   class Server
     include Publishing
 
     # Seconds that application threads get to end after the last request was answered, and after they were killed.
     GRACE = 1.0
-    # Signals that stop it, whatever the program does with them.
-    STOPPING = %w[INT TERM].freeze
-    # The command that notes that it does not deploy.
-    NO_DEPLOY = :no_deploy
     # The command behind those that were given before it began to drain.
     DRAINING = :draining
     # The name of a thread that ends it.
     THREAD = "volador stop"
-    # What Signal.trap returns for a signal that the program leaves to Ruby or the system.
-    UNHANDLED = ["DEFAULT", "SYSTEM_DEFAULT", nil].freeze
-    private_constant :GRACE, :STOPPING, :NO_DEPLOY, :DRAINING, :THREAD, :UNHANDLED
+    private_constant :GRACE, :DRAINING, :THREAD
 
     @servers = Servers.new
 
@@ -67,13 +79,17 @@ module Volador
       @log = log
       @out = out
       @commands = Commands.new
-      # Held for good by the thread that stops it without `run`.
-      @claim = Mutex.new
+      # The thread that waits for commands in `run`.
+      @waiting = nil
+      # Held by the thread that stops it without `run`.
+      @stopping = Mutex.new
       # Held by the thread that ends it.
       @ending = Mutex.new
-      # Closed when it has stopped.
-      @stopped = Queue.new
+      # Held for a step from one state to the next, and for nothing else.
+      @step = Mutex.new
       @state = :new
+      # Its start is over: nothing more is made.
+      @whole = false
     end
 
     # Listens and serves; returns when it does.
@@ -81,12 +97,8 @@ module Volador
     # @raise [BootError] when an address cannot be listened on
     # @raise [ConfigurationError]
     def start
-      raise Error, "a server starts once: make a new one" unless @state == :new
-
-      @state = :stopped # until there is something to stop
-      @pid = Process.pid
-      listen
-      serve
+      begin_start
+      set_up
       self
     end
 
@@ -96,27 +108,35 @@ module Volador
     # @yieldparam server [Server] itself, once it listens
     # @return [nil]
     def run
-      # First the signals: whoever sees it listen may send one.
-      with_signals do
-        start
-        announce
-        yield self if block_given?
-        reason = await_stop
-        finish(reason) unless reason == :closed
+      begin_start
+      begin
+        # First the signals: whoever sees it listen may send one.
+        @waiting = Thread.current
+        Signals.pass_on(@commands) do
+          set_up
+          next unless @state == :serving # Another thread has halted it.
+
+          announce
+          yield self if block_given?
+          reason = await_stop
+          finish(reason) unless reason == :closed
+        end
+      ensure
+        @waiting = nil
+        halt
       end
       nil
-    ensure
-      halt
     end
 
     # Ends at once: running requests are cut off. It has ended when this returns, whoever else halts it meanwhile; the
-    # application that it runs does not wait, and a signal handler not for good. An interrupt ends the waiting, not what is
-    # waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not `stop!`: Sinatra would
-    # prefer that to {#stop}, and call it in a signal handler.)
+    # application that it runs does not wait, and a signal handler not for good. One that another thread is starting serves
+    # nobody from then on: what that thread has still in its hands it gives back, before {#start} returns. An interrupt ends
+    # the waiting, not what is waited for. Does nothing when it has been stopped, or in a forked process. (Its name is not
+    # `stop!`: Sinatra would prefer that to {#stop}, and call it in a signal handler.)
     # @return [nil]
     def halt
       # Who ends it may come here again, from an observer.
-      return if @gateway.nil? || @pid != Process.pid || @stopped.closed? || @ending.owned?
+      return if nothing_to_end? || @ending.owned?
 
       apart? ? apart { end_once } : undisturbed { end_once }
       nil
@@ -128,14 +148,15 @@ module Volador
     # does not wait: it is waited for.
     # @return [nil]
     def stop
-      return if @state == :new || @pid != Process.pid || @stopped.closed?
+      return if nothing_to_end?
 
-      if @waiting then @commands << :stop
+      # It may have been ended at a step where it could end nothing.
+      if @waiting&.alive? then @commands << :stop
       # Who stops it already may come here again, from a signal handler or an observer.
-      elsif @claim.owned? || @ending.owned? then nil
-      elsif apart? then apart(@configuration.drain_timeout) { stop }
-      elsif @claim.try_lock then stop_here
-      else @stopped.pop
+      elsif @stopping.owned? || @ending.owned? then nil
+      # A signal handler may have interrupted the start, without which no request is answered.
+      elsif apart? then apart(@whole ? @configuration.drain_timeout : 0) { stop }
+      else @stopping.synchronize { stop_here }
       end
       nil
     end
@@ -154,67 +175,90 @@ module Volador
     # What it has done and what it does now. docs/stats.md says what each figure means.
     # @return [Hash{Symbol => Integer, Float}] {} before it is started
     def stats
-      return {} unless @gateway
+      return {} unless @threads
 
       @gateway.stats.merge!(@worker.stats, handlers: @threads.handlers, workers: 1)
     end
 
     private
 
-    def listen
-      @gateway = Listening.gateway(@configuration.to_native)
-      @state = :running
-    ensure
-      # There is nothing that could be ended.
-      @stopped.close unless @gateway
+    # @return [Boolean] there is nothing yet, or no more; or what there is is the parent process's
+    def nothing_to_end?
+      @state == :new || @pid != Process.pid || (@state == :stopped && @whole)
     end
 
-    # Whatever keeps it from serving, be it the end of the thread that starts it, it does not go on listening.
+    def begin_start
+      @step.synchronize do
+        raise Error, "a server starts once: make a new one" unless @state == :new
+
+        # First of all: it tells whose state that is.
+        @pid = Process.pid
+        @state = :starting
+      end
+    end
+
+    # @return [Boolean] false when it is in another state than that by now
+    def step(from, to)
+      @step.synchronize { @state == from && (@state = to) && true }
+    end
+
+    # Whatever keeps it from serving, be it the end of the thread that starts it, or another one that has halted it before all
+    # of it was there: nothing goes on.
+    def set_up
+      @gateway = Listening.gateway(@configuration.to_native)
+      serve
+      complete = true
+    ensure
+      halt unless complete && %i[serving draining].include?(@state)
+      @whole = true
+    end
+
     def serve
       @worker = NativeWorker.make(@configuration, multiprocess: false)
       @threads = ApplicationThreads.new(@worker, @log, development: @configuration.development?)
+      # First: who stops it from now on lets requests be answered.
+      return unless step(:starting, :serving)
+
       @gateway.start(@worker)
       Server.add(self)
       PubSub.serve(listeners)
       # Last: what the first request publishes has to find the way here.
       @threads.start(@app, @configuration.threads)
-      observe(:started) unless halted_meanwhile?
-      serves = true
-    ensure
-      halt unless serves
-    end
-
-    # Another thread has halted it before all of it was there: what has come since then is ended as well.
-    # @return [Boolean]
-    def halted_meanwhile?
-      @ending.synchronize do
-        Server.remove(self) { tear_down } if @stopped.closed?
-      end
-      @stopped.closed?
+      observe(:started) if @state == :serving
     end
 
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop
-      while (reason = @commands.pop) == NO_DEPLOY
+      while (reason = @commands.pop) == Signals::NO_DEPLOY
         @log.info("USR1 has no effect: this server has no workers (-w) that it could replace")
       end
       reason
     end
 
     def end_once
-      @ending.synchronize { end_all unless @stopped.closed? }
+      @ending.synchronize do
+        if @state != :stopped then end_all
+        elsif !@whole then end_rest
+        end
+      end
     end
 
     def end_all
-      @state = :stopped
+      @step.synchronize { @state = :ending }
       Server.remove(self) do
         tear_down
       ensure
         @commands.close
-        observe(:stopped)
+        # One that has not listened is no news.
+        observe(:stopped) if @gateway
       end
     ensure
-      @stopped.close
+      @state = :stopped
+    end
+
+    # What its start has made since.
+    def end_rest
+      Server.remove(self) { tear_down }
     end
 
     def tear_down
@@ -277,16 +321,20 @@ module Volador
       drain(reason)
     end
 
-    # Draining is done by a thread of its own: the main thread has to be free for the second signal.
+    # Draining is done by a thread of its own: the main thread has to be free for the second signal. When the system has no
+    # more threads, that signal has to wait.
     # @param reason [Symbol] :signal or :stop. A program may stop it in a signal handler of its own and pass the signal on, as
     #   Sinatra does: then that has come by now, and is the first one
     def drain(reason = :stop)
-      return unless @state == :running
+      return unless step(:serving, :draining)
 
-      @state = :draining
       observe(:draining)
       @commands << DRAINING
-      FreshThread.start("volador drain") { drained }
+      begin
+        FreshThread.start("volador drain") { drained }
+      rescue ThreadError
+        drained
+      end
       signalled = reason == :signal
       loop do
         case @commands.pop
@@ -312,7 +360,7 @@ module Volador
       deadline = [deadline, Clock.now + GRACE].max
       in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
       # It may have been halted meanwhile, by the end of the program say.
-      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") unless in_time || @state == :stopped
+      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") if !in_time && @state == :draining
     rescue StandardError => e
       @log.error("draining failed", e)
     ensure
@@ -334,28 +382,6 @@ module Volador
       return if @configuration.quiet?
 
       Output.write(@out || $stdout, "#{line}\n")
-    end
-
-    # Signal handlers only pass a command on: Ruby allows them little.
-    def with_signals
-      @waiting = true
-      return yield unless Thread.current.equal?(Thread.main)
-
-      before = STOPPING.to_h { |name| [name, trap(name, :signal)] }
-      begin
-        [["HUP", :signal], ["USR1", NO_DEPLOY]].each do |name, command|
-          handler = trap(name, command)
-          UNHANDLED.include?(handler) ? before[name] = handler : Signal.trap(name, handler)
-        end
-        yield
-      ensure
-        before.each { |name, handler| Signal.trap(name, handler || "SYSTEM_DEFAULT") }
-      end
-    end
-
-    def trap(name, command)
-      commands = @commands
-      Signal.trap(name) { commands << command }
     end
   end
 end

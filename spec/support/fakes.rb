@@ -138,10 +138,10 @@ module Fakes
 
     # A job is an env, or [stream id, name, ...] of an event. With a transport every request asks for it.
     def take
-      given = @jobs.shift
-      given = given.call if given.is_a?(Proc)
       raise Volador::Error, "the current request has no complete answer yet" unless answered?
 
+      given = @jobs.shift
+      given = given.call if given.is_a?(Proc)
       @unanswered = given.is_a?(Hash)
       interrupt, @interrupt = @interrupt, nil
       raise interrupt if interrupt

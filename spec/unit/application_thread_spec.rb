@@ -44,7 +44,7 @@ RSpec.describe Volador::ApplicationThread do
       [200, {}, ["alive"]]
     end
     expect(calls.map { |call| call[1] }).to eq [500, 200]
-    expect(printed.string).to include "it has been replaced"
+    expect(printed.string).to include "it is to be replaced"
   end
 
   it "cuts the response and closes its body when the thread ends while streaming" do

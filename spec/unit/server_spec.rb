@@ -159,6 +159,17 @@ RSpec.describe Volador::Server do
     client.close
   end
 
+  it "is stopped gracefully where there is no thread left to do it" do
+    reached = Queue.new
+    server = self.server(->(_) { (reached << true) && sleep(0.1) && [200, {}, ["whole"]] }).start
+    client = RawSocket.open(port: Integer(server.url[/\d+\z/])).send_request("GET", "/")
+    reached.pop
+    allow(Thread).to receive(:new).and_raise(ThreadError, "can't create Thread")
+    server.stop
+    expect(client.read_response.body).to eq "whole"
+    client.close
+  end
+
   it "is stopped when stop returns, whoever else stops it" do
     reached = Queue.new
     go_on = Queue.new
