@@ -360,9 +360,11 @@ module Volador
       deadline = [deadline, Clock.now + GRACE].max
       in_time = @threads.join([deadline - Clock.now, 0].max) && in_time
       # It may have been halted meanwhile, by the end of the program say.
-      @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") if !in_time && @state == :draining
+      return if in_time || @state != :draining
+
+      aside { @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") }
     rescue StandardError => e
-      @log.error("draining failed", e)
+      aside { @log.error("draining failed", e) }
     ensure
       @commands << :drained
     end
@@ -381,7 +383,15 @@ module Volador
     def say(line)
       return if @configuration.quiet?
 
-      Output.write(@out || $stdout, "#{line}\n")
+      aside { Output.write(@out || $stdout, "#{line}\n") }
+    end
+
+    # What the application has put in the place of $stdout or $stderr may keep whoever writes to it for good. The end of the
+    # server waits a moment.
+    def aside(&writing)
+      FreshThread.start("volador note", &writing).join(GRACE)
+    rescue ThreadError
+      writing.call
     end
   end
 end

@@ -7,7 +7,8 @@ RSpec.describe "A server whose application has replaced" do
   %w[$stderr $stdout].each do |stream|
     {
       "raises" => 'raise "no log"',
-      "ends its thread" => "Thread.exit unless Thread.current == Thread.main"
+      "ends its thread" => "Thread.exit unless Thread.current == Thread.main",
+      "never returns" => "sleep"
     }.each do |what, code|
       context "#{stream} by what #{what} when it is written to" do
         app = <<~RUBY
@@ -34,14 +35,30 @@ RSpec.describe "A server whose application has replaced" do
           server
         end
 
-        it "answers on, and stops by TERM" do
+        it "stops by TERM" do
+          expect(start(app).stop.exitstatus).to eq(0)
+        end
+
+        it "stops at once by a second signal" do
+          server = start(app)
+          RawSocket.open(port: server.port) do |socket|
+            socket.send_request("GET", "/sleep")
+            Deadline.until("the request's beginning") { File.exist?(File.join(server.directory, "begun")) }
+            server.signal(:TERM)
+            # While it drains it takes no new clients. (Of two signals that come together only one is seen.)
+            Deadline.until("the drain") { refused?(server.port) }
+            expect(server.stop.exitstatus).to eq(0)
+          end
+        end
+
+        # Whoever has an entry waits for the application's own object.
+        it "answers on" do
           server = start(app)
           2.times do
             expect(server.get("/raise").status).to eq(500)
             expect(server.get("/").body).to eq("fine")
           end
-          expect(server.stop.exitstatus).to eq(0)
-        end
+        end unless what == "never returns"
 
         it "stops when the drain timeout is over" do
           server = start(app, "-C", config("drain_timeout 1"))
@@ -53,6 +70,13 @@ RSpec.describe "A server whose application has replaced" do
         end
       end
     end
+  end
+
+  def refused?(port)
+    TCPSocket.new("127.0.0.1", port).close
+    false
+  rescue Errno::ECONNREFUSED
+    true
   end
 
   def config(text)
