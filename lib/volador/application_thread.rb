@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "clock"
+require_relative "process_bound"
 require_relative "push/handshake"
 require_relative "responder"
 
@@ -8,6 +9,8 @@ module Volador
   # One of the Ruby threads that run the application: takes a job from its seat, a request or an event of a push
   # connection, and completes it. A thread that the application ends (Thread#kill, Thread.exit) is replaced.
   class ApplicationThread
+    include ProcessBound
+
     # @param seat [Native::Seat] the thread's own
     # @param app [#call]
     # @param direct [Boolean] a push request goes to on_open of app itself (see Push::Interceptor)
@@ -28,7 +31,7 @@ module Volador
       @handshake = nil
       @ended = false
       @halted = false
-      @pid = Process.pid
+      bind_to_process
     end
 
     # Starts the Ruby thread.
@@ -155,7 +158,7 @@ module Volador
       accepted = handshake.accepted?(env, answer)
     ensure
       # It has raised, or ended the thread.
-      @responder.discard(env, answer) if accepted.nil?
+      @responder.discard(env, answer) if accepted.nil? && !forked?
     end
 
     # A request that was taken may not have got as far as @kind: it is answered all the same, else no other can be taken.
@@ -201,11 +204,6 @@ module Volador
 
     def pending?
       !@seat.answered?
-    end
-
-    # The application has forked and the child comes back here, say by `exit`: the request is the parent's.
-    def forked?
-      @pid != Process.pid
     end
   end
 end

@@ -4,6 +4,7 @@ require "socket"
 require_relative "chunked_body"
 require_relative "error"
 require_relative "hijack"
+require_relative "process_bound"
 require_relative "stream"
 
 module Volador
@@ -12,6 +13,8 @@ module Volador
   #
   #     to_path ─▶ the file;  to_ary ─▶ all at once;  each ─▶ chunk by chunk;  call ─▶ a Stream, or, with 101, the socket
   class Responder
+    include ProcessBound
+
     # What the client sees of an application's failure.
     FAILURE = "Internal Server Error"
     SWITCHING_PROTOCOLS = 101
@@ -31,6 +34,7 @@ module Volador
     def initialize(seat, log)
       @seat = seat
       @log = log
+      bind_to_process
     end
 
     # Gives an answer of any kind; none where the application has taken the connection.
@@ -48,10 +52,12 @@ module Volador
       error = e
       @seat.abort if @seat.streaming?
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if (child = forked?)
+
       error = e
       fail(env, e)
     ensure
-      close_and_finish(env, body, status, headers, error)
+      close_and_finish(env, body, status, headers, error) unless child
     end
 
     # Accepts a push handshake. The body is closed before `on_open`, as the draft has it: what middleware holds until then (a
@@ -98,6 +104,8 @@ module Volador
     def call_finished(callable, env, *arguments)
       callable.call(env, *arguments)
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: rack.response_finished raised", e)
     end
 
@@ -110,12 +118,14 @@ module Volador
       handshake.answered
       true
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if (child = forked?)
+
       error = e
       fail(env, e, close_connection: true)
       handshake.refused
       false
     ensure
-      close_and_finish(env, body, status, headers, error)
+      close_and_finish(env, body, status, headers, error) unless child
     end
 
     def body_of(answer)
@@ -321,14 +331,17 @@ module Volador
     def close(env, body)
       body.close if body.respond_to?(:close) && !closed?(body)
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: closing the body raised", e)
     end
 
     def close_and_finish(env, body, status, headers, error)
       close(env, body)
+      closed = true
     ensure
       # Also when the application has ended the thread there.
-      finished(env, status, headers, error)
+      finished(env, status, headers, error) if closed || !forked?
     end
 
     # One that can't tell is closed once more rather than never.

@@ -203,6 +203,14 @@ RSpec.describe Volador::Push::Client do
       expect(heard).to eq [[:on_open], [:on_close], %i[other on_open], [:other, :on_message, "hi"], %i[other on_close]]
     end
 
+    it "opens no new one in a forked child that ends in on_close of the old one" do
+      client = client_of(handler(:on_close) { |_client| exit(7) })
+      client.callbacks.opened
+      allow(Process).to receive(:pid).and_return(Process.pid + 1)
+      expect { client.handler = recorder_of(heard, :other) }.to raise_error(SystemExit)
+      expect([heard, connection.sent]).to eq [[], []]
+    end
+
     it "may be used inside of a callback" do
       heard = self.heard
       other = recorder_of(heard, :other)

@@ -74,6 +74,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_open, e)
       end
 
@@ -84,6 +86,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_resume, e)
       end
 
