@@ -34,6 +34,8 @@ module Volador
     def initialize(seat, log)
       @seat = seat
       @log = log
+      # The last env that the application has frozen, and what is left of its rack.response_finished.
+      @frozen_env = @left = nil
       bind_to_process
     end
 
@@ -95,11 +97,19 @@ module Volador
       callables = env["rack.response_finished"]
       return unless callables.is_a?(Array)
 
-      env["rack.response_finished"] = callables = callables.dup
+      callables = left_of(env, callables)
       call_finished(callables.pop, env, status, headers, error) until callables.empty?
     end
 
     private
+
+    # @return [Array<#call>] in the env; kept here for one that the application has frozen
+    def left_of(env, callables)
+      return env["rack.response_finished"] = callables.dup unless env.frozen?
+
+      @frozen_env, @left = env, callables.dup unless @frozen_env.equal?(env)
+      @left
+    end
 
     def call_finished(callable, env, *arguments)
       callable.call(env, *arguments)

@@ -105,6 +105,23 @@ RSpec.describe Volador::ApplicationThread do
     end
   end
 
+  it "runs each of rack.response_finished once with an env that the application has frozen, whatever ends its thread" do
+    body = Fakes::Body.new(["a"])
+    body.define_singleton_method(:close) { Thread.exit }
+    { raise: -> { raise "broken" }, close: -> { [200, {}, body] }, callable: -> { [200, {}, []] } }.each do |where, answer|
+      calls = []
+      jobs = Array.new(2) { Fakes.env }
+      run(Fakes::Seat.new(*jobs)) do |env|
+        callables = [->(*) { calls << 1 }, ->(*) { (calls << 2) && where == :callable && Thread.exit }]
+        env["rack.response_finished"] = callables.freeze
+        env.freeze
+        answer.call
+      end
+      expect([where, calls]).to eq [where, [2, 1, 2, 1]]
+    end
+    expect(printed.string).not_to include "FrozenError"
+  end
+
   describe "with push requests" do
     let(:connection) { Fakes::Connection.new(7) }
     let(:handler) do
