@@ -71,17 +71,19 @@ module Volador
       handshake.opened if accept(env, answer, handshake)
     end
 
-    # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client.
+    # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client, who comes first:
+    # a log may be the application's, and take its time.
     # @param env [Hash]
     # @param error [Exception, nil] logged with its backtrace; nil when it has been logged
     # @param close_connection [Boolean]
     def fail(env, error, close_connection: false)
-      @log.error("#{env['REQUEST_METHOD']} #{path(env)}", error) if error
       return (@seat.abort if @seat.streaming?) if @seat.answered?
 
       headers = { "content-type" => "text/plain" }
       headers["connection"] = "close" if close_connection
       @seat.respond(500, headers, [FAILURE])
+    ensure
+      @log.error("#{env['REQUEST_METHOD']} #{path(env)}", error) if error
     end
 
     # Closes the body of an answer that is not given.

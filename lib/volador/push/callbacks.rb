@@ -144,8 +144,10 @@ module Volador
       end
 
       def failed(callback, error)
-        @log.error("#{callback} of #{name} raised, its connection is closed", error)
         @writer.fail
+      ensure
+        # The client comes first: a log may be the application's, and take its time.
+        @log.error("#{callback} of #{name} raised, its connection is closed", error)
       end
 
       # `class`, `inspect` and `to_s` of an application's object may be anything; this cannot fail.
