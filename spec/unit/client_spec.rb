@@ -45,6 +45,11 @@ RSpec.describe Volador::Push::Client do
     expect(client.inspect).to eq "#<Volador::Push::Client websocket open>"
   end
 
+  it "is shown as closed in a forked process, whose connection it is not" do
+    allow(connection).to receive(:open?).and_raise(Volador::Error)
+    expect(client.inspect).to eq "#<Volador::Push::Client websocket closed>"
+  end
+
   it "takes the fields of an event by name alone" do
     expect { client.write("text", "event") }.to raise_error(ArgumentError, /by name, got String/)
     expect { client.write("text", color: "red") }.to raise_error(ArgumentError, /color/)
