@@ -164,6 +164,14 @@ RSpec.describe Volador::ApplicationThread do
       expect(connections.size).to eq 0
     end
 
+    it "closes the connection, whose end the handler is told, when an exception comes as the upgrade has been given" do
+      handler = self.handler
+      seat = seat([:close, 1011])
+      seat.define_singleton_method(:upgrade) { |*arguments| super(*arguments).then { raise "late" } }
+      run(seat, direct: push_app { |_env| handler })
+      expect([connection.code, seat.steps, handler.heard, connections.size]).to eq [1011, [:upgrade], [:closed], 0]
+    end
+
     it "wants no events for a handler of nil or one without callbacks" do
       [nil, "accident"].each do |value|
         expect(run(seat, direct: push_app { |_| value })).to eq [[:upgrade, {}, nil]]

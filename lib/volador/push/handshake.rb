@@ -125,10 +125,11 @@ module Volador
         @connections.surround { @callbacks.opened } if @callbacks && !@resumed
       end
 
-      # After another answer than an upgrade has been given: an opened handler learns that it is closed. After the end of its
-      # thread also when the upgrade has been given: then the connection is closed, and its end is told by an event.
+      # After another answer than an upgrade has been given: an opened handler learns that it is closed. Where an exception or
+      # the end of the thread has come between, also when the upgrade has been given, which may not be noted yet: then the
+      # connection, which no other answer leaves open, is closed, and its end is told by an event.
       def refused
-        return @connection.close(FAILED) if @state == :opened
+        return @connection.close(FAILED) if @state == :opened || @connection.open?
 
         @connections.delete(@connection.id)
         @state = :refused
