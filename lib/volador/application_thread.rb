@@ -113,7 +113,7 @@ module Volador
       answer = @app.call(env)
       finished = env["rack.response_finished"]
       unless (!finished.is_a?(Array) || finished.empty?) && @seat.respond_plainly(answer)
-        @responder.deliver(env, answer)
+        @responder.deliver(env, given = answer)
       end
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
@@ -121,6 +121,8 @@ module Volador
       return @seat.abort if e.is_a?(ClientGone) && @seat.streaming?
 
       @responder.fail(env, e)
+      # It came from outside, before the body had somebody who closes it.
+      @responder.discard(env, answer) unless given
       @responder.finished(env, nil, nil, e)
     end
 

@@ -59,7 +59,8 @@ module Volador
       error = e
       fail(env, e)
     ensure
-      close_and_finish(env, body, status, headers, error) unless child
+      # What comes from outside may come before the first line.
+      close_and_finish(env, body || body_of(answer), status, headers, error) unless child
     end
 
     # Accepts a push handshake. The body is closed before `on_open`, as the draft has it: what middleware holds until then (a
@@ -137,7 +138,7 @@ module Volador
       handshake.refused
       false
     ensure
-      close_and_finish(env, body, status, headers, error) unless child
+      close_and_finish(env, body || body_of(answer), status, headers, error) unless child
     end
 
     def body_of(answer)

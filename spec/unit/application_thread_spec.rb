@@ -77,6 +77,17 @@ RSpec.describe Volador::ApplicationThread do
     expect(thread.join(Deadline::DEFAULT_SECONDS)).to be true
   end
 
+  it "closes the body once of an answer that an exception keeps from being given" do
+    body = Fakes::Body.new(["a"])
+    %i[respond_plainly start].each do |where|
+      seat = Fakes::Seat.new(Fakes.env)
+      seat.define_singleton_method(where) { |*| raise "late" }
+      run(seat) { [200, {}, body] }
+      expect(seat.calls.map { |call| call[0..1] }).to eq [[:respond, 500]]
+    end
+    expect(body.closed).to eq 2
+  end
+
   it "survives an exception that is raised into it between two jobs" do
     seat = Fakes::Seat.new(-> { raise "late" }, Fakes.env)
     expect(run(seat) { [200, {}, []] }.dig(0, 1)).to eq 200
