@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "clock"
+require_relative "process_bound"
 require_relative "push/handshake"
 require_relative "responder"
 require_relative "steady_lock"
@@ -10,6 +11,8 @@ module Volador
   # connection, and completes it. A thread that the application ends (Thread#kill, Thread.exit) is replaced: it starts its
   # successor as it dies. Where the system has none to give, it goes on meanwhile, and nothing ends it within a request then.
   class ApplicationThread
+    include ProcessBound
+
     # @param seat [Native::Seat] the thread's own
     # @param app [#call]
     # @param direct [Boolean] a push request goes to on_open of app itself (see Push::Interceptor)
@@ -34,7 +37,7 @@ module Volador
       # Once it is halted no thread is started any more: both are done with this lock.
       @halted = false
       @lock = SteadyLock.new
-      @pid = Process.pid
+      bind_to_process
     end
 
     # Starts the Ruby thread, unless it has been killed before.
@@ -142,7 +145,7 @@ module Volador
       answer = @app.call(env)
       finished = env["rack.response_finished"]
       unless (!finished.is_a?(Array) || finished.empty?) && @seat.respond_plainly(answer)
-        @responder.deliver(env, answer)
+        @responder.deliver(env, given = answer)
       end
     rescue Exception => e # rubocop:disable Lint/RescueException
       raise if forked?
@@ -150,6 +153,8 @@ module Volador
       return @seat.abort if e.is_a?(ClientGone) && @seat.streaming?
 
       @responder.fail(env, e)
+      # It came from outside, before the body had somebody who closes it.
+      @responder.discard(env, answer) unless given
       @responder.finished(env, nil, nil, e)
     end
 
@@ -187,7 +192,7 @@ module Volador
       accepted = handshake.accepted?(env, answer)
     ensure
       # It has raised, or ended the thread.
-      @responder.discard(env, answer) if accepted.nil?
+      @responder.discard(env, answer) if accepted.nil? && !forked?
     end
 
     # A request that was taken may not have got as far as @kind: it is answered all the same, else no other can be taken.
@@ -262,11 +267,6 @@ module Volador
     # The seat is no longer this thread's.
     def unseated?
       !current? || forked?
-    end
-
-    # The application has forked and the child comes back here, say by `exit`: the request is the parent's.
-    def forked?
-      @pid != Process.pid
     end
   end
 end

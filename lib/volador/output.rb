@@ -83,15 +83,16 @@ module Volador
         false
       end
 
-      # It is the application's, and may raise anything.
+      # It is the application's, and may raise anything. None of that is to end the server, or what the entry is about.
       def hand_over(stream, entry)
         @turn.synchronize do
           stream.write(entry)
           stream.flush if stream.respond_to?(:flush)
         end
         nil
-      rescue StandardError, ScriptError
-        nil # An output that cannot be written must not end the server.
+      rescue Exception => e # rubocop:disable Lint/RescueException
+        # A signal, or what its handler does, comes to the main thread, whatever that is doing.
+        raise if Thread.current.equal?(Thread.main) && (SignalException === e || SystemExit === e) # rubocop:disable Style/CaseEquality
       end
     end
 

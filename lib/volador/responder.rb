@@ -4,6 +4,7 @@ require "socket"
 require_relative "chunked_body"
 require_relative "error"
 require_relative "hijack"
+require_relative "process_bound"
 require_relative "stream"
 
 module Volador
@@ -12,6 +13,8 @@ module Volador
   #
   #     to_path ─▶ the file;  to_ary ─▶ all at once;  each ─▶ chunk by chunk;  call ─▶ a Stream, or, with 101, the socket
   class Responder
+    include ProcessBound
+
     # What the client sees of an application's failure.
     FAILURE = "Internal Server Error"
     SWITCHING_PROTOCOLS = 101
@@ -31,6 +34,9 @@ module Volador
     def initialize(seat, log)
       @seat = seat
       @log = log
+      # The last env that the application has frozen, and what is left of its rack.response_finished.
+      @frozen_env = @left = nil
+      bind_to_process
     end
 
     # Gives an answer of any kind; none where the application has taken the connection.
@@ -48,10 +54,13 @@ module Volador
       error = e
       @seat.abort if @seat.streaming?
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if (child = forked?)
+
       error = e
       fail(env, e)
     ensure
-      close_and_finish(env, body, status, headers, error)
+      # What comes from outside may come before the first line.
+      close_and_finish(env, body || body_of(answer), status, headers, error) unless child
     end
 
     # Accepts a push handshake. The body is closed before `on_open`, as the draft has it: what middleware holds until then (a
@@ -63,17 +72,19 @@ module Volador
       handshake.opened if accept(env, answer, handshake)
     end
 
-    # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client.
+    # Answers 500, or cuts the connection when the answer has begun. Nothing of the error goes to the client, who comes first:
+    # a log may be the application's, and take its time.
     # @param env [Hash]
     # @param error [Exception, nil] logged with its backtrace; nil when it has been logged
     # @param close_connection [Boolean]
     def fail(env, error, close_connection: false)
-      @log.error("#{env['REQUEST_METHOD']} #{path(env)}", error) if error
       return (@seat.abort if @seat.streaming?) if @seat.answered?
 
       headers = { "content-type" => "text/plain" }
       headers["connection"] = "close" if close_connection
       @seat.respond(500, headers, [FAILURE])
+    ensure
+      @log.error("#{env['REQUEST_METHOD']} #{path(env)}", error) if error
     end
 
     # Closes the body of an answer that is not given.
@@ -89,15 +100,25 @@ module Volador
       callables = env["rack.response_finished"]
       return unless callables.is_a?(Array)
 
-      env["rack.response_finished"] = callables = callables.dup
+      callables = left_of(env, callables)
       call_finished(callables.pop, env, status, headers, error) until callables.empty?
     end
 
     private
 
+    # @return [Array<#call>] in the env; kept here for one that the application has frozen
+    def left_of(env, callables)
+      return env["rack.response_finished"] = callables.dup unless env.frozen?
+
+      @frozen_env, @left = env, callables.dup unless @frozen_env.equal?(env)
+      @left
+    end
+
     def call_finished(callable, env, *arguments)
       callable.call(env, *arguments)
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: rack.response_finished raised", e)
     end
 
@@ -110,12 +131,14 @@ module Volador
       handshake.answered
       true
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if (child = forked?)
+
       error = e
       fail(env, e, close_connection: true)
       handshake.refused
       false
     ensure
-      close_and_finish(env, body, status, headers, error)
+      close_and_finish(env, body || body_of(answer), status, headers, error) unless child
     end
 
     def body_of(answer)
@@ -321,14 +344,17 @@ module Volador
     def close(env, body)
       body.close if body.respond_to?(:close) && !closed?(body)
     rescue Exception => e # rubocop:disable Lint/RescueException
+      raise if forked?
+
       @log.error("#{env['REQUEST_METHOD']} #{path(env)}: closing the body raised", e)
     end
 
     def close_and_finish(env, body, status, headers, error)
       close(env, body)
+      closed = true
     ensure
       # Also when the application has ended the thread there.
-      finished(env, status, headers, error)
+      finished(env, status, headers, error) if closed || !forked?
     end
 
     # One that can't tell is closed once more rather than never.

@@ -7,6 +7,9 @@ RSpec.describe "A server whose application has replaced" do
   %w[$stderr $stdout].each do |stream|
     {
       "raises" => 'raise "no log"',
+      "raises an Exception of its own" => 'raise Exception, "no log"',
+      "calls itself" => "write",
+      "ends the program" => "exit(3) unless Thread.current == Thread.main",
       "ends its thread" => "Thread.exit unless Thread.current == Thread.main",
       "never returns" => "sleep"
     }.each do |what, code|
@@ -68,6 +71,37 @@ RSpec.describe "A server whose application has replaced" do
             expect(server.stop.exitstatus).to eq(0)
           end
         end
+      end
+    end
+  end
+
+  context "$stderr by what takes for ever" do
+    it "answers what has raised, and closes what its callback has raised for, before it is written to" do
+      server = start_volador(<<~'RUBY', "-t", "3")
+        broken = Object.new
+        def broken.write(*) = sleep
+        handler = Object.new
+        def handler.on_open(client) = client.write("open")
+        def handler.on_message(*) = raise("boom")
+        each = Object.new
+        def each.each = (yield "a"; raise "boom")
+        run(lambda do |env|
+          case env["PATH_INFO"]
+          when "/push" then env["rack.upgrade"] = handler
+          when "/break" then $stderr = broken
+          when "/raise" then raise "boom"
+          when "/each" then next [200, {}, each]
+          end
+          [200, {}, ["fine"]]
+        end)
+      RUBY
+      WebSocketClient.open(server.port, "/push") do |client|
+        expect(client.read_message).to eq("open")
+        expect(server.get("/break").status).to eq(200)
+        expect(server.get("/raise").status).to eq(500)
+        expect(server.get("/each")).to have_attributes(body: "a", complete: false)
+        client.send_text("hello")
+        expect(client.read_close).to eq(1011)
       end
     end
   end

@@ -98,6 +98,11 @@ module Fakes
       @open
     end
 
+    # Its request was answered, and not by an upgrade.
+    def refuse
+      @open = false
+    end
+
     private
 
     def keep(sent)
@@ -248,6 +253,7 @@ module Fakes
 
     def answer(*call)
       @unanswered = false
+      @connection.refuse unless call.first == :upgrade
       @calls << call
     end
 

@@ -77,6 +77,17 @@ RSpec.describe Volador::ApplicationThread do
     expect(thread.join(Deadline::DEFAULT_SECONDS)).to be true
   end
 
+  it "closes the body once of an answer that an exception keeps from being given" do
+    body = Fakes::Body.new(["a"])
+    %i[respond_plainly start].each do |where|
+      seat = Fakes::Seat.new(Fakes.env)
+      seat.define_singleton_method(where) { |*| raise "late" }
+      run(seat) { [200, {}, body] }
+      expect(seat.calls.map { |call| call[0..1] }).to eq [[:respond, 500]]
+    end
+    expect(body.closed).to eq 2
+  end
+
   it "survives an exception that is raised into it between two jobs" do
     seat = Fakes::Seat.new(-> { raise "late" }, Fakes.env)
     expect(run(seat) { [200, {}, []] }.dig(0, 1)).to eq 200
@@ -103,6 +114,23 @@ RSpec.describe Volador::ApplicationThread do
       end
       expect([where, calls]).to eq [where, [2, 1]]
     end
+  end
+
+  it "runs each of rack.response_finished once with an env that the application has frozen, whatever ends its thread" do
+    body = Fakes::Body.new(["a"])
+    body.define_singleton_method(:close) { Thread.exit }
+    { raise: -> { raise "broken" }, close: -> { [200, {}, body] }, callable: -> { [200, {}, []] } }.each do |where, answer|
+      calls = []
+      jobs = Array.new(2) { Fakes.env }
+      run(Fakes::Seat.new(*jobs)) do |env|
+        callables = [->(*) { calls << 1 }, ->(*) { (calls << 2) && where == :callable && Thread.exit }]
+        env["rack.response_finished"] = callables.freeze
+        env.freeze
+        answer.call
+      end
+      expect([where, calls]).to eq [where, [2, 1, 2, 1]]
+    end
+    expect(printed.string).not_to include "FrozenError"
   end
 
   describe "with push requests" do
@@ -145,6 +173,14 @@ RSpec.describe Volador::ApplicationThread do
       expect(connection.sent).to eq ["hello"]
       expect(handler.heard).to eq ["hi", :closed]
       expect(connections.size).to eq 0
+    end
+
+    it "closes the connection, whose end the handler is told, when an exception comes as the upgrade has been given" do
+      handler = self.handler
+      seat = seat([:close, 1011])
+      seat.define_singleton_method(:upgrade) { |*arguments| super(*arguments).then { raise "late" } }
+      run(seat, direct: push_app { |_env| handler })
+      expect([connection.code, seat.steps, handler.heard, connections.size]).to eq [1011, [:upgrade], [:closed], 0]
     end
 
     it "wants no events for a handler of nil or one without callbacks" do

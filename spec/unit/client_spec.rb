@@ -45,6 +45,11 @@ RSpec.describe Volador::Push::Client do
     expect(client.inspect).to eq "#<Volador::Push::Client websocket open>"
   end
 
+  it "is shown as closed in a forked process, whose connection it is not" do
+    allow(connection).to receive(:open?).and_raise(Volador::Error)
+    expect(client.inspect).to eq "#<Volador::Push::Client websocket closed>"
+  end
+
   it "takes the fields of an event by name alone" do
     expect { client.write("text", "event") }.to raise_error(ArgumentError, /by name, got String/)
     expect { client.write("text", color: "red") }.to raise_error(ArgumentError, /color/)
@@ -201,6 +206,14 @@ RSpec.describe Volador::Push::Client do
       callbacks.close
       expect(client.handler).to equal other
       expect(heard).to eq [[:on_open], [:on_close], %i[other on_open], [:other, :on_message, "hi"], %i[other on_close]]
+    end
+
+    it "opens no new one in a forked child that ends in on_close of the old one" do
+      client = client_of(handler(:on_close) { |_client| exit(7) })
+      client.callbacks.opened
+      allow(Process).to receive(:pid).and_return(Process.pid + 1)
+      expect { client.handler = recorder_of(heard, :other) }.to raise_error(SystemExit)
+      expect([heard, connection.sent]).to eq [[], []]
     end
 
     it "may be used inside of a callback" do

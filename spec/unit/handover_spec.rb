@@ -65,6 +65,16 @@ RSpec.describe "Handing a handler over" do
         expect(connection.handed_over).to eq([nil])
       end
 
+      it "takes nothing that ends a forked child, and does nothing to the connection, which is the parent's" do
+        ending = handler(:on_message)
+        def ending.push_state = exit(7)
+        calls = callbacks(ending)
+        allow(Process).to receive(:pid).and_return(Process.pid + 1)
+
+        expect { calls.hand_over }.to raise_error(SystemExit)
+        expect([connection.handed_over, printed.string]).to eq([nil, ""])
+      end
+
       it "calls no on_close once the connection is another worker's, and one when it ends on the way" do
         moved = handler(:on_close)
         callbacks(moved).then { |calls| [calls.opened, calls.hand_over, calls.released, calls.close] }

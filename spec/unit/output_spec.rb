@@ -57,6 +57,19 @@ RSpec.describe Volador::Output do
     end
   end
 
+  it "takes whatever a stream raises that is no IO, but for what a signal brings to the main thread, or its handler" do
+    raising = lambda do |error|
+      Object.new.tap { |stream| stream.define_singleton_method(:write) { |_| raise error } }
+    end
+    [RuntimeError, NotImplementedError, NoMemoryError, SystemStackError, Exception].each do |error|
+      expect(write(raising.call(error), "entry\n")).to be_nil
+    end
+    [Interrupt, SystemExit].each do |error|
+      expect(Thread.new { write(raising.call(error), "entry\n") }.value).to be_nil
+      expect { write(raising.call(error), "entry\n") }.to raise_error(error)
+    end
+  end
+
   it "has written it behind what the application has printed, and leaves nothing in the stream's buffer" do
     with_pipe do |reader, writer|
       writer.sync = false

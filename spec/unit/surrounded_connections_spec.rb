@@ -53,6 +53,7 @@ RSpec.describe Volador::Push::SurroundedConnections do
       heard = self.heard
       seed = Class.new { define_method(:on_close) { heard << :close } }
       handshake.open(Class.new { define_method(:on_open) { |_| seed.new } }.new, {})
+      allow(connection).to receive(:open?).and_return(false)
       handshake.refused
       expect(heard).to eq %i[begin close end]
     end

@@ -26,6 +26,24 @@ RSpec.describe Volador::Compat::Tasks do
     expect(done).to be_empty
   end
 
+  it "lets a child end that a block has forked" do
+    program = start_ruby(<<~'RUBY')
+      require "volador"
+      require "volador/compat/tasks"
+      tasks = Volador::Compat::Tasks.new(Volador::Log.new)
+      statuses = Queue.new
+      tasks.add(0) do
+        pid = fork
+        exit(7) unless pid
+        statuses << Process.wait2(pid).last.exitstatus
+      end
+      tasks.start(1)
+      puts "status #{statuses.pop}"
+    RUBY
+    expect(program.wait).to be_success
+    expect(program.output).to eq "status 7\n"
+  end
+
   it "runs nothing before it is started, and nothing after it is stopped" do
     tasks.add(0) { done << :early }
     expect(done).to be_empty

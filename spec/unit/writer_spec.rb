@@ -24,6 +24,11 @@ RSpec.describe Volador::Push::Writer do
     expect(writer.inspect).to eq "#<Volador::Push::Writer closed>"
   end
 
+  it "is shown as closed in a forked process, whose connection it is not" do
+    allow(connection).to receive(:open?).and_raise(Volador::Error)
+    expect(writer.inspect).to eq "#<Volador::Push::Writer closed>"
+  end
+
   it "raises a ClosedError, which is an IOError, once the connection is closed" do
     expect(writer).to be_open
     expect(writer.close).to be_nil

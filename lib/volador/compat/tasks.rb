@@ -64,8 +64,9 @@ module Volador
       end
 
       def work
+        pid = Process.pid
         while (task = take)
-          run(task)
+          run(task, pid)
           task.left -= 1 if task.left
           next if task.every.nil? || task.left&.zero?
 
@@ -88,9 +89,13 @@ module Volador
         end
       end
 
-      def run(task)
+      # @param pid [Integer] of the thread's process
+      def run(task, pid)
         task.block.call
       rescue Exception => e # rubocop:disable Lint/RescueException
+        # A child that the block has forked ends.
+        raise unless pid == Process.pid
+
         @log.error("a task raised", e)
       end
     end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../error"
+require_relative "../process_bound"
 require_relative "../steady_lock"
 
 module Volador
@@ -8,6 +9,8 @@ module Volador
     # The process's subscriptions as one server serves them: what the worker is told is published runs their blocks, on
     # the server's application threads.
     class Listeners
+      include ProcessBound
+
       # @param worker [Native::Worker]
       # @param log [Log] where exceptions of blocks go
       def initialize(worker, log)
@@ -16,6 +19,7 @@ module Volador
         @lock = SteadyLock.new
         # By listener id.
         @entries = {}
+        bind_to_process
       end
 
       # @param key [Array] see {Channel.key}
@@ -49,6 +53,8 @@ module Volador
       rescue ClosedError
         nil # A client has left, to whose writer the block wrote.
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         @log.error("the block of a subscription raised, for the channel #{channel}", e)
       end
     end

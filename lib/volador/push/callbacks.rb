@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../error"
+require_relative "../process_bound"
 
 module Volador
   module Push
@@ -11,6 +12,8 @@ module Volador
     # {#released} or {#close} follows. Where it comes to, the replayed request makes a new handler, whose connection is its
     # own after {#resumed}.
     class Callbacks
+      include ProcessBound
+
       # Bytes of a `push_state`.
       STATE_BYTES_MAX = 64 * 1024
       RESPOND_TO = Kernel.instance_method(:respond_to?)
@@ -38,6 +41,7 @@ module Volador
         @arriving = resumed
         @moving = false
         @closed = false
+        bind_to_process
       end
 
       # @return [Integer, nil] the events that are wanted besides the end, as the extension counts them: 1 for messages,
@@ -58,6 +62,8 @@ module Volador
       rescue ClosedError
         nil # The client left while it was being answered; on_close follows.
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_message, e)
       end
 
@@ -71,9 +77,10 @@ module Volador
       def hand_over
         @moving = true
         state = state_left
+        asked = true
       ensure
         # Also when the application ends the thread.
-        @writer.hand_over(state)
+        @writer.hand_over(state) if asked || !forked?
       end
 
       # The connection has gone on in another worker. The handler is told nothing.
@@ -90,6 +97,8 @@ module Volador
       rescue ClosedError
         nil # Another client has left, to whose writer this one wrote.
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_close, e)
       end
 
@@ -120,6 +129,8 @@ module Volador
                    "or nil; nothing is handed over")
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         @log.error("push_state of #{name} raised, nothing is handed over", e)
         nil
       end
@@ -133,8 +144,10 @@ module Volador
       end
 
       def failed(callback, error)
-        @log.error("#{callback} of #{name} raised, its connection is closed", error)
         @writer.fail
+      ensure
+        # The client comes first: a log may be the application's, and take its time.
+        @log.error("#{callback} of #{name} raised, its connection is closed", error)
       end
 
       # `class`, `inspect` and `to_s` of an application's object may be anything; this cannot fail.

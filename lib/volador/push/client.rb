@@ -179,7 +179,7 @@ module Volador
 
       # @return [String]
       def inspect
-        "#<#{self.class} #{@protocol} #{open? ? 'open' : 'closed'}>"
+        "#<#{self.class} #{@protocol} #{shown_state}>"
       end
 
       # See {PubSub::Subscription#unsubscribe}.

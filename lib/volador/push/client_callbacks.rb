@@ -73,6 +73,8 @@ module Volador
         rescue ClosedError
           nil # Another client has left, to whose writer this one wrote.
         rescue Exception => e # rubocop:disable Lint/RescueException
+          raise if forked?
+
           failed(:on_message, e)
         end
       end
@@ -92,8 +94,9 @@ module Volador
       # The server stops: the handler's last word, and the end.
       def shutdown
         @lock.synchronize { run(:on_shutdown) unless @moving }
+        told = true
       ensure
-        @connection.close(GOING_AWAY)
+        @connection.close(GOING_AWAY) if told || !forked?
       end
 
       # The connection has come from another worker: `on_resume`, or `on_open` where there is none.
@@ -132,6 +135,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         @log.error("the block of a client's subscription raised, for the channel #{channel}", e)
       end
 
@@ -171,10 +176,10 @@ module Volador
 
         begin
           take_leave
+          told = true
         ensure
           # Also when the old handler's on_close is cut off, by Thread.exit or a timeout: it has been told.
-          take_over
-          run(:on_open)
+          succeed if told || !forked?
         end
       end
 
@@ -183,6 +188,11 @@ module Volador
         run(:on_close)
       ensure
         @replacing = false
+      end
+
+      def succeed
+        take_over
+        run(:on_open)
       end
 
       def take_over
@@ -205,6 +215,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(callback, e)
       end
     end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../process_bound"
 require_relative "callbacks"
 require_relative "client"
 require_relative "upgrade_callbacks"
@@ -10,6 +11,8 @@ module Volador
     # One WebSocket or SSE request on its way through the middleware, as `env['volador.push']`. The innermost app's
     # `call` is intercepted (see {Interceptor}) and becomes {#open}; what the whole stack answers in the end decides.
     class Handshake
+      include ProcessBound
+
       # Where env carries it.
       ENV_KEY = "volador.push"
       # Statuses that upgrade, those that HTTP does not know as well: Iodine's forms have 0.
@@ -38,6 +41,7 @@ module Volador
         @log = log
         @resumed = resumed
         @state = :pending
+        bind_to_process
       end
 
       # @return [Boolean] no app has opened it yet
@@ -63,7 +67,7 @@ module Volador
         @state = :open
         provisional_answer
       rescue Exception => e # rubocop:disable Lint/RescueException
-        fail_open(env, writer, e)
+        fail_open(env, writer, e) unless forked?
         raise
       ensure
         # Thread#kill inside of on_open.
@@ -121,10 +125,11 @@ module Volador
         @connections.surround { @callbacks.opened } if @callbacks && !@resumed
       end
 
-      # After another answer than an upgrade has been given: an opened handler learns that it is closed. After the end of its
-      # thread also when the upgrade has been given: then the connection is closed, and its end is told by an event.
+      # After another answer than an upgrade has been given: an opened handler learns that it is closed. Where an exception or
+      # the end of the thread has come between, also when the upgrade has been given, which may not be noted yet: then the
+      # connection, which no other answer leaves open, is closed, and its end is told by an event.
       def refused
-        return @connection.close(FAILED) if @state == :opened
+        return @connection.close(FAILED) if @state == :opened || @connection.open?
 
         @connections.delete(@connection.id)
         @state = :refused

@@ -75,6 +75,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_open, e)
       end
 
@@ -85,6 +87,8 @@ module Volador
       rescue ClosedError
         nil
       rescue Exception => e # rubocop:disable Lint/RescueException
+        raise if forked?
+
         failed(:on_resume, e)
       end
 

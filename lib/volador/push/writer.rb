@@ -52,7 +52,7 @@ module Volador
 
       # @return [String]
       def inspect
-        "#<#{self.class} #{open? ? 'open' : 'closed'}>"
+        "#<#{self.class} #{shown_state}>"
       end
 
       private
