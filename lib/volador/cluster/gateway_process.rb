@@ -4,6 +4,7 @@ require "volador"
 require_relative "../address"
 require_relative "../clock"
 require_relative "../commands"
+require_relative "../fresh_thread"
 require_relative "../listening"
 require_relative "../output"
 require_relative "application_directory"
@@ -110,7 +111,7 @@ module Volador
         when :complete
           announce(generation.wanted)
           # By a thread of its own: the supervisor has no time to wait.
-          Thread.new { @hooks.run_all(:booted, log: @log) }.name = "volador booted"
+          FreshThread.start("volador booted") { @hooks.run_all(:booted, log: @log) }
           @systemd.ready("generation #{generation.number} serves")
         when :deploying then @systemd.reloading
         when :deployed then @systemd.ready("generation #{generation.number} serves")

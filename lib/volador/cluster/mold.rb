@@ -7,6 +7,7 @@ require_relative "../application"
 require_relative "../clock"
 require_relative "../commands"
 require_relative "../config_file"
+require_relative "../fresh_thread"
 require_relative "../version"
 require_relative "children"
 require_relative "guest"
@@ -110,7 +111,7 @@ module Volador
 
       # While the application loads, nobody looks at the wire but for its end.
       def watching
-        watcher = Thread.new do
+        watcher = FreshThread.start("volador watch") do
           io = @wire.to_io
           io.wait_readable
           gone if io.recv_nonblock(1, Socket::MSG_PEEK, exception: false).to_s.empty?
@@ -170,7 +171,7 @@ module Volador
       # Nobody else's children are waited for, and no signal handler of the application is in the way.
       def wait_for(pid)
         waiter = Process.detach(pid)
-        Thread.new { @ended << [pid, waiter.value] }
+        FreshThread.start("volador wait") { @ended << [pid, waiter.value] }
       end
 
       def tell_end(pid, status)

@@ -2,6 +2,7 @@
 
 require_relative "../clock"
 require_relative "../commands"
+require_relative "../fresh_thread"
 require_relative "generations"
 require_relative "orphans"
 require_relative "status"
@@ -161,12 +162,12 @@ module Volador
       # By a thread of its own: the loop goes on meanwhile.
       def drain
         gateway, seconds, commands = @gateway, @drain_timeout, @commands
-        Thread.new do
+        FreshThread.start("volador drain") do
           commands << (gateway.drain(seconds) ? :drained : :cut_off)
         rescue StandardError => e
           commands << :cut_off
           @log.error("draining failed", e)
-        end.name = "volador drain"
+        end
       end
 
       def finish(now, **how)

@@ -2,6 +2,7 @@
 
 require_relative "../application_threads"
 require_relative "../clock"
+require_relative "../fresh_thread"
 require_relative "../native_worker"
 require_relative "../pub_sub"
 require_relative "../publishing"
@@ -194,7 +195,7 @@ module Volador
 
       # The mold sees to it as well, if there is one still.
       def end_anyway
-        Thread.new do
+        FreshThread.start("volador end") do
           sleep(LOST)
           clear_up
           Output.finish

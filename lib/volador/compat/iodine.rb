@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "volador"
+require_relative "../fresh_thread"
 require_relative "absent"
 require_relative "call_decides"
 require_relative "claim"
@@ -145,7 +146,7 @@ module Volador
         # Ends {start}, or whatever server runs, gracefully. Returns at once.
         def stop
           servers = Server.running
-          Thread.new { servers.each(&:stop) }
+          FreshThread.start("volador stop") { servers.each(&:stop) }
           nil
         end
 

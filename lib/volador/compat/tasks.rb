@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../clock"
+require_relative "../fresh_thread"
 
 module Volador
   # What lets applications run here that were written for another server.
@@ -60,7 +61,7 @@ module Volador
       # As many threads as there are tasks, up to the limit.
       def staff
         @threads.select!(&:alive?) # A block may have ended its thread.
-        @threads << Thread.new { work } while @threads.size < [@threads_max, @tasks.size].min
+        @threads << FreshThread.start("volador task") { work } while @threads.size < [@threads_max, @tasks.size].min
       end
 
       def work

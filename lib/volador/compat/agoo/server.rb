@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../../fresh_thread"
 require_relative "../../server"
 require_relative "graph_ql"
 require_relative "log"
@@ -88,7 +89,7 @@ module Volador
             return server.run unless @threads.positive?
 
             listening = Queue.new
-            @runner = Thread.new { serve(server, listening) }
+            @runner = FreshThread.start("volador agoo") { serve(server, listening) }
             @runner.name = "volador agoo"
             @runner.report_on_exception = false
             error = listening.pop
