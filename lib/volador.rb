@@ -24,6 +24,11 @@ module Volador
   PATTERN_RULE = 'broadcast takes a path like "/rooms/7", "/rooms/*" (one segment) or "/rooms/**" (any tail)'
   private_constant :PATTERN_RULE
 
+  module Cluster
+    # Loaded by the first thread that connects, while others wait.
+    autoload :Guest, File.expand_path("volador/cluster/guest", __dir__)
+  end
+
   class << self
     # Serves the application until {Server#stop}, or INT or TERM when called in the main thread.
     # @param app [#call] a Rack application
@@ -42,7 +47,6 @@ module Volador
     # @return [Cluster::Guest] with `close`
     # @raise [Error] when there is no such server, or when this process is one of its own
     def connect(control_socket = nil)
-      require_relative "volador/cluster/guest"
       Cluster::Guest.connect(control_socket)
     end
 

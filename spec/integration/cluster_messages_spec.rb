@@ -335,7 +335,6 @@ RSpec.describe "Publishing among the processes of a cluster" do
   it "makes one guest of a script whose threads connect at once: what is published arrives once" do
     cluster = start_cluster(app)
     printed = cluster.script(<<~RUBY)
-      require "volador/cluster/guest"
       heard = Queue.new
       Volador.subscribe("news") { |_channel, message| heard << message }
       gate = Queue.new
