@@ -3,6 +3,7 @@
 require_relative "application_thread"
 require_relative "clock"
 require_relative "event"
+require_relative "fresh_thread"
 require_relative "pub_sub/listeners"
 require_relative "push/connections"
 require_relative "push/hints"
@@ -76,16 +77,18 @@ module Volador
       @threads.each { |thread| thread.kill unless thread.join(0) }
       @threads.each { |thread| thread.join(seconds) }
       @connections.abandon
-      tell_dropped(@worker.drop_published)
+      tell_dropped(@worker.drop_published, seconds)
     end
 
     private
 
-    def tell_dropped(count)
+    def tell_dropped(count, seconds)
       return if count.zero?
 
-      @log.warn("#{count} publication#{'s' unless count == 1} that waited for blocks of subscriptions when the threads were " \
-                "ended #{count == 1 ? 'is' : 'are'} dropped, and counted in Volador.stats[:dropped_block]")
+      FreshThread.note(seconds) do
+        @log.warn("#{count} publication#{'s' unless count == 1} that waited for blocks of subscriptions when the threads were " \
+                  "ended #{count == 1 ? 'is' : 'are'} dropped, and counted in Volador.stats[:dropped_block]")
+      end
     end
 
     # @return [Push::Connections]

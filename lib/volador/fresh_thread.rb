@@ -13,5 +13,15 @@ module Volador
     def self.start(name, &block)
       Thread.new { Thread.handle_interrupt(Object => :immediate, &block) }.tap { |thread| thread.name = name }
     end
+
+    # For an entry of the log or a line on stdout that must not hold up whoever has it: what the application has put in the
+    # place of a stream may keep for good who writes to it. In the caller when the system has no thread.
+    # @param seconds [Numeric] that the caller waits at most
+    # @yield writes it
+    def self.note(seconds, &block)
+      start("volador note", &block).join(seconds)
+    rescue ThreadError
+      yield
+    end
   end
 end

@@ -230,7 +230,7 @@ module Volador
     # @return [Symbol] :signal, :stop; or :closed, when another thread has halted it
     def await_stop
       while (reason = @commands.pop) == Signals::NO_DEPLOY
-        @log.info("USR1 has no effect: this server has no workers (-w) that it could replace")
+        note { @log.info("USR1 has no effect: this server has no workers (-w) that it could replace") }
       end
       reason
     end
@@ -362,9 +362,9 @@ module Volador
       # It may have been halted meanwhile, by the end of the program say.
       return if in_time || @state != :draining
 
-      aside { @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") }
+      note { @log.warn("the drain timeout of #{seconds} s is over: what still runs is cut off") }
     rescue StandardError => e
-      aside { @log.error("draining failed", e) }
+      note { @log.error("draining failed", e) }
     ensure
       @commands << :drained
     end
@@ -383,15 +383,11 @@ module Volador
     def say(line)
       return if @configuration.quiet?
 
-      aside { Output.write(@out || $stdout, "#{line}\n") }
+      note { Output.write(@out || $stdout, "#{line}\n") }
     end
 
-    # What the application has put in the place of $stdout or $stderr may keep whoever writes to it for good. The end of the
-    # server waits a moment.
-    def aside(&writing)
-      FreshThread.start("volador note", &writing).join(GRACE)
-    rescue ThreadError
-      writing.call
+    def note(&block)
+      FreshThread.note(GRACE, &block)
     end
   end
 end

@@ -42,6 +42,12 @@ RSpec.describe "A server whose application has replaced" do
           expect(start(app).stop.exitstatus).to eq(0)
         end
 
+        it "stops by TERM after a USR1 that has no effect" do
+          server = start(app)
+          server.signal(:USR1)
+          expect(server.stop.exitstatus).to eq(0)
+        end
+
         it "stops at once by a second signal" do
           server = start(app)
           RawSocket.open(port: server.port) do |socket|

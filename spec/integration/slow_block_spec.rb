@@ -144,4 +144,22 @@ RSpec.describe "A block of a subscription that is slower than the publications" 
     server.wait
     expect(server.output).to include("9 publications that waited for blocks of subscriptions", "dropped 9\n")
   end
+
+  it "does not wait for a log that never takes the line about what has waited" do
+    server = keep(ServerProcess.ruby_program(<<~RUBY))
+      require "volador"
+      never = Object.new
+      def never.write(*) = sleep
+      configuration = Volador::Configuration.new(port: 0, threads: 1, quiet: true)
+      server = Volador::Server.new(->(_env) { [200, {}, []] }, configuration, log: Volador::Log.new(never)).start
+      begun = Queue.new
+      Volador.subscribe("news") { begun << true and sleep }
+      2.times { Volador.publish("news", "hi") }
+      begun.pop
+      server.halt
+      puts "ended"
+    RUBY
+    expect(server.wait.exitstatus).to eq(0)
+    expect(server.output).to eq("ended\n")
+  end
 end

@@ -1,7 +1,7 @@
 //! Panics, which are faults of this program. None is known. If there is one all the same, it ends what it was about, and not
 //! what its shard does for everyone else. The message itself is in the log by then (see `log::report_panics`).
 
-use std::{future::poll_fn, panic::resume_unwind, pin::pin, time::Duration};
+use std::{future::poll_fn, panic::resume_unwind, time::Duration};
 
 use tokio::{
     task::{JoinHandle, spawn_local},
@@ -33,10 +33,13 @@ pub(crate) fn contain<R>(what: &str, f: impl FnOnce() -> R) -> Option<R> {
 /// all connections of the shard would.
 #[expect(clippy::disallowed_methods, reason = "the one place where a task is marked as one whose panic is caught")]
 pub(crate) fn spawn<F: Future<Output = ()> + 'static>(task: F) -> JoinHandle<()> {
-    spawn_local(async move {
-        let mut task = pin!(task);
-        poll_fn(|cx| log::catch(|| task.as_mut().poll(cx)).unwrap_or_else(|panic| resume_unwind(panic))).await;
-    })
+    spawn_local(caught(task))
+}
+
+/// In a box: an `async` block would have room for what it is given and for what it pins, and each connection has such a task.
+fn caught<F: Future<Output = ()> + 'static>(task: F) -> impl Future<Output = ()> {
+    let mut task = Box::pin(task);
+    poll_fn(move |cx| log::catch(|| task.as_mut().poll(cx)).unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// Spawns a task that its shard can't do without: after a panic it is begun anew.
@@ -93,6 +96,16 @@ mod tests {
             done.notified().await;
         });
         assert_eq!(begun.get(), 3);
+    }
+
+    #[test]
+    fn a_task_has_its_memory_once() {
+        let memory = [0_u8; 4096];
+        let task = async move {
+            tokio::task::yield_now().await;
+            drop(memory);
+        };
+        assert!(size_of_val(&task) >= 4096 && size_of_val(&caught(task)) <= 16);
     }
 
     #[test]

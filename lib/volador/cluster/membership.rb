@@ -13,7 +13,10 @@ module Volador
     class Membership
       # Seconds before it joins again, at least. A gateway that ends looks like a failed link at first.
       PAUSE = 0.1
-      private_constant :PAUSE
+      # Seconds that {#hold} waits for one that joins: a gateway that is late to welcome it must not hold up who forks workers,
+      # and tells of them.
+      HOLD = 2.0
+      private_constant :PAUSE, :HOLD
 
       # @param link [String]
       # @param configuration [Configuration]
@@ -46,9 +49,14 @@ module Volador
         end
       end
 
-      # While nobody joins.
-      def hold(&block)
-        @lock.synchronize(&block)
+      # While nobody joins, unless that takes too long.
+      # @return [Object] what the block returns
+      def hold
+        deadline = Clock.now + HOLD
+        sleep(0.01) until (held = @lock.try_lock) || Clock.now >= deadline
+        yield
+      ensure
+        @lock.unlock if held
       end
 
       # Leaves. It joins again with the next reason.

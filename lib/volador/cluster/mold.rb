@@ -145,7 +145,7 @@ module Volador
       def fork_worker(number)
         reader, writer = IO.pipe
         # Not while another thread joins: the worker would have a half made link of the mold's. (One that a Timeout has cut
-        # short may still be on its way: then the worker has a socket too many, which ends with it.)
+        # short, or that takes long, may still be on its way: then the worker has a socket too many, which ends with it.)
         pid = @membership.hold { Process.fork { exit(work(number, reader, writer)) } }
         writer.close
         @workers[pid] = reader

@@ -77,4 +77,20 @@ RSpec.describe Volador::Cluster::Membership do
     expect(membership.reach(:send)).to be(guests.last)
     expect(guests.size).to eq(2)
   end
+
+  it "holds nobody up for long who waits for one that joins", :aggregate_failures do
+    joining, goes_on = Queue.new, Queue.new
+    allow(Volador::Cluster::Guest).to receive(:new) do
+      joining << true
+      goes_on.pop
+      guest.new
+    end
+    thread = Thread.new { membership.reach(:send) }
+    joining.pop
+    begun = Volador::Clock.now
+    expect(membership.hold { :held }).to eq(:held)
+    expect(Volador::Clock.now - begun).to be_between(2.0, 10.0)
+    goes_on << true
+    expect(thread.value).to be(membership.hold { membership.instance_variable_get(:@guest) })
+  end
 end

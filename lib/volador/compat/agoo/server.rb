@@ -90,7 +90,6 @@ module Volador
 
             listening = Queue.new
             @runner = FreshThread.start("volador agoo") { serve(server, listening) }
-            @runner.name = "volador agoo"
             @runner.report_on_exception = false
             error = listening.pop
             raise error if error
