@@ -73,21 +73,23 @@ module Volador
 
     # Ends those that still run, whatever they do. What blocks of subscriptions had still to be told is dropped and counted.
     # @param seconds [Numeric] that each of them is waited for then
-    def kill(seconds)
+    # @param counted [Boolean] there is a gateway still that has the count
+    def kill(seconds, counted: true)
       @threads.each { |thread| thread.kill unless thread.join(0) }
       @threads.each { |thread| thread.join(seconds) }
       @connections.abandon
-      tell_dropped(@worker.drop_published, seconds)
+      tell_dropped(@worker.drop_published, seconds, counted)
     end
 
     private
 
-    def tell_dropped(count, seconds)
+    def tell_dropped(count, seconds, counted)
       return if count.zero?
 
+      where = ", and counted in Volador.stats[:dropped_block]" if counted
       FreshThread.note(seconds) do
         @log.warn("#{count} publication#{'s' unless count == 1} that waited for blocks of subscriptions when the threads were " \
-                  "ended #{count == 1 ? 'is' : 'are'} dropped, and counted in Volador.stats[:dropped_block]")
+                  "ended #{count == 1 ? 'is' : 'are'} dropped#{where}")
       end
     end
 

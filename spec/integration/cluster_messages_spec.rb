@@ -228,6 +228,26 @@ RSpec.describe "Publishing among the processes of a cluster" do
       .to contain_exactly("false", "true", '"again"', /WARN: the link to the server is lost: .* calls Volador.connect again/)
   end
 
+  it "says of a script that loses its link what its blocks have missed, and not that it is counted", :aggregate_failures do
+    cluster = start_cluster(app)
+    printed = cluster.script(<<~RUBY)
+      #{cut}
+      begun = Queue.new
+      Volador.subscribe("news") { begun << true and sleep }
+      Volador.connect
+      3.times { Volador.publish("news", "hi") }
+      begun.pop
+      # Behind the others on the link.
+      Volador.stats
+      cut.call
+      watches = -> { Thread.list.map(&:name).include?("volador guest") }
+      400.times { watches.call ? sleep(0.05) : break }
+    RUBY
+
+    expect(printed).to match(/^volador WARN: 2 publications that waited for blocks .* are dropped$/)
+    expect(cluster.status[:stats][:dropped_block]).to eq(0)
+  end
+
   it "works from the hook at the end of a worker" do
     cluster = start_cluster(app, configuration: <<~'RUBY')
       on_worker_shutdown do |number|

@@ -166,7 +166,7 @@ module Volador
           @ended = true
         end
         begin
-          end_here
+          end_here(counted: leave)
         ensure
           # Last: the gateway is told what was dropped.
           @worker.leave if leave
@@ -174,12 +174,12 @@ module Volador
         true
       end
 
-      def end_here
+      def end_here(counted:)
         Server.remove(self)
         PubSub.leave(listeners, Server.running.map(&:listeners))
         @worker.stop
         # Not by one of the application threads themselves: a block may close its guest.
-        @threads.kill(GRACE) unless @threads.current?
+        @threads.kill(GRACE, counted: counted) unless @threads.current?
       end
     end
   end

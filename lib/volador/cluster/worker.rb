@@ -162,7 +162,7 @@ module Volador
         observe(:draining)
         @native.finish
         wait_for_threads(reason, terms)
-        @threads.kill(GRACE)
+        @threads.kill(GRACE, counted: reason != :lost)
         @hooks.run_all(:worker_shutdown, @number, log: @log)
         leave_cluster
         return clear_up if reason == :lost

@@ -127,6 +127,8 @@ module Volador
       # @param link [Hash, nil]
       def seen(link, now)
         lost = @link && link.nil?
+        # A process that has just been forked does not heed the TERM that it got as one that boots.
+        @gateway.dismiss(@pid) if link && @link.nil? && @dismissed
         @link = link
         if link
           @joined ||= now

@@ -177,6 +177,15 @@ RSpec.describe Volador::Cluster::WorkerProcess do
     expect(children.signals).to eq [[:TERM, 7]]
   end
 
+  it "gets the gateway's word as it joins, when it was too young for TERM", :aggregate_failures do
+    worker.retire(110.0)
+    worker.forked(7)
+    worker.tick(110.0)
+    worker.seen(link, 110.5)
+    worker.seen(link, 110.6)
+    expect([gateway.calls, children.signals]).to eq [[[:dismiss, 7]], [[:TERM, 7]]]
+  end
+
   it "can be ended at once, also when it was dismissed before" do
     up
     worker.dismiss(110.0)

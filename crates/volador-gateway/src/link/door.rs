@@ -10,13 +10,16 @@ use std::{
 
 use rustix::{net::sockopt::socket_peercred, process::geteuid};
 use tokio::{io::Interest, net::UnixStream, time::timeout};
-use volador_link::{Incoming, RETRY, Received};
+use volador_link::{Incoming, Lines, RETRY, Received};
 use volador_proto::link::{Hello, ToGateway};
 
 use crate::{GatewayError, log, panics, shard::Shard};
 
 /// How long a worker may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Links that could not be let in. They are tried again and again.
+static NOT_LET_IN: Lines = Lines::new();
 
 /// A link that a worker has opened, on its way to its shard.
 #[derive(Debug)]
@@ -59,12 +62,12 @@ impl Door {
                     let shard = shard.clone();
                     panics::spawn(async move {
                         if let Err(error) = admit(&shard, stream).await {
-                            log::warn(format_args!("refused a link of a worker: {error}"));
+                            NOT_LET_IN.warn(format_args!("refused a link of a worker: {error}"));
                         }
                     });
                 }
                 Err(error) => {
-                    log::warn(format_args!("can't let a worker in, trying again in 0.1 s: {error}"));
+                    NOT_LET_IN.warn(format_args!("can't let a worker in, trying again in 0.1 s: {error}"));
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
