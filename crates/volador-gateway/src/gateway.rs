@@ -176,8 +176,9 @@ impl Gateway {
         self.order(Order::Rearrange);
     }
 
-    /// Tells the worker with this process id to stop.
+    /// Tells the worker with this process id to stop. It gets no more requests, also when it is about to say that it is ready.
     pub fn dismiss(&self, pid: u32) {
+        self.retire(pid);
         self.order(Order::Dismiss(pid));
     }
 

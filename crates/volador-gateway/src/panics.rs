@@ -103,7 +103,7 @@ mod tests {
         let memory = [0_u8; 4096];
         let task = async move {
             tokio::task::yield_now().await;
-            drop(memory);
+            assert_eq!(memory[0], 0);
         };
         assert!(size_of_val(&task) >= 4096 && size_of_val(&caught(task)) <= 16);
     }

@@ -341,6 +341,22 @@ fn a_generation_that_is_promoted_gets_the_requests_and_the_old_one_is_idle_when_
 }
 
 #[test]
+fn a_worker_that_is_dismissed_before_it_is_ready_gets_no_requests() {
+    let (cluster, []) = serving(config());
+    let mut young = cluster.link(0, 1, 1, 1);
+    cluster.gateway.dismiss(std::process::id());
+    assert!(matches!(young.next(), (_, ToWorker::Stop)));
+    young.send(volador_proto::link::Batch::ready);
+    let mut client = cluster.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut other = cluster.worker(2, 1, 1);
+    let (id, _) = other.request();
+    other.answer(id, "other");
+    assert_eq!(client.reply().body, "other");
+    assert!(young.is_quiet());
+}
+
+#[test]
 fn a_guest_gets_no_requests_and_is_told_figures_and_publications() {
     let (cluster, [mut worker]) = serving(config());
     let mut guest = cluster.worker(0, 0, 0);
