@@ -29,6 +29,7 @@ use volador_proto::{
 
 pub(super) use self::receiving::{Reading, Undecoded};
 use super::{
+    aside::SequenceId,
     queue::SendQueue,
     socket::PushSocket,
     tenant::{Stage, Tenant},
@@ -91,8 +92,8 @@ pub(crate) struct PushConnection {
     phase: Phase,
     /// Signs of life that are overdue; see [`MISSED_MAX`].
     missed: u8,
-    /// Whether a message waits to be sent with others; see [`super::writes`].
-    has_aside: bool,
+    /// What waits for the end of a batch; see [`super::writes`].
+    aside: Option<SequenceId>,
     /// Whether there was no round of pings or heartbeats since the connection's start.
     fresh: bool,
     /// Whether it has no part in those rounds, since its worker has chosen a time for it; see [`Timeouts`](super::timeouts).
@@ -139,7 +140,7 @@ impl PushConnection {
             tenant,
             phase: Phase::Open,
             missed: 0,
-            has_aside: false,
+            aside: None,
             fresh: true,
             has_timeout: false,
             progress: false,
@@ -176,7 +177,7 @@ impl PushConnection {
     /// Gives the socket up, which has ended, and all that waits for it.
     pub(super) fn leave(&mut self, code: u16) -> Option<PushSocket> {
         self.phase = Phase::Gone(code);
-        (self.queue, self.undecoded) = (None, None);
+        (self.queue, self.undecoded, self.aside) = (None, None, None);
         self.told = 0;
         self.socket.take()
     }

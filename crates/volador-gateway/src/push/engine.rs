@@ -9,14 +9,15 @@ use volador_proto::{
 };
 
 use super::{
+    aside::Aside,
     conflation::Conflation,
     connection::{GOING_AWAY, Now, PushConnection},
+    fanout::Publication,
     handover::Moves,
-    hub::{Hub, Subscriber},
-    message::{Deflaters, Message},
+    hub::Hub,
+    message::{Content, Deflaters, Message},
     tenant::Stage,
     timeouts::Timeouts,
-    writes::Writes,
 };
 use crate::{Config, link::WorkerKey, log, shard::Shard, stats::uncount};
 
@@ -56,12 +57,14 @@ pub(crate) struct Engine {
     pub(super) moves: RefCell<Moves>,
     pub(super) timeouts: RefCell<Timeouts>,
     pub(super) timeouts_wake: Notify,
-    /// Messages that are sent with others of their batch.
-    pub(super) writes: RefCell<Writes>,
+    /// A message for many: the only one so far of its batch.
+    pub(super) publication: RefCell<Option<Publication>>,
+    /// Messages that wait for the end of their batch.
+    pub(super) aside: RefCell<Aside>,
     /// Handlers that wait to be told that nothing waits for their clients, with their workers.
     pub(super) asks: RefCell<Vec<(WorkerKey, StreamId)>>,
-    /// Whom a message reaches; kept for its memory.
-    pub(super) targets: RefCell<Vec<Subscriber>>,
+    /// Empty; for the memory, in which the next message for many has its receivers.
+    pub(super) slots: RefCell<Vec<u32>>,
 }
 
 impl Engine {
@@ -77,23 +80,29 @@ impl Engine {
             last_words: RefCell::default(),
             closing_wake: Notify::new(),
             moves: RefCell::default(),
-            writes: RefCell::default(),
+            publication: RefCell::default(),
+            aside: RefCell::default(),
             asks: RefCell::default(),
             timeouts: RefCell::default(),
             timeouts_wake: Notify::new(),
-            targets: RefCell::default(),
+            slots: RefCell::default(),
         }
     }
 
     /// What the worker says about a push connection.
     pub(crate) fn handle(&self, shard: &Shard, from: WorkerKey, id: StreamId, frame: ToGateway) {
         let (has_aside, is_closing) = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.listens_to(from) => (connection.has_aside(), connection.is_closing()),
+            Some(connection) if connection.listens_to(from) => (connection.aside().is_some(), connection.is_closing()),
             _ => return, // it has gone on elsewhere
         };
-        // An acknowledgement that changes nothing about the socket is the usual company of an answer, and so is the question
-        // that is answered after all that is written with it.
-        if has_aside && (is_closing || !matches!(frame, ToGateway::Handled(_) | ToGateway::AskDrained)) {
+        // What is written goes behind what has been set aside, and with it. An acknowledgement that changes nothing about the
+        // socket is the usual company of an answer, and so is the question that is answered after all that is written with it.
+        let goes_with_it = match frame {
+            ToGateway::Write(..) | ToGateway::Reply(..) | ToGateway::Handled(_) | ToGateway::AskDrained => !is_closing,
+            ToGateway::Subscribe(..) | ToGateway::Unsubscribe(..) => true,
+            _ => false,
+        };
+        if (has_aside || self.holds_publication()) && !goes_with_it {
             self.flush_writes(shard);
         }
         // The client may have been found gone over that.
@@ -192,13 +201,16 @@ impl Engine {
     }
 
     pub(super) fn write(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
-        let config = &shard.shared.config;
-        match Message::new(kind, data, &self.deflaters) {
-            Ok(message) => {
-                self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
-            }
+        match Content::new(kind, data) {
+            Ok(content) => self.write_content(shard, id, content),
             Err(error) => log::warn(format_args!("dropped a message: {error}")),
         }
+    }
+
+    pub(super) fn write_content(&self, shard: &Shard, id: StreamId, content: Content<'_>) {
+        let message = Message::new(content, &self.deflaters);
+        let config = &shard.shared.config;
+        self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
     }
 
     pub(crate) fn close(&self, shard: &Shard, id: StreamId, code: u16) {

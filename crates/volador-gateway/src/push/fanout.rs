@@ -1,4 +1,7 @@
 //! One message for many: [`Engine::broadcast`] by request path, [`Engine::publish`] by channel.
+//!
+//! The first one of a batch is held back until it is known whether another one comes. If none does, it goes from the list of
+//! its receivers to their sockets. Else each is set aside for every receiver, which gets all of them by one send.
 
 use std::os::fd::AsFd;
 
@@ -7,7 +10,14 @@ use volador_hub::path::PathPattern;
 use volador_proto::link::{Kind, ToGateway};
 use volador_ring::{Ring, Send};
 
-use super::{connection::PushConnection, engine::Engine, hub::Subscriber, message::Message};
+use super::{
+    connection::PushConnection,
+    engine::Engine,
+    hub::Subscriber,
+    message::{Content, Message},
+    queue::Tag,
+    writes::LARGE_BYTES,
+};
 use crate::{
     log,
     selector::RING_MIN,
@@ -16,61 +26,151 @@ use crate::{
     streams::Stream,
 };
 
+/// A message for many that has come, and gone to nobody yet.
+#[derive(Debug)]
+pub(super) struct Publication {
+    /// The slots of the streams that get it: push connections, and those that are about to be.
+    slots: Vec<u32>,
+    tag: Option<Tag>,
+    kind: Kind,
+    data: Bytes,
+}
+
+impl Publication {
+    fn message<'a>(&'a self, engine: &'a Engine) -> Option<Message<'a>> {
+        match Content::new(self.kind, &self.data) {
+            Ok(content) => Some(Message::new(content, &engine.deflaters).conflated(self.tag)),
+            Err(error) => {
+                log::warn(format_args!("dropped a message: {error}"));
+                None
+            }
+        }
+    }
+}
+
 impl Engine {
     /// Sends a message to every push connection whose request path matches.
     pub(crate) fn broadcast(&self, shard: &Shard, pattern: &[u8], kind: Kind, data: &Bytes) {
-        self.flush_writes(shard);
         let pattern = match PathPattern::parse(pattern) {
             Ok(pattern) => pattern,
             Err(error) => return log::warn(format_args!("dropped a broadcast: {error}")),
         };
-        let mut targets = self.targets.take();
-        self.hub.borrow().on_paths(&pattern, |slot| targets.push(Subscriber::Stream(slot)));
-        self.fan_out(shard, &mut targets, &[], kind, data);
-        self.targets.replace(targets);
+        let mut slots = self.slots.take();
+        self.hub.borrow().on_paths(&pattern, |slot| slots.push(slot));
+        self.fan_out(shard, Publication { slots, tag: None, kind, data: data.clone() });
     }
 
     /// Sends a message to every subscriber of a channel.
     pub(crate) fn publish(&self, shard: &Shard, channel: &[u8], kind: Kind, data: &Bytes) {
-        self.flush_writes(shard);
         count(&shard.counters.published);
-        let mut targets = self.targets.take();
-        self.hub.borrow().on_channel(channel, |who| targets.push(who));
-        self.fan_out(shard, &mut targets, channel, kind, data);
-        self.targets.replace(targets);
+        let (mut slots, mut listeners) = (self.slots.take(), Vec::new());
+        self.hub.borrow().on_channel(channel, |who| match who {
+            Subscriber::Stream(slot) => slots.push(slot),
+            Subscriber::Listener(worker, id) => listeners.push((worker, id)),
+        });
+        let publication = Publication { slots, tag: self.conflation.tag(channel), kind, data: data.clone() };
+        if !listeners.is_empty()
+            && let Some(message) = publication.message(self)
+        {
+            let (payload, data) = message.payload();
+            for (worker, id) in listeners {
+                if !shard.workers.publish(worker, id, channel, payload, data) {
+                    count(&shard.counters.dropped_block);
+                }
+            }
+        }
+        self.fan_out(shard, publication);
     }
 
-    /// Empties `targets`.
-    fn fan_out(&self, shard: &Shard, targets: &mut Vec<Subscriber>, channel: &[u8], kind: Kind, data: &Bytes) {
-        let message = match Message::new(kind, data, &self.deflaters) {
-            Ok(message) => message,
-            Err(error) => {
-                targets.clear();
-                return log::warn(format_args!("dropped a message: {error}"));
-            }
-        };
-        let message = message.conflated(self.conflation.tag(channel));
-        let mut ring = shard.selector.ring();
-        match &mut *ring {
-            Some(ring) if targets.len() >= RING_MIN => {
-                for part in targets.chunks(Ring::BATCH) {
-                    self.send_at_once(shard, part, channel, kind, data, &message, ring);
-                }
-                targets.clear();
-            }
-            _ => targets.drain(..).for_each(|target| self.send_to(shard, target, channel, kind, data, &message)),
+    /// At the latest at the end of the batch; see [`Self::flush_writes`].
+    fn fan_out(&self, shard: &Shard, publication: Publication) {
+        if publication.slots.is_empty() {
+            self.let_go(publication);
+        } else if publication.data.len() >= LARGE_BYTES {
+            self.flush_writes(shard);
+            self.send_to_all(shard, publication);
+        } else if self.publication.borrow().is_none() && self.aside.borrow().is_empty() {
+            self.publication.replace(Some(publication));
+        } else {
+            self.set_publication_aside(shard);
+            self.set_aside_for_all(shard, publication);
+            self.flush_if_full(shard);
         }
     }
 
+    /// Keeps the memory of the slots.
+    fn let_go(&self, publication: Publication) {
+        let mut slots = publication.slots;
+        slots.clear();
+        self.slots.replace(slots);
+    }
+
+    /// Whether a message for many is held back.
+    pub(crate) fn holds_publication(&self) -> bool {
+        self.publication.borrow().is_some()
+    }
+
+    /// Sends the message that is held back: it was the only one.
+    pub(super) fn send_publication(&self, shard: &Shard) {
+        if let Some(publication) = self.publication.take() {
+            self.send_to_all(shard, publication);
+        }
+    }
+
+    /// Another message follows the one that is held back.
+    pub(super) fn set_publication_aside(&self, shard: &Shard) {
+        if let Some(publication) = self.publication.take() {
+            self.set_aside_for_all(shard, publication);
+        }
+    }
+
+    fn set_aside_for_all(&self, shard: &Shard, publication: Publication) {
+        if let Some(message) = publication.message(self) {
+            let mut others = Vec::new();
+            let mut set_aside = 0;
+            {
+                let (mut streams, mut aside) = (shard.streams.borrow_mut(), self.aside.borrow_mut());
+                aside.begin_shared(publication.data.len());
+                for slot in &publication.slots {
+                    match streams.push_in_slot(*slot) {
+                        Some((id, connection)) if connection.takes_all() => {
+                            let (before, form) = (connection.aside(), connection.form());
+                            let bytes = || (message.bytes(form).clone(), message.tag());
+                            connection.set_aside(Some(aside.share(id, before, form, bytes)));
+                            set_aside += 1;
+                        }
+                        _ => others.push(*slot),
+                    }
+                }
+            }
+            add(&shard.counters.delivered, set_aside);
+            for slot in others {
+                self.send_to(shard, slot, &publication, &message);
+            }
+        }
+        self.let_go(publication);
+    }
+
+    fn send_to_all(&self, shard: &Shard, publication: Publication) {
+        if let Some(message) = publication.message(self) {
+            match &mut *shard.selector.ring() {
+                Some(ring) if publication.slots.len() >= RING_MIN => {
+                    for slots in publication.slots.chunks(Ring::BATCH) {
+                        self.send_at_once(shard, slots, &publication, &message, ring);
+                    }
+                }
+                _ => publication.slots.iter().for_each(|slot| self.send_to(shard, *slot, &publication, &message)),
+            }
+        }
+        self.let_go(publication);
+    }
+
     /// Sends to all sockets that nothing waits for with one system call; the rest is done one by one.
-    #[allow(clippy::too_many_arguments)] // one message and whom it is for
     fn send_at_once(
         &self,
         shard: &Shard,
-        targets: &[Subscriber],
-        channel: &[u8],
-        kind: Kind,
-        data: &Bytes,
+        slots: &[u32],
+        publication: &Publication,
         message: &Message<'_>,
         ring: &mut Ring,
     ) {
@@ -78,22 +178,16 @@ impl Engine {
         let mut bytes_sent = 0;
         let count_sent = {
             let streams = shard.streams.borrow();
-            let (mut ids, mut sends) = (Vec::with_capacity(targets.len()), Vec::with_capacity(targets.len()));
-            for target in targets {
-                match target {
-                    Subscriber::Stream(slot) => {
-                        if let Some((id, connection)) = streams.look_at_push(*slot)
-                            && connection.is_clear()
-                            && let Some(socket) = &connection.socket
-                        {
-                            ids.push(id);
-                            let bytes = message.bytes(connection.transport, connection.deflate);
-                            sends.push(Send { socket: socket.as_fd(), bytes });
-                        } else {
-                            others.push(*target);
-                        }
-                    }
-                    Subscriber::Listener(..) => others.push(*target),
+            let (mut ids, mut sends) = (Vec::with_capacity(slots.len()), Vec::with_capacity(slots.len()));
+            for slot in slots {
+                if let Some((id, connection)) = streams.look_at_push(*slot)
+                    && connection.takes_all()
+                    && let Some(socket) = &connection.socket
+                {
+                    ids.push(id);
+                    sends.push(Send { socket: socket.as_fd(), bytes: message.bytes(connection.form()) });
+                } else {
+                    others.push(*slot);
                 }
             }
             ring.send_all(&sends, |n, sent| match sent {
@@ -112,31 +206,13 @@ impl Engine {
         for (id, sent) in unsent {
             self.with(shard, id, |connection| connection.message_sent(message, sent));
         }
-        for target in others {
-            self.send_to(shard, target, channel, kind, data, message);
+        for slot in others {
+            self.send_to(shard, slot, publication, message);
         }
     }
 
-    fn send_to(
-        &self,
-        shard: &Shard,
-        target: Subscriber,
-        channel: &[u8],
-        kind: Kind,
-        data: &Bytes,
-        message: &Message<'_>,
-    ) {
+    fn send_to(&self, shard: &Shard, slot: u32, publication: &Publication, message: &Message<'_>) {
         let config = &shard.shared.config;
-        let slot = match target {
-            Subscriber::Stream(slot) => slot,
-            Subscriber::Listener(worker, id) => {
-                let (payload, data) = message.payload();
-                if !shard.workers.publish(worker, id, channel, payload, data) {
-                    count(&shard.counters.dropped_block);
-                }
-                return;
-            }
-        };
         let (id, effect) = match shard.streams.borrow_mut().in_slot(slot) {
             Some((id, Stream::Push(connection))) if connection.is_open() => {
                 let send = |connection: &mut PushConnection| connection.send_message(message, config, &shard.counters);
@@ -144,7 +220,8 @@ impl Engine {
             }
             // Subscribed already, and not taken over from HTTP yet: it gets the message then.
             Some((_, Stream::Exchange(exchange))) => {
-                return exchange.handle(ToGateway::Write(kind, data.clone()), config.send_queue_max_bytes);
+                let write = ToGateway::Write(publication.kind, publication.data.clone());
+                return exchange.handle(write, config.send_queue_max_bytes);
             }
             _ => return,
         };

@@ -14,6 +14,44 @@ use volador_proto::{
 
 use super::queue::Tag;
 
+/// What a client takes messages in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An event of an event stream.
+    Event,
+    /// A WebSocket frame.
+    Frame,
+    /// A compressed one, for a client that allows this size of window.
+    Deflated(WindowBits),
+}
+
+/// Sizes of windows that are compressed for: 9 to 15 bits.
+const SIZES: usize = 7;
+
+impl Form {
+    /// How many there are.
+    pub(super) const COUNT: usize = 2 + SIZES;
+
+    /// `deflate` is what a WebSocket's client has agreed to.
+    pub(super) fn new(transport: Transport, deflate: Option<WindowBits>) -> Self {
+        match (transport, deflate) {
+            (Transport::Sse, _) => Self::Event,
+            // For 8 bits nothing is compressed.
+            (Transport::WebSocket, Some(bits)) if bits.get() > 8 => Self::Deflated(bits),
+            (Transport::WebSocket, _) => Self::Frame,
+        }
+    }
+
+    /// Less than [`Self::COUNT`], and another one for each.
+    pub(super) fn place(self) -> usize {
+        match self {
+            Self::Event => 0,
+            Self::Frame => 1,
+            Self::Deflated(bits) => usize::from(bits.get()).clamp(9, 15) - 7,
+        }
+    }
+}
+
 /// A shard's compressors, one for each size of window that its clients allow. Each is made when it is first needed.
 #[derive(Debug)]
 pub(super) struct Deflaters {
@@ -21,61 +59,83 @@ pub(super) struct Deflaters {
     level: u8,
     /// Shorter messages go out as they are.
     min_bytes: usize,
-    by_bits: RefCell<[Option<Box<Deflater>>; SIZES]>,
+    /// By the places of their forms.
+    by_form: RefCell<[Option<Box<Deflater>>; Form::COUNT]>,
 }
-
-/// Sizes of windows that are compressed for: 9 to 15 bits.
-const SIZES: usize = 7;
 
 impl Deflaters {
     pub(super) fn new(level: u8, min_bytes: usize) -> Self {
-        Self { level, min_bytes, by_bits: RefCell::default() }
+        Self { level, min_bytes, by_form: RefCell::default() }
     }
 
-    fn deflate(&self, bits: WindowBits, payload: Payload, data: &[u8]) -> Option<Bytes> {
-        let mut by_bits = self.by_bits.borrow_mut();
-        let slot = by_bits.get_mut(place(bits)?)?;
+    /// None where that would not make it shorter, or is not worth the trouble.
+    fn deflate(&self, bits: WindowBits, content: &Content<'_>) -> Option<Bytes> {
+        if content.data.len() < self.min_bytes {
+            return None;
+        }
+        let slot = &mut self.by_form.borrow_mut()[Form::Deflated(bits).place()];
         if slot.is_none() {
             *slot = Deflater::new(self.level, bits).map(Box::new);
         }
-        slot.as_mut()?.message(payload, data)
+        slot.as_mut()?.message(content.payload, content.data)
     }
 }
 
-/// None for 8 bits, which nothing is compressed for.
-fn place(bits: WindowBits) -> Option<usize> {
-    usize::from(bits.get()).checked_sub(9)
+/// A payload as a worker has sent it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    payload: Payload,
+    data: &'a [u8],
+    /// The fields of a server-sent event, of which `data` is the text.
+    fields: Option<sse::Event<'a>>,
+}
+
+impl<'a> Content<'a> {
+    /// # Errors
+    /// For an event whose data is none.
+    pub(super) fn new(kind: Kind, data: &'a [u8]) -> Result<Self, LinkError> {
+        Ok(match kind {
+            Kind::Message(payload) => Self { payload, data, fields: None },
+            Kind::Event => {
+                let event = unpack_event(data)?;
+                Self { payload: Payload::Text, data: event.data.as_bytes(), fields: Some(event) }
+            }
+        })
+    }
+
+    /// Appends what the only connection gets that gets it: there is nothing to share.
+    pub(super) fn put(&self, form: Form, deflaters: &Deflaters, out: &mut BytesMut) {
+        let other = match form {
+            Form::Event => Some(self.event()),
+            Form::Frame => None,
+            Form::Deflated(bits) => deflaters.deflate(bits, self),
+        };
+        match other {
+            Some(bytes) => out.extend_from_slice(&bytes),
+            None => ws::put_message(self.payload, self.data, out),
+        }
+    }
+
+    fn event(&self) -> Bytes {
+        // The worker has checked the fields. Should one ever not fit, its text still does.
+        self.fields.and_then(|event| event.encode().ok()).unwrap_or_else(|| sse::data(self.data))
+    }
 }
 
 /// A payload on its way to one or many push connections.
 #[derive(Debug)]
 pub(super) struct Message<'a> {
-    payload: Payload,
-    data: &'a [u8],
-    /// The fields of a server-sent event, of which `data` is the text.
-    fields: Option<sse::Event<'a>>,
+    content: Content<'a>,
     /// The channel of which a client that does not keep up wants the newest message only.
     tag: Option<Tag>,
     deflaters: &'a Deflaters,
-    frame: OnceCell<Bytes>,
-    /// By size of window; the plain frame where compressing it would not make it shorter.
-    deflated: [OnceCell<Bytes>; SIZES],
-    event: OnceCell<Bytes>,
+    /// Those forms that have been needed, by their places. The plain frame stands where compressing it would not make it shorter.
+    forms: [OnceCell<Bytes>; Form::COUNT],
 }
 
 impl<'a> Message<'a> {
-    /// # Errors
-    /// For an event whose data is none.
-    pub(super) fn new(kind: Kind, data: &'a [u8], deflaters: &'a Deflaters) -> Result<Self, LinkError> {
-        let (payload, data, fields) = match kind {
-            Kind::Message(payload) => (payload, data, None),
-            Kind::Event => {
-                let event = unpack_event(data)?;
-                (Payload::Text, event.data.as_bytes(), Some(event))
-            }
-        };
-        let (frame, deflated, event) = Default::default();
-        Ok(Self { payload, data, fields, tag: None, deflaters, frame, deflated, event })
+    pub(super) fn new(content: Content<'a>, deflaters: &'a Deflaters) -> Self {
+        Self { content, tag: None, deflaters, forms: Default::default() }
     }
 
     /// The message replaces the one before it of this channel, where that still waits.
@@ -89,48 +149,18 @@ impl<'a> Message<'a> {
 
     /// What a subscriber that is no client gets.
     pub(super) fn payload(&self) -> (Payload, &[u8]) {
-        (self.payload, self.data)
+        (self.content.payload, self.content.data)
     }
 
-    /// What goes to the socket. The same memory for every connection. `deflate` is what a WebSocket's client has agreed
-    /// to.
-    pub(super) fn bytes(&self, transport: Transport, deflate: Option<WindowBits>) -> &Bytes {
-        match (transport, deflate) {
-            (Transport::Sse, _) => self.event.get_or_init(|| self.event()),
-            (Transport::WebSocket, Some(bits)) if self.data.len() >= self.deflaters.min_bytes => self.deflated(bits),
-            (Transport::WebSocket, _) => self.frame(),
-        }
-    }
-
-    /// The same for the only connection that gets it, behind what is in `out`: there is nothing to share.
-    pub(super) fn put(&self, transport: Transport, deflate: Option<WindowBits>, out: &mut BytesMut) {
-        let other = match (transport, deflate) {
-            (Transport::Sse, _) => Some(self.event()),
-            (Transport::WebSocket, Some(bits)) if self.data.len() >= self.deflaters.min_bytes => {
-                self.deflaters.deflate(bits, self.payload, self.data)
+    /// What goes to the socket. The same memory for every connection.
+    pub(super) fn bytes(&self, form: Form) -> &Bytes {
+        self.forms[form.place()].get_or_init(|| match form {
+            Form::Event => self.content.event(),
+            Form::Frame => ws::message(self.content.payload, self.content.data),
+            Form::Deflated(bits) => {
+                let deflated = self.deflaters.deflate(bits, &self.content);
+                deflated.unwrap_or_else(|| self.bytes(Form::Frame).clone())
             }
-            (Transport::WebSocket, _) => None,
-        };
-        match other {
-            Some(bytes) => out.extend_from_slice(&bytes),
-            None => ws::put_message(self.payload, self.data, out),
-        }
-    }
-
-    fn event(&self) -> Bytes {
-        // The worker has checked the fields. Should one ever not fit, its text still does.
-        self.fields.and_then(|event| event.encode().ok()).unwrap_or_else(|| sse::data(self.data))
-    }
-
-    fn frame(&self) -> &Bytes {
-        self.frame.get_or_init(|| ws::message(self.payload, self.data))
-    }
-
-    fn deflated(&self, bits: WindowBits) -> &Bytes {
-        let Some(cell) = place(bits).and_then(|place| self.deflated.get(place)) else { return self.frame() };
-        cell.get_or_init(|| {
-            let deflated = self.deflaters.deflate(bits, self.payload, self.data);
-            deflated.unwrap_or_else(|| self.frame().clone())
         })
     }
 }
@@ -143,7 +173,8 @@ mod tests {
     fn every_form_is_encoded_once_and_shared() {
         let deflaters = Deflaters::new(1, 100);
         let data = [b'x'; 1000];
-        let message = Message::new(Payload::Text.into(), &data, &deflaters).unwrap();
+        let content = Content::new(Payload::Text.into(), &data).unwrap();
+        let message = Message::new(content, &deflaters);
         let bits = |n| WindowBits::new(n);
         for (transport, deflate, first) in [
             (Transport::Sse, None, b'd'),
@@ -152,12 +183,20 @@ mod tests {
             (Transport::WebSocket, bits(9), 0xc1),
             (Transport::WebSocket, bits(15), 0xc1),
         ] {
-            let (one, other) = (message.bytes(transport, deflate), message.bytes(transport, deflate));
+            let form = Form::new(transport, deflate);
+            let (one, other) = (message.bytes(form), message.bytes(form));
             assert_eq!((one[0], one.as_ptr()), (first, other.as_ptr()), "{transport:?} {deflate:?}");
             let mut out = BytesMut::from("before");
-            message.put(transport, deflate, &mut out);
+            content.put(form, &deflaters, &mut out);
             assert_eq!((&out[..6], &out[6..]), (&b"before"[..], &one[..]), "{transport:?} {deflate:?}");
         }
+    }
+
+    #[test]
+    fn every_form_has_a_place_of_its_own() {
+        let deflated = (9..=15).filter_map(|bits| WindowBits::new(bits).map(Form::Deflated));
+        let forms: Vec<_> = [Form::Event, Form::Frame].into_iter().chain(deflated).collect();
+        assert_eq!(forms.iter().map(|form| form.place()).collect::<Vec<_>>(), (0..Form::COUNT).collect::<Vec<_>>());
     }
 
     #[test]
@@ -165,11 +204,11 @@ mod tests {
         let deflaters = Deflaters::new(1, 100);
         let event = sse::Event { data: "hi", event: Some("greeting"), id: Some("7"), retry_ms: Some(100) };
         let packed = volador_proto::link::pack_event(&event);
-        let message = Message::new(Kind::Event, &packed, &deflaters).unwrap();
+        let message = Message::new(Content::new(Kind::Event, &packed).unwrap(), &deflaters);
         let text = b"event: greeting\nid: 7\nretry: 100\ndata: hi\n\n";
-        assert_eq!(message.bytes(Transport::Sse, None)[..], text[..]);
-        assert_eq!(message.bytes(Transport::WebSocket, None)[..], *b"\x81\x02hi");
-        assert!(Message::new(Kind::Event, b"", &deflaters).is_err());
+        assert_eq!(message.bytes(Form::Event)[..], text[..]);
+        assert_eq!(message.bytes(Form::Frame)[..], *b"\x81\x02hi");
+        assert!(Content::new(Kind::Event, b"").is_err());
     }
 
     #[test]
@@ -181,10 +220,10 @@ mod tests {
             (state >> 56) as u8
         });
         for data in [&[b'x'; 99][..], &noise] {
-            let message = Message::new(Payload::Binary.into(), data, &deflaters).unwrap();
-            let bytes = message.bytes(Transport::WebSocket, WindowBits::new(15));
-            assert_eq!((bytes[0], bytes.as_ptr()), (0x82, message.bytes(Transport::WebSocket, None).as_ptr()));
+            let message = Message::new(Content::new(Payload::Binary.into(), data).unwrap(), &deflaters);
+            let bytes = message.bytes(Form::Deflated(WindowBits::MAX));
+            assert_eq!((bytes[0], bytes.as_ptr()), (0x82, message.bytes(Form::Frame).as_ptr()));
         }
-        assert!(deflaters.by_bits.borrow()[..6].iter().all(Option::is_none));
+        assert_eq!(deflaters.by_form.borrow().iter().flatten().count(), 1);
     }
 }

@@ -19,13 +19,15 @@
 //! | [`connection`] | one push connection: its protocol's state and its socket      |
 //! | [`queue`]      | what the socket has not taken yet                             |
 //! | [`tenant`]     | the handler of a connection, which may move                   |
-//! | [`writes`]     | messages to single clients, sent together                     |
+//! | [`aside`]      | messages that wait for the end of their batch                 |
+//! | [`writes`]     | what is sent at the end of a batch                            |
 //! | [`handover`]   | how handlers move from worker to worker                       |
 //! | [`departure`]  | how handlers learn the end, whatever becomes of their worker  |
 //! | [`message`]    | one payload in the forms of both transports                   |
 //! | [`handshake`]  | the heads that turn a request into a push connection          |
 
 mod arrival;
+mod aside;
 mod channels;
 mod conflation;
 mod connection;

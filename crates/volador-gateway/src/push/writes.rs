@@ -1,16 +1,19 @@
-//! Messages of handlers to their clients, sent together: a worker hands its answers over in batches, and one system call
-//! sends all of a batch.
+//! What is sent at the end of a batch: a worker hands its frames over in batches, and all that a batch has for a connection
+//! leaves by one send, and the sends of many connections by one system call.
 //!
-//! A message is set aside only while the frames of one batch are read, and only if its connection has nothing else to
-//! send. Whatever else concerns the connection finds it sent: see [`Engine::flush_writes`].
+//! A message is set aside only while the frames of one batch are read, and only if nothing waits in the connection's queue.
+//! Whatever else concerns the connection finds it sent: see [`Engine::flush_writes`].
 
-use std::{ops::Range, os::fd::AsFd};
+use std::os::fd::AsFd;
 
-use bytes::BytesMut;
 use volador_proto::link::{Kind, StreamId};
-use volador_ring::Send;
+use volador_ring::{Ring, Send};
 
-use super::{engine::Engine, message::Message};
+use super::{
+    aside::{Aside, SequenceId},
+    engine::Engine,
+    message::Content,
+};
 use crate::{
     log,
     selector::RING_MIN,
@@ -19,69 +22,49 @@ use crate::{
 };
 
 /// Bytes of a message from which on it is sent by itself: a system call more is nothing beside it.
-const LARGE_BYTES: usize = 4 << 10;
-
-/// Bytes that wait together, after which they are sent before anything is added to them.
-const TOGETHER_BYTES: usize = 64 << 10;
-
-/// The messages that have been set aside. What a client gets stands in one piece of memory for all of them, which is kept:
-/// memory of its own for each would be more work than the frame.
-#[derive(Debug, Default)]
-pub(super) struct Writes {
-    /// Each message's connection, and where in `bytes` it is.
-    messages: Vec<(StreamId, Range<usize>)>,
-    bytes: BytesMut,
-}
-
-impl Writes {
-    fn clear(&mut self) {
-        self.messages.clear();
-        self.bytes.clear();
-    }
-}
+pub(super) const LARGE_BYTES: usize = 4 << 10;
 
 impl Engine {
-    /// Sends a message to a client, now or with those that follow it in the batch.
+    /// Sends a message to a client, with those that follow it in the batch.
     pub(super) fn write_with_others(&self, shard: &Shard, id: StreamId, kind: Kind, data: &[u8]) {
-        if !shard.selector.has_ring() {
-            return self.write(shard, id, kind, data);
-        }
-        let message = match Message::new(kind, data, &self.deflaters) {
-            Ok(message) => message,
+        let content = match Content::new(kind, data) {
+            Ok(content) => content,
             Err(error) => return log::warn(format_args!("dropped a message: {error}")),
         };
-        let set_aside = match shard.streams.borrow_mut().push(id) {
-            Some(connection) if connection.is_clear() && data.len() < LARGE_BYTES => {
-                connection.set_aside(true);
-                Some((connection.transport, connection.deflate))
-            }
-            _ => None,
-        };
-        match set_aside {
-            Some((transport, deflate)) => {
-                count(&shard.counters.delivered);
-                let Writes { messages, bytes } = &mut *self.writes.borrow_mut();
-                let start = bytes.len();
-                message.put(transport, deflate, bytes);
-                messages.push((id, start..bytes.len()));
-            }
-            None => {
-                self.flush_writes(shard);
-                let config = &shard.shared.config;
-                self.with(shard, id, |connection| connection.send_message(&message, config, &shard.counters));
-            }
-        }
-        if self.writes.borrow().bytes.len() >= TOGETHER_BYTES {
+        self.set_publication_aside(shard);
+        if data.len() >= LARGE_BYTES {
             self.flush_writes(shard);
+        }
+        let is_set_aside = match shard.streams.borrow_mut().push(id) {
+            Some(connection) if connection.takes_all() && data.len() < LARGE_BYTES => {
+                let (before, form) = (connection.aside(), connection.form());
+                let sequence = self.aside.borrow_mut().own(id, before, |out| content.put(form, &self.deflaters, out));
+                connection.set_aside(Some(sequence));
+                true
+            }
+            _ => false,
+        };
+        if is_set_aside {
+            count(&shard.counters.delivered);
+            self.flush_if_full(shard);
+        } else {
+            self.write_content(shard, id, content);
         }
     }
 
     /// Sends what has been set aside, and answers those who want to know when it is sent.
     pub(crate) fn flush_writes(&self, shard: &Shard) {
-        if !self.writes.borrow().messages.is_empty() {
+        self.send_publication(shard);
+        if !self.aside.borrow().is_empty() {
             self.send_aside(shard);
         }
         self.tell_drained(shard);
+    }
+
+    pub(super) fn flush_if_full(&self, shard: &Shard) {
+        if self.aside.borrow().is_full() {
+            self.flush_writes(shard);
+        }
     }
 
     /// Handlers that have asked are told, of those connections for which nothing waits. The others will be when it is so: see
@@ -93,7 +76,7 @@ impl Engine {
         let mut asks = self.asks.take();
         for (worker, id) in asks.drain(..) {
             let is_drained = match shard.streams.borrow_mut().push(id) {
-                Some(connection) => connection.is_clear() && connection.worker == Some(worker),
+                Some(connection) => connection.takes_all() && connection.worker == Some(worker),
                 None => false,
             };
             if is_drained {
@@ -104,51 +87,67 @@ impl Engine {
     }
 
     fn send_aside(&self, shard: &Shard) {
-        let mut writes = self.writes.take();
-        let Writes { messages, bytes } = &writes;
-        for (id, _) in messages {
-            if let Some(connection) = shard.streams.borrow_mut().push(*id) {
-                connection.set_aside(false);
-            }
+        let mut aside = self.aside.take();
+        let mut due = aside.take_connections();
+        {
+            let mut streams = shard.streams.borrow_mut();
+            due.retain_mut(|(id, sequence)| {
+                let last = streams.push(*id).and_then(|connection| connection.set_aside(None));
+                last.is_some_and(|last| {
+                    *sequence = last;
+                    true
+                })
+            });
         }
-        let mut unsent = Vec::new();
-        let is_together = match &mut *shard.selector.ring() {
-            Some(ring) if messages.len() >= RING_MIN => {
-                let streams = shard.streams.borrow();
-                let (mut indices, mut sends) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
-                for (index, (id, range)) in messages.iter().enumerate() {
-                    if let Some((current, connection)) = streams.look_at_push(id.slot())
-                        && current == *id
-                        && let Some(socket) = &connection.socket
-                    {
-                        indices.push(index);
-                        sends.push(Send { socket: socket.as_fd(), bytes: &bytes[range.clone()] });
+        for part in due.chunks(Ring::BATCH) {
+            aside.join(part.iter().map(|(_, sequence)| *sequence));
+            match &mut *shard.selector.ring() {
+                Some(ring) if part.len() >= RING_MIN => self.send_together(shard, part, &aside, ring),
+                _ => {
+                    let config = &shard.shared.config;
+                    for (id, sequence) in part {
+                        self.with(shard, *id, |connection| {
+                            let sent = connection.send(aside.joined(*sequence));
+                            connection.aside_sent(aside.pieces(*sequence), sent, config, &shard.counters)
+                        });
                     }
                 }
-                let mut bytes_sent = 0;
-                ring.send_all(&sends, |n, sent| match sent {
-                    Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
-                    Ok(sent) => {
-                        bytes_sent += sent;
-                        unsent.push((indices[n], Ok(sent)));
-                    }
-                    Err(error) => unsent.push((indices[n], Err(error))),
-                });
-                add(&shard.counters.sent_bytes, bytes_sent);
-                true
-            }
-            _ => false,
-        };
-        if !is_together {
-            for (id, range) in messages {
-                self.with(shard, *id, |connection| connection.send_aside(&bytes[range.clone()]));
             }
         }
-        for (index, sent) in unsent {
-            let (id, range) = &messages[index];
-            self.with(shard, *id, |connection| connection.aside_sent(&bytes[range.clone()], sent));
+        aside.clear(due);
+        self.aside.replace(aside);
+    }
+
+    fn send_together(&self, shard: &Shard, due: &[(StreamId, SequenceId)], aside: &Aside, ring: &mut Ring) {
+        let mut unsent = Vec::new();
+        let mut bytes_sent = 0;
+        {
+            let streams = shard.streams.borrow();
+            let (mut whose, mut sends) = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
+            for (id, sequence) in due {
+                if let Some((current, connection)) = streams.look_at_push(id.slot())
+                    && current == *id
+                    && let Some(socket) = &connection.socket
+                {
+                    whose.push((*id, *sequence));
+                    sends.push(Send { socket: socket.as_fd(), bytes: aside.joined(*sequence) });
+                }
+            }
+            ring.send_all(&sends, |n, sent| match sent {
+                Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
+                Ok(sent) => {
+                    bytes_sent += sent;
+                    unsent.push((whose[n], Ok(sent)));
+                }
+                Err(error) => unsent.push((whose[n], Err(error))),
+            });
         }
-        writes.clear();
-        self.writes.replace(writes);
+        add(&shard.counters.sent_bytes, bytes_sent);
+        let config = &shard.shared.config;
+        for ((id, sequence), sent) in unsent {
+            self.with(shard, id, |connection| {
+                connection.aside_sent(aside.pieces(sequence), sent, config, &shard.counters)
+            });
+        }
     }
 }

@@ -76,6 +76,7 @@ impl Shard {
         if let Some(exchange) = self.streams.borrow_mut().exchange(id) {
             return exchange.handle(ToGateway::Abort, 0);
         }
+        self.engine.flush_writes(self);
         self.engine.close(self, id, 1011);
     }
 
@@ -92,33 +93,53 @@ impl Shard {
     fn dispatch_to(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
         let mut streams = self.streams.borrow_mut();
         match (streams.get(id), frame) {
-            // Another worker has it, or none.
-            (Some(Stream::Exchange(exchange)), _) if exchange.worker() != Some(from) => {}
-            (Some(Stream::Exchange(_)), ToGateway::Returned) => {
-                drop(streams);
-                self.take_back(id, from);
-            }
-            // It gets what is published from now on, though it is not a push connection yet.
-            (Some(Stream::Exchange(_)), ToGateway::Subscribe(matching, name)) => {
-                self.engine.subscribe(self, id, matching, &name);
-            }
-            (Some(Stream::Exchange(_)), ToGateway::Unsubscribe(matching, name)) => {
-                self.engine.unsubscribe(self, id, matching, &name);
-            }
-            (Some(Stream::Exchange(exchange)), frame) => {
-                let is_accepted = matches!(frame, ToGateway::Upgrade { .. });
-                exchange.handle(frame, self.shared.config.send_queue_max_bytes);
-                if is_accepted {
-                    exchange.join(|path| self.engine.join_path(path, id));
-                }
-            }
             (Some(Stream::Push(_)), frame) => {
                 drop(streams);
                 self.engine.handle(self, from, id, frame);
+            }
+            // Another worker has it, or none.
+            (Some(Stream::Exchange(exchange)), _) if exchange.worker() != Some(from) => {}
+            (Some(Stream::Exchange(_)), frame) => {
+                drop(streams);
+                self.dispatch_to_exchange(from, id, frame);
             }
             // The client left before its handshake was answered: the worker learns it by the answer's answer.
             (None, ToGateway::Upgrade { .. }) => self.workers.batch(from).closed(id, 1006),
             (None, _) => {}
         }
     }
+
+    fn dispatch_to_exchange(&self, from: WorkerKey, id: StreamId, frame: ToGateway) {
+        match frame {
+            ToGateway::Returned => return self.take_back(id, from),
+            // It gets what is published from now on, though it is not a push connection yet.
+            ToGateway::Subscribe(matching, name) => return self.engine.subscribe(self, id, matching, &name),
+            ToGateway::Unsubscribe(matching, name) => return self.engine.unsubscribe(self, id, matching, &name),
+            _ => {}
+        }
+        if self.engine.holds_publication() && is_of_push(&frame) {
+            // It may be one of those who get that, and this comes after it.
+            self.engine.flush_writes(self);
+        }
+        if let Some(exchange) = self.streams.borrow_mut().exchange(id) {
+            let is_accepted = matches!(frame, ToGateway::Upgrade { .. });
+            exchange.handle(frame, self.shared.config.send_queue_max_bytes);
+            if is_accepted {
+                exchange.join(|path| self.engine.join_path(path, id));
+            }
+        }
+    }
+}
+
+/// Whether the frame is about the push connection that a request becomes.
+fn is_of_push(frame: &ToGateway) -> bool {
+    matches!(
+        frame,
+        ToGateway::Upgrade { .. }
+            | ToGateway::Write(..)
+            | ToGateway::Reply(..)
+            | ToGateway::Close(_)
+            | ToGateway::Timeout(_)
+            | ToGateway::AskDrained
+    )
 }

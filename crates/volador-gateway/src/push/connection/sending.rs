@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        message::Message,
+        aside::{Piece, SequenceId},
+        message::{Form, Message},
         queue::{SendQueue, Tag},
         socket::PushSocket,
     },
@@ -18,36 +19,62 @@ use crate::{
 };
 
 impl PushConnection {
-    /// Whether a message goes straight to the socket, with nothing to do before.
-    pub(in crate::push) fn is_clear(&self) -> bool {
-        self.is_open() && self.queue.is_none() && !self.has_aside
+    /// What it takes messages in.
+    pub(in crate::push) fn form(&self) -> Form {
+        Form::new(self.transport, self.deflate)
     }
 
-    /// Whether a message has been set aside, to be sent before anything else.
-    pub(in crate::push) fn has_aside(&self) -> bool {
-        self.has_aside
+    /// Whether the socket has taken everything so far that it was given, and more may be written.
+    pub(in crate::push) fn takes_all(&self) -> bool {
+        self.is_open() && self.queue.is_none()
     }
 
-    pub(in crate::push) fn set_aside(&mut self, has_aside: bool) {
-        self.has_aside = has_aside;
+    /// The messages that have been set aside, to be sent before anything else.
+    pub(in crate::push) fn aside(&self) -> Option<SequenceId> {
+        self.aside
+    }
+
+    /// Other ones have been, or none. Returns which there were.
+    pub(in crate::push) fn set_aside(&mut self, aside: Option<SequenceId>) -> Option<SequenceId> {
+        std::mem::replace(&mut self.aside, aside)
+    }
+
+    /// Gives the socket what was set aside; how much it has taken.
+    pub(in crate::push) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_all(self.socket.as_mut(), bytes)
     }
 
     /// The socket has taken so many bytes of a message, or has failed.
     pub(in crate::push) fn message_sent(&mut self, message: &Message<'_>, sent: io::Result<usize>) -> Now {
-        let bytes = message.bytes(self.transport, self.deflate);
+        let bytes = message.bytes(self.form());
         self.bytes_sent(bytes.len(), message.tag(), sent, |sent| bytes.slice(sent..))
     }
 
-    /// Of a frame or an event that was set aside, the same. What has to wait gets memory of its own: else a client that reads
-    /// slowly would keep that of the others.
-    pub(in crate::push) fn aside_sent(&mut self, bytes: &[u8], sent: io::Result<usize>) -> Now {
-        self.bytes_sent(bytes.len(), None, sent, |sent| Bytes::copy_from_slice(&bytes[sent..]))
-    }
-
-    /// Sends such a frame or event by itself.
-    pub(in crate::push) fn send_aside(&mut self, bytes: &[u8]) -> Now {
-        let sent = write_all(self.socket.as_mut(), bytes);
-        self.aside_sent(bytes, sent)
+    /// Of what was set aside, the same.
+    pub(in crate::push) fn aside_sent<'a>(
+        &mut self,
+        pieces: impl Iterator<Item = Piece<'a>>,
+        sent: io::Result<usize>,
+        config: &Config,
+        counters: &Counters,
+    ) -> Now {
+        let mut left = match taken(sent) {
+            Ok(sent) => sent,
+            Err(_) => return Now::Ended(self.lost()),
+        };
+        for piece in pieces {
+            let len = piece.bytes().len();
+            if self.queue.is_some() {
+                if let ended @ Now::Ended(_) = self.send_bytes(&piece.behind(0), piece.tag(), config, counters) {
+                    return ended;
+                }
+            } else if left < len {
+                self.wait(piece.behind(left), piece.tag(), left > 0);
+            } else {
+                left -= len;
+            }
+        }
+        Now::Alive
     }
 
     /// Nothing has waited before it. `rest` of the bytes, behind those that were sent.
@@ -58,17 +85,19 @@ impl PushConnection {
         sent: io::Result<usize>,
         rest: impl FnOnce(/* sent: */ usize) -> Bytes,
     ) -> Now {
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
+        match taken(sent) {
+            Ok(sent) if sent < len => self.wait(rest(sent), tag, sent > 0),
+            Ok(_) => {}
             Err(_) => return Now::Ended(self.lost()),
-        };
-        if sent < len {
-            let mut queue = Box::<SendQueue>::default();
-            queue.push(rest(sent), tag, sent > 0);
-            self.queue = Some(queue);
         }
         Now::Alive
+    }
+
+    /// Is the first to wait.
+    fn wait(&mut self, bytes: Bytes, tag: Option<Tag>, begun: bool) {
+        let mut queue = Box::<SendQueue>::default();
+        queue.push(bytes, tag, begun);
+        self.queue = Some(queue);
     }
 
     /// Writes a message, unless the connection is on its way to its end.
@@ -77,7 +106,14 @@ impl PushConnection {
             return Now::Alive;
         }
         count(&counters.delivered);
-        let bytes = message.bytes(self.transport, self.deflate);
+        self.send_bytes(message.bytes(self.form()), message.tag(), config, counters)
+    }
+
+    /// Sends the bytes of a message, or has them wait as far as the send queue's limit allows.
+    fn send_bytes(&mut self, bytes: &Bytes, tag: Option<Tag>, config: &Config, counters: &Counters) -> Now {
+        if !self.is_open() {
+            return Now::Alive;
+        }
         let max = config.send_queue_max_bytes;
         if let Some(queue) = &mut self.queue {
             // What could never wait takes nothing's place.
@@ -85,7 +121,7 @@ impl PushConnection {
                 count(&counters.dropped_oldest);
                 return Now::Alive;
             }
-            if let Some(tag) = message.tag()
+            if let Some(tag) = tag
                 && let Some(at) = queue.take_out(tag)
             {
                 count(&counters.conflated);
@@ -109,7 +145,7 @@ impl PushConnection {
                 SlowClient::Disconnect => {}
             }
         }
-        self.write_tagged(bytes, message.tag())
+        self.write_tagged(bytes, tag)
     }
 
     /// Answers a ping. RFC 6455 §5.5.3: who "has not yet sent Pong frame(s) in response to previous Ping frame(s)" may
@@ -188,6 +224,14 @@ impl PushConnection {
             }
             _ => Now::Alive,
         }
+    }
+}
+
+/// A socket that takes nothing now has not failed.
+fn taken(sent: io::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        other => other,
     }
 }
 
