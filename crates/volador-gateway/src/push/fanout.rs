@@ -69,9 +69,8 @@ impl Engine {
             Subscriber::Listener(worker, id) => listeners.push((worker, id)),
         });
         let publication = Publication { slots, tag: self.conflation.tag(channel), kind, data: data.clone() };
-        if !listeners.is_empty()
-            && let Some(message) = publication.message(self)
-        {
+        if !listeners.is_empty() {
+            let Some(message) = publication.message(self) else { return self.let_go(publication) };
             let (payload, data) = message.payload();
             for (worker, id) in listeners {
                 if !shard.workers.publish(worker, id, channel, payload, data) {

@@ -11,6 +11,7 @@ use volador_ring::{Ring, Send};
 
 use super::{
     aside::{Aside, SequenceId},
+    connection::Now,
     engine::Engine,
     message::Content,
 };
@@ -106,9 +107,10 @@ impl Engine {
                 _ => {
                     let config = &shard.shared.config;
                     for (id, sequence) in part {
-                        self.with(shard, *id, |connection| {
-                            let sent = connection.send(aside.joined(*sequence));
-                            connection.aside_sent(aside.pieces(*sequence), sent, config, &shard.counters)
+                        let bytes = aside.joined(*sequence);
+                        self.with(shard, *id, |connection| match connection.send(bytes) {
+                            Ok(sent) if sent == bytes.len() => Now::Alive,
+                            sent => connection.aside_sent(aside.pieces(*sequence), sent, config, &shard.counters),
                         });
                     }
                 }
