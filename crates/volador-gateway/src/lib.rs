@@ -59,6 +59,10 @@ use volador_hub::channel::Filter;
 pub(crate) use volador_link::log;
 use volador_proto::link::Match;
 
+// What tests/support calls it, which unit tests use as well.
+#[cfg(test)]
+extern crate self as volador_gateway;
+
 pub use config::{BindAddress, Config, SlowClient};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayHandle, WorkerLink};

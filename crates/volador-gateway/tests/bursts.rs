@@ -204,6 +204,8 @@ fn whoever_is_not_taken_over_yet_has_them_in_order_as_well() {
             answers.write(id, Payload::Text, b"6");
             answers.publish(b"news", Payload::Text, b"7");
             answers.close(id, 4000);
+            answers.publish(b"news", Payload::Text, b"late");
+            answers.write(id, Payload::Text, b"late");
         }
     });
     let mut client = server.connect();
@@ -323,4 +325,55 @@ fn broadcasts_are_not_taken_for_messages_of_one_channel() {
         }
     }
     assert_eq!(texts, [0, 1, 2]);
+}
+
+#[test]
+fn a_client_that_has_broken_the_protocol_gets_what_answers_the_message_before_and_then_its_close_frame() {
+    type Answer = (fn(&mut Batch, StreamId), &'static [&'static str]);
+    let answers: [Answer; 4] = [
+        (|batch, id| batch.write(id, Payload::Text, b"written"), &["written"]),
+        (|batch, _| batch.publish(b"news", Payload::Text, b"published"), &["published"]),
+        (
+            |batch, id| {
+                batch.publish(b"news", Payload::Text, b"published");
+                batch.write(id, Payload::Text, b"written");
+            },
+            &["published", "written"],
+        ),
+        (
+            |batch, id| {
+                batch.write(id, Payload::Text, b"written");
+                batch.publish(b"news", Payload::Text, b"published");
+                batch.publish(b"news", Payload::Text, b"again");
+            },
+            &["written", "published", "again"],
+        ),
+    ];
+    for (answer, wanted) in answers {
+        let (opens, came) = mpsc::channel();
+        let server = Server::start(config(), move |id, frame, answers| {
+            if let ToWorker::Request(_) = frame {
+                answers.upgrade(id, Interest::MESSAGES, []);
+                answers.subscribe(id, Match::Exact, b"news");
+                opens.send(id).unwrap();
+            }
+        });
+        let (mut client, id) = open_websocket(&server, &came, "/");
+        settled(&server, 1);
+        // Reserved bits that nothing was agreed on for (RFC 6455 §5.2).
+        client.send_frame(1, b"message").send_raw_frame(0xf3, b"fault");
+        eventually("the fault is found", || server.gateway.stats().closed_protocol == 1);
+        let mut batch = Batch::new();
+        answer(&mut batch, id);
+        batch.handled(id, 1);
+        batch.publish(b"news", Payload::Text, b"late");
+        batch.write(id, Payload::Text, b"late");
+        server.send(batch);
+        for text in wanted {
+            assert_eq!(client.frame(), (TEXT, text.as_bytes().to_vec()));
+        }
+        let (opcode, data) = client.frame();
+        assert_eq!((opcode, &data[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+        assert!(!client.fill() && client.buf.is_empty());
+    }
 }

@@ -63,6 +63,10 @@ pub(crate) struct Early {
 
 impl Early {
     fn write(&mut self, kind: Kind, data: Bytes, max: usize) {
+        // As at a connection that has been told to close: what was written before is what is sent still.
+        if self.closed.is_some() {
+            return;
+        }
         let weight = MESSAGE_BYTES + data.len();
         if weight <= max {
             self.bytes += weight;

@@ -13,17 +13,19 @@ use volador_proto::link::StreamId;
 
 use super::{message::Form, queue::Tag};
 
-/// Bytes that wait together, after which they are sent before anything is added to them. Each message counts for a few more
-/// than its own, so that this bounds how many they are.
+/// Bytes of all messages that wait, after which they are sent before anything is added to them. A message for many counts by
+/// its longest form, and each for a few more than its own, so that this bounds how many they are.
 const BYTES_MAX: usize = 64 << 10;
 const MESSAGE_BYTES: usize = 16;
 
 /// Sequences, likewise. One message may add as many as it has subscribers.
 const SEQUENCES_MAX: usize = 16 << 10;
 
-/// Of either kind as many, and as many bytes of the joined ones, are kept as memory for the next batch.
+/// Bytes that are put together at once, of all sequences but the last one.
+const JOINED_MAX: usize = 256 << 10;
+
+/// Elements of each list that are kept as memory for the next batch.
 const SPARE_MAX: usize = 1 << 10;
-const SPARE_BYTES_MAX: usize = 256 << 10;
 
 /// Names a sequence until all are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ enum Last {
 struct Sequence {
     before: Option<SequenceId>,
     last: Last,
+    /// How many messages it has.
+    messages: u32,
     longer: Longer,
     /// The round in which it was joined last, and from where to where it is in `joined` then.
     joined: (u32, u32, u32),
@@ -97,8 +101,9 @@ pub(super) struct Aside {
     own: BytesMut,
     /// Messages for many.
     shared: Vec<(Bytes, Option<Tag>)>,
-    /// The number of the message for many that is being set aside.
+    /// The number of the message for many that is being set aside, and the bytes that it counts for so far.
     number: u32,
+    number_bytes: usize,
     /// What counts towards [`BYTES_MAX`].
     bytes: usize,
     /// The bytes of sequences of several messages, in this round.
@@ -130,10 +135,11 @@ impl Aside {
         self.add(id, before, Last::Own(start as u32, self.own.len() as u32))
     }
 
-    /// The next message is one for many, of so many bytes.
-    pub(super) fn begin_shared(&mut self, len: usize) {
+    /// The next message is one for many.
+    pub(super) fn begin_shared(&mut self) {
         self.number += 1;
-        self.bytes += len + MESSAGE_BYTES;
+        self.number_bytes = 0;
+        self.bytes += MESSAGE_BYTES;
     }
 
     /// Sets this message aside for one of the many. `bytes` are asked for where nobody else has the same sequence.
@@ -156,7 +162,10 @@ impl Aside {
             }
             return sequence;
         }
-        self.shared.push(bytes());
+        let (bytes, tag) = bytes();
+        self.bytes += bytes.len().saturating_sub(self.number_bytes);
+        self.number_bytes = self.number_bytes.max(bytes.len());
+        self.shared.push((bytes, tag));
         let sequence = self.add(id, before, Last::Shared((self.shared.len() - 1) as u32));
         let longer = Some((self.number, sequence));
         match before {
@@ -167,7 +176,8 @@ impl Aside {
     }
 
     fn add(&mut self, id: StreamId, before: Option<SequenceId>, last: Last) -> SequenceId {
-        self.sequences.push(Sequence { before, last, longer: None, joined: (0, 0, 0) });
+        let messages = 1 + before.map_or(0, |before| self.get(before).messages);
+        self.sequences.push(Sequence { before, last, messages, longer: None, joined: (0, 0, 0) });
         // Not 0, and far less than 2³².
         let sequence = SequenceId(NonZeroU32::new(self.sequences.len() as u32).unwrap_or(NonZeroU32::MIN));
         if before.is_none() {
@@ -187,6 +197,11 @@ impl Aside {
     /// Whom something waits for. They are to be asked for their sequences: what they come with is only the first message.
     pub(super) fn take_connections(&mut self) -> Vec<(StreamId, SequenceId)> {
         std::mem::take(&mut self.connections)
+    }
+
+    /// How many messages a sequence has.
+    pub(super) fn messages(&self, id: SequenceId) -> usize {
+        self.get(id).messages as usize
     }
 
     /// The messages of a sequence, in order.
@@ -211,21 +226,27 @@ impl Aside {
         }
     }
 
-    /// Puts the bytes of these sequences together, and forgets the ones before them.
-    pub(super) fn join(&mut self, ids: impl Iterator<Item = SequenceId>) {
+    /// Puts the bytes of these sequences together, one at least, and forgets the ones before them. Returns how many it has done:
+    /// the rest would be too much at once.
+    pub(super) fn join(&mut self, ids: impl Iterator<Item = SequenceId>) -> usize {
         self.round += 1;
         let mut joined = std::mem::take(&mut self.joined);
         joined.clear();
+        let mut done = 0;
         for id in ids {
             let sequence = self.get(id);
-            if sequence.before.is_none() || sequence.joined.0 == self.round {
-                continue;
+            if sequence.before.is_some() && sequence.joined.0 != self.round {
+                let start = joined.len();
+                if start >= JOINED_MAX {
+                    break;
+                }
+                self.pieces(id).for_each(|piece| joined.extend_from_slice(piece.bytes()));
+                self.get_mut(id).joined = (self.round, start as u32, joined.len() as u32);
             }
-            let start = joined.len();
-            self.pieces(id).for_each(|piece| joined.extend_from_slice(piece.bytes()));
-            self.get_mut(id).joined = (self.round, start as u32, joined.len() as u32);
+            done += 1;
         }
         self.joined = joined;
+        done
     }
 
     /// The bytes of a sequence that has been joined last.
@@ -248,7 +269,7 @@ impl Aside {
         self.shared.clear();
         self.shared.shrink_to(SPARE_MAX);
         self.joined.clear();
-        self.joined.shrink_to(SPARE_BYTES_MAX);
+        self.joined.shrink_to(JOINED_MAX);
         (self.first, self.bytes, self.number, self.round) = (Default::default(), 0, 0, 0);
     }
 }

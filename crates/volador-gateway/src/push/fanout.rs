@@ -19,7 +19,7 @@ use super::{
     writes::LARGE_BYTES,
 };
 use crate::{
-    log,
+    log, panics,
     selector::RING_MIN,
     shard::Shard,
     stats::{add, count},
@@ -123,35 +123,36 @@ impl Engine {
         }
     }
 
+    /// A fault of ours is this message's alone, whatever has led to its being sent now.
     fn set_aside_for_all(&self, shard: &Shard, publication: Publication) {
-        if let Some(message) = publication.message(self) {
+        panics::contain("setting a message for many aside", || {
+            let Some(message) = publication.message(self) else { return };
             let mut others = Vec::new();
-            let mut set_aside = 0;
             {
                 let (mut streams, mut aside) = (shard.streams.borrow_mut(), self.aside.borrow_mut());
-                aside.begin_shared(publication.data.len());
+                aside.begin_shared();
                 for slot in &publication.slots {
                     match streams.push_in_slot(*slot) {
                         Some((id, connection)) if connection.takes_all() => {
                             let (before, form) = (connection.aside(), connection.form());
                             let bytes = || (message.bytes(form).clone(), message.tag());
                             connection.set_aside(Some(aside.share(id, before, form, bytes)));
-                            set_aside += 1;
                         }
                         _ => others.push(*slot),
                     }
                 }
             }
-            add(&shard.counters.delivered, set_aside);
             for slot in others {
                 self.send_to(shard, slot, &publication, &message);
             }
-        }
+        });
         self.let_go(publication);
     }
 
+    /// Likewise.
     fn send_to_all(&self, shard: &Shard, publication: Publication) {
-        if let Some(message) = publication.message(self) {
+        panics::contain("sending a message to many", || {
+            let Some(message) = publication.message(self) else { return };
             match &mut *shard.selector.ring() {
                 Some(ring) if publication.slots.len() >= RING_MIN => {
                     for slots in publication.slots.chunks(Ring::BATCH) {
@@ -160,7 +161,7 @@ impl Engine {
                 }
                 _ => publication.slots.iter().for_each(|slot| self.send_to(shard, *slot, &publication, &message)),
             }
-        }
+        });
         self.let_go(publication);
     }
 
@@ -227,3 +228,6 @@ impl Engine {
         self.after(shard, id, effect);
     }
 }
+
+#[cfg(test)]
+mod tests;

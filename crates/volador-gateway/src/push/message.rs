@@ -81,6 +81,10 @@ impl Deflaters {
     }
 }
 
+/// A message that this program can't encode, as its own tests have it. No other one is known.
+#[cfg(test)]
+pub(super) const FAULT: &[u8] = b"a fault of ours";
+
 /// A payload as a worker has sent it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content<'a> {
@@ -105,6 +109,8 @@ impl<'a> Content<'a> {
 
     /// Appends what the only connection gets that gets it: there is nothing to share.
     pub(super) fn put(&self, form: Form, deflaters: &Deflaters, out: &mut BytesMut) {
+        #[cfg(test)]
+        assert_ne!(self.data, FAULT);
         let other = match form {
             Form::Event => Some(self.event()),
             Form::Frame => None,
@@ -154,6 +160,8 @@ impl<'a> Message<'a> {
 
     /// What goes to the socket. The same memory for every connection.
     pub(super) fn bytes(&self, form: Form) -> &Bytes {
+        #[cfg(test)]
+        assert_ne!(self.content.data, FAULT);
         self.forms[form.place()].get_or_init(|| match form {
             Form::Event => self.content.event(),
             Form::Frame => ws::message(self.content.payload, self.content.data),

@@ -1,8 +1,9 @@
 //! What is sent at the end of a batch: a worker hands its frames over in batches, and all that a batch has for a connection
 //! leaves by one send, and the sends of many connections by one system call.
 //!
-//! A message is set aside only while the frames of one batch are read, and only if nothing waits in the connection's queue.
-//! Whatever else concerns the connection finds it sent: see [`Engine::flush_writes`].
+//! A message is set aside only while the frames of one batch are read, and only if nothing waits in the connection's queue. It is
+//! sent sooner when too much has been set aside, when a larger message comes, or anything that changes what the connection is
+//! sent: its close, say, or that it goes to another worker. See [`Engine::handle`].
 
 use std::os::fd::AsFd;
 
@@ -15,12 +16,7 @@ use super::{
     engine::Engine,
     message::Content,
 };
-use crate::{
-    log,
-    selector::RING_MIN,
-    shard::Shard,
-    stats::{add, count},
-};
+use crate::{log, panics, selector::RING_MIN, shard::Shard, stats::add};
 
 /// Bytes of a message from which on it is sent by itself: a system call more is nothing beside it.
 pub(super) const LARGE_BYTES: usize = 4 << 10;
@@ -46,7 +42,6 @@ impl Engine {
             _ => false,
         };
         if is_set_aside {
-            count(&shard.counters.delivered);
             self.flush_if_full(shard);
         } else {
             self.write_content(shard, id, content);
@@ -100,29 +95,37 @@ impl Engine {
                 })
             });
         }
-        for part in due.chunks(Ring::BATCH) {
-            aside.join(part.iter().map(|(_, sequence)| *sequence));
-            match &mut *shard.selector.ring() {
-                Some(ring) if part.len() >= RING_MIN => self.send_together(shard, part, &aside, ring),
-                _ => {
-                    let config = &shard.shared.config;
-                    for (id, sequence) in part {
-                        let bytes = aside.joined(*sequence);
-                        self.with(shard, *id, |connection| match connection.send(bytes) {
-                            Ok(sent) if sent == bytes.len() => Now::Alive,
-                            sent => connection.aside_sent(aside.pieces(*sequence), sent, config, &shard.counters),
-                        });
-                    }
-                }
+        let mut rest = due.as_slice();
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(aside.join(rest.iter().take(Ring::BATCH).map(|(_, sequence)| *sequence)));
+            rest = later;
+            if panics::contain("sending a batch's messages", || self.send_part(shard, part, &aside)).is_none() {
+                // Who knows what they have missed.
+                part.iter().for_each(|(id, _)| self.with(shard, *id, |connection| Now::Ended(connection.lost())));
             }
         }
         aside.clear(due);
         self.aside.replace(aside);
     }
 
+    fn send_part(&self, shard: &Shard, part: &[(StreamId, SequenceId)], aside: &Aside) {
+        match &mut *shard.selector.ring() {
+            Some(ring) if part.len() >= RING_MIN => self.send_together(shard, part, aside, ring),
+            _ => {
+                let config = &shard.shared.config;
+                for (id, sequence) in part {
+                    self.with(shard, *id, |connection| {
+                        let sent = connection.send(aside.joined(*sequence));
+                        connection.aside_sent(aside, *sequence, sent, config, &shard.counters)
+                    });
+                }
+            }
+        }
+    }
+
     fn send_together(&self, shard: &Shard, due: &[(StreamId, SequenceId)], aside: &Aside, ring: &mut Ring) {
         let mut unsent = Vec::new();
-        let mut bytes_sent = 0;
+        let (mut bytes_sent, mut delivered) = (0, 0);
         {
             let streams = shard.streams.borrow();
             let (mut whose, mut sends) = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
@@ -136,7 +139,10 @@ impl Engine {
                 }
             }
             ring.send_all(&sends, |n, sent| match sent {
-                Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
+                Ok(sent) if sent == sends[n].bytes.len() => {
+                    bytes_sent += sent;
+                    delivered += aside.messages(whose[n].1);
+                }
                 Ok(sent) => {
                     bytes_sent += sent;
                     unsent.push((whose[n], Ok(sent)));
@@ -145,11 +151,10 @@ impl Engine {
             });
         }
         add(&shard.counters.sent_bytes, bytes_sent);
+        add(&shard.counters.delivered, delivered);
         let config = &shard.shared.config;
         for ((id, sequence), sent) in unsent {
-            self.with(shard, id, |connection| {
-                connection.aside_sent(aside.pieces(sequence), sent, config, &shard.counters)
-            });
+            self.with(shard, id, |connection| connection.aside_sent(aside, sequence, sent, config, &shard.counters));
         }
     }
 }

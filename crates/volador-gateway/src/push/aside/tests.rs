@@ -43,7 +43,7 @@ impl Model {
                 self.wanted.entry(connection).or_default().push(message);
             }
             Step::Shared(bits, byte) => {
-                self.aside.begin_shared(1);
+                self.aside.begin_shared();
                 for connection in (0..CONNECTIONS).filter(|connection| bits & 1 << connection != 0) {
                     let message = vec![byte, form(connection).place() as u8];
                     let before = self.sequences.get(&connection).copied();
@@ -63,11 +63,13 @@ impl Model {
         let mut due = self.aside.take_connections();
         due.iter_mut().for_each(|(id, sequence)| *sequence = self.sequences[&id.slot()]);
         let mut sent = HashMap::new();
-        for part in due.chunks(part) {
-            self.aside.join(part.iter().map(|(_, sequence)| *sequence));
+        let mut rest = due.as_slice();
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.aside.join(rest.iter().take(part).map(|(_, sequence)| *sequence)));
+            rest = later;
             for (id, sequence) in part {
                 let pieces: Vec<_> = self.aside.pieces(*sequence).map(|piece| piece.bytes().to_vec()).collect();
-                assert_eq!(pieces, self.wanted[&id.slot()]);
+                assert_eq!((&pieces, pieces.len()), (&self.wanted[&id.slot()], self.aside.messages(*sequence)));
                 assert!(sent.insert(id.slot(), self.aside.joined(*sequence).to_vec()).is_none(), "{id:?} is due twice");
             }
         }
@@ -135,8 +137,16 @@ fn steps(mut step: impl FnMut(&mut Aside, usize)) -> usize {
 
 #[test]
 fn many_messages_or_sequences_or_bytes_are_too_many() {
-    assert_eq!(steps(|aside, _| aside.begin_shared(0)), BYTES_MAX / MESSAGE_BYTES);
-    assert_eq!(steps(|aside, _| aside.begin_shared(BYTES_MAX / 2)), 2);
+    assert_eq!(steps(|aside, _| aside.begin_shared()), BYTES_MAX / MESSAGE_BYTES);
+    // It counts by its longest form, however many of them, and however many get it.
+    let forms = [(0, Form::Frame, 10), (1, Form::Event, BYTES_MAX / 4), (2, Form::Event, BYTES_MAX / 4)];
+    let by_form = steps(|aside, _| {
+        aside.begin_shared();
+        for (n, form, len) in forms {
+            aside.share(id(n), None, form, || (vec![0; len].into(), None));
+        }
+    });
+    assert_eq!(by_form, 4);
     assert_eq!(steps(|aside, _| _ = aside.own(id(0), None, |out| out.extend_from_slice(&[0; 4080]))), 16);
     // One message for many, each of whom has had another one before.
     let sequences = steps(|aside, n| {
@@ -145,4 +155,24 @@ fn many_messages_or_sequences_or_bytes_are_too_many() {
         aside.share(id(n as u32), Some(before), Form::Frame, || (Bytes::new(), None));
     });
     assert_eq!(sequences, SEQUENCES_MAX / 2);
+}
+
+#[test]
+fn no_more_is_put_together_at_once_than_has_to_be() {
+    let mut aside = Aside::default();
+    let len = BYTES_MAX / 2;
+    let mut due = Vec::new();
+    // Different ones for all, of two messages each.
+    for n in 0..100 {
+        let first = aside.own(id(n), None, |out| out.extend_from_slice(&[1]));
+        due.push(aside.own(id(n), Some(first), |out| out.resize(out.len() + len, 2)));
+    }
+    let (mut done, mut rounds) = (0, 0);
+    while done < due.len() {
+        let more = aside.join(due[done..].iter().copied());
+        assert!(more > 0 && aside.joined.len() < JOINED_MAX + 2 * len);
+        assert!(due[done..done + more].iter().all(|sequence| aside.joined(*sequence).len() == 1 + len));
+        (done, rounds) = (done + more, rounds + 1);
+    }
+    assert_eq!(rounds, (100 * len).div_ceil(JOINED_MAX));
 }

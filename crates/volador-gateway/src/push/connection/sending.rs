@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     super::{
-        aside::{Piece, SequenceId},
+        aside::{Aside, SequenceId},
         message::{Form, Message},
         queue::{SendQueue, Tag},
         socket::PushSocket,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Config, SlowClient,
-    stats::{Counters, count},
+    stats::{Counters, add, count},
 };
 
 impl PushConnection {
@@ -51,27 +51,40 @@ impl PushConnection {
     }
 
     /// Of what was set aside, the same.
-    pub(in crate::push) fn aside_sent<'a>(
+    pub(in crate::push) fn aside_sent(
         &mut self,
-        pieces: impl Iterator<Item = Piece<'a>>,
+        aside: &Aside,
+        sequence: SequenceId,
         sent: io::Result<usize>,
         config: &Config,
         counters: &Counters,
     ) -> Now {
-        let mut left = match taken(sent) {
+        let mut sent = match taken(sent) {
             Ok(sent) => sent,
-            Err(_) => return Now::Ended(self.lost()),
+            Err(_) => {
+                count(&counters.delivered);
+                return Now::Ended(self.lost());
+            }
         };
-        for piece in pieces {
+        if sent == aside.joined(sequence).len() {
+            add(&counters.delivered, aside.messages(sequence));
+            return Now::Alive;
+        }
+        for piece in aside.pieces(sequence) {
+            // It may have been found too slow for the one before.
+            if !self.is_open() {
+                break;
+            }
+            count(&counters.delivered);
             let len = piece.bytes().len();
             if self.queue.is_some() {
                 if let ended @ Now::Ended(_) = self.send_bytes(&piece.behind(0), piece.tag(), config, counters) {
                     return ended;
                 }
-            } else if left < len {
-                self.wait(piece.behind(left), piece.tag(), left > 0);
+            } else if sent < len {
+                self.wait(piece.behind(sent), piece.tag(), sent > 0);
             } else {
-                left -= len;
+                sent -= len;
             }
         }
         Now::Alive
@@ -111,9 +124,6 @@ impl PushConnection {
 
     /// Sends the bytes of a message, or has them wait as far as the send queue's limit allows.
     fn send_bytes(&mut self, bytes: &Bytes, tag: Option<Tag>, config: &Config, counters: &Counters) -> Now {
-        if !self.is_open() {
-            return Now::Alive;
-        }
         let max = config.send_queue_max_bytes;
         if let Some(queue) = &mut self.queue {
             // What could never wait takes nothing's place.
