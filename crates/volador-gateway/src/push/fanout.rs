@@ -16,7 +16,7 @@ use super::{
     hub::Subscriber,
     message::{Content, Message},
     queue::Tag,
-    writes::LARGE_BYTES,
+    writes::{LARGE_BYTES, send_all},
 };
 use crate::{
     log, panics,
@@ -174,11 +174,10 @@ impl Engine {
         message: &Message<'_>,
         ring: &mut Ring,
     ) {
-        let (mut others, mut unsent) = (Vec::new(), Vec::new());
-        let mut bytes_sent = 0;
-        let count_sent = {
+        let (mut others, mut ids) = (Vec::new(), Vec::with_capacity(slots.len()));
+        let unsent = {
             let streams = shard.streams.borrow();
-            let (mut ids, mut sends) = (Vec::with_capacity(slots.len()), Vec::with_capacity(slots.len()));
+            let mut sends = Vec::with_capacity(slots.len());
             for slot in slots {
                 if let Some((id, connection)) = streams.look_at_push(*slot)
                     && connection.takes_all()
@@ -190,21 +189,11 @@ impl Engine {
                     others.push(*slot);
                 }
             }
-            ring.send_all(&sends, |n, sent| match sent {
-                // The usual case: nothing to do about the connection.
-                Ok(sent) if sent == sends[n].bytes.len() => bytes_sent += sent,
-                Ok(sent) => {
-                    bytes_sent += sent;
-                    unsent.push((ids[n], Ok(sent)));
-                }
-                Err(error) => unsent.push((ids[n], Err(error))),
-            });
-            sends.len()
+            send_all(shard, ring, &sends)
         };
-        add(&shard.counters.delivered, count_sent);
-        add(&shard.counters.sent_bytes, bytes_sent);
-        for (id, sent) in unsent {
-            self.with(shard, id, |connection| connection.message_sent(message, sent));
+        add(&shard.counters.delivered, ids.len());
+        for (n, sent) in unsent {
+            self.with(shard, ids[n], |connection| connection.message_sent(message, sent));
         }
         for slot in others {
             self.send_to(shard, slot, publication, message);

@@ -5,7 +5,7 @@
 //! sent sooner when too much has been set aside, when a larger message comes, or anything that changes what the connection is
 //! sent: its close, say, or that it goes to another worker. See [`Engine::handle`].
 
-use std::os::fd::AsFd;
+use std::{io, os::fd::AsFd};
 
 use volador_proto::link::{Kind, StreamId};
 use volador_ring::{Ring, Send};
@@ -124,37 +124,43 @@ impl Engine {
     }
 
     fn send_together(&self, shard: &Shard, due: &[(StreamId, SequenceId)], aside: &Aside, ring: &mut Ring) {
-        let mut unsent = Vec::new();
-        let (mut bytes_sent, mut delivered) = (0, 0);
-        {
+        let (mut whose, mut delivered) = (Vec::with_capacity(due.len()), 0);
+        let unsent = {
             let streams = shard.streams.borrow();
-            let (mut whose, mut sends) = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
+            let mut sends = Vec::with_capacity(due.len());
             for (id, sequence) in due {
                 if let Some((current, connection)) = streams.look_at_push(id.slot())
                     && current == *id
                     && let Some(socket) = &connection.socket
                 {
                     whose.push((*id, *sequence));
+                    delivered += aside.messages(*sequence);
                     sends.push(Send { socket: socket.as_fd(), bytes: aside.joined(*sequence) });
                 }
             }
-            ring.send_all(&sends, |n, sent| match sent {
-                Ok(sent) if sent == sends[n].bytes.len() => {
-                    bytes_sent += sent;
-                    delivered += aside.messages(whose[n].1);
-                }
-                Ok(sent) => {
-                    bytes_sent += sent;
-                    unsent.push((whose[n], Ok(sent)));
-                }
-                Err(error) => unsent.push((whose[n], Err(error))),
-            });
-        }
-        add(&shard.counters.sent_bytes, bytes_sent);
-        add(&shard.counters.delivered, delivered);
+            send_all(shard, ring, &sends)
+        };
         let config = &shard.shared.config;
-        for ((id, sequence), sent) in unsent {
+        for (n, sent) in unsent {
+            let (id, sequence) = whose[n];
+            delivered -= aside.messages(sequence);
             self.with(shard, id, |connection| connection.aside_sent(aside, sequence, sent, config, &shard.counters));
         }
+        add(&shard.counters.delivered, delivered);
     }
+}
+
+/// Sends to many sockets at once. Returns those that have not taken everything, by their places among the sends.
+pub(super) fn send_all(shard: &Shard, ring: &mut Ring, sends: &[Send<'_>]) -> Vec<(usize, io::Result<usize>)> {
+    let (mut bytes_sent, mut unsent) = (0, Vec::new());
+    ring.send_all(sends, |n, sent| {
+        let taken = sent.as_ref().map_or(0, |taken| *taken);
+        bytes_sent += taken;
+        // The usual case: nothing to do about the connection.
+        if taken != sends[n].bytes.len() {
+            unsent.push((n, sent));
+        }
+    });
+    add(&shard.counters.sent_bytes, bytes_sent);
+    unsent
 }

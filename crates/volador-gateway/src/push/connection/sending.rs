@@ -106,7 +106,7 @@ impl PushConnection {
         Now::Alive
     }
 
-    /// Is the first to wait.
+    /// These bytes are the first that wait. `begun` says that the socket has taken those before them of the same message.
     fn wait(&mut self, bytes: Bytes, tag: Option<Tag>, begun: bool) {
         let mut queue = Box::<SendQueue>::default();
         queue.push(bytes, tag, begun);
