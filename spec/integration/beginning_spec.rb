@@ -98,38 +98,38 @@ RSpec.describe "A server" do
   end
 
   describe "on a Unix socket" do
-    it "begins and ends with the socket's file" do
-      Dir.mktmpdir do |directory|
-        path = File.join(directory, "app.sock")
-        server = start_volador(config, bind: "unix://#{path}")
+    let(:directory) { Dir.mktmpdir("volador-spec") }
+    let(:path) { File.join(directory, "app.sock") }
 
-        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
-        expect(server.stop.exitstatus).to eq(0)
-        expect(File.exist?(path)).to be(false)
-      end
+    after { FileUtils.rm_rf(directory) }
+
+    def ask
+      RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }
+    end
+
+    it "begins and ends with the socket's file" do
+      server = start_volador(config, bind: "unix://#{path}")
+
+      expect(ask).to eq("fine")
+      expect(server.stop.exitstatus).to eq(0)
+      expect(File.exist?(path)).to be(false)
     end
 
     it "replaces the file that a killed server has left" do
-      Dir.mktmpdir do |directory|
-        path = File.join(directory, "app.sock")
-        start_volador(config, bind: "unix://#{path}").signal(:KILL).wait
-        expect(File.exist?(path)).to be(true)
-        start_volador(config, bind: "unix://#{path}")
+      start_volador(config, bind: "unix://#{path}").signal(:KILL).wait
+      expect(File.exist?(path)).to be(true)
+      start_volador(config, bind: "unix://#{path}")
 
-        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
-      end
+      expect(ask).to eq("fine")
     end
 
     it "does not take the file of a server that lives" do
-      Dir.mktmpdir do |directory|
-        path = File.join(directory, "app.sock")
-        start_volador(config, bind: "unix://#{path}")
-        second = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
+      start_volador(config, bind: "unix://#{path}")
+      second = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
 
-        expect(second.wait.exitstatus).to eq(1)
-        expect(lines(second)).to contain_exactly(/\Avolador: .*app\.sock.* in use/)
-        expect(RawSocket.open(path: path) { |socket| socket.request("GET", "/").body }).to eq("fine")
-      end
+      expect(second.wait.exitstatus).to eq(1)
+      expect(lines(second)).to contain_exactly(/\Avolador: .*app\.sock.* in use/)
+      expect(ask).to eq("fine")
     end
 
     it "cannot begin where there is no folder, and says so in one line" do
@@ -140,24 +140,18 @@ RSpec.describe "A server" do
     end
 
     it "does not take a file that is no socket" do
-      Dir.mktmpdir do |directory|
-        path = File.join(directory, "precious.txt")
-        File.write(path, "precious")
-        server = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
+      File.write(path, "precious")
+      server = keep(ServerProcess.volador(config, bind: "unix://#{path}"))
 
-        expect(server.wait.exitstatus).to eq(1)
-        expect(lines(server)).to contain_exactly(/\Avolador: .*precious\.txt is a file, and no socket/)
-        expect(File.read(path)).to eq("precious")
-      end
+      expect(server.wait.exitstatus).to eq(1)
+      expect(lines(server)).to contain_exactly(/\Avolador: .*app\.sock is a file, and no socket/)
+      expect(File.read(path)).to eq("precious")
     end
 
     it "takes push connections" do
-      Dir.mktmpdir do |directory|
-        path = File.join(directory, "app.sock")
-        start_volador(config, bind: "unix://#{path}")
+      start_volador(config, bind: "unix://#{path}")
 
-        WebSocketClient.open(nil, "/w", path: path) { |client| expect(client.read_message).to eq("open") }
-      end
+      WebSocketClient.open(nil, "/w", path: path) { |client| expect(client.read_message).to eq("open") }
     end
   end
 end

@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::sync::mpsc;
+use std::{iter, sync::mpsc};
 
 use support::{Client, DEADLINE, Server, config};
 use volador_gateway::Config;
-use volador_proto::link::{Batch, Interest, Kind, Payload, StreamId, ToWorker};
+use volador_proto::link::{Batch, Interest, Kind, ListenerId, Match, Payload, StreamId, ToWorker};
 
 const BINARY: u8 = 0x82;
 
@@ -109,4 +109,58 @@ fn event_streams_and_websockets_of_one_batch_get_their_own_form() {
             assert_eq!(client.take(event.len()), event.as_bytes());
         }
     }
+}
+
+#[test]
+fn a_handler_that_asks_is_told_when_all_is_sent_and_not_before() {
+    #[derive(Debug, PartialEq)]
+    enum Told {
+        Noted,
+        Drained,
+        Waits,
+    }
+    let (opens, came) = mpsc::channel();
+    let (tells, told) = mpsc::channel();
+    let server = Server::start(Config { send_queue_max_bytes: 64 << 20, ..config() }, move |id, frame, answers| {
+        let told = match frame {
+            ToWorker::Request(_) => {
+                answers.upgrade(id, Interest { messages: true, drained: true, ..Interest::NONE }, []);
+                answers.listen(ListenerId(1), Match::Exact, b"note");
+                return opens.send(id).unwrap();
+            }
+            ToWorker::Published { .. } => Told::Noted,
+            ToWorker::Drained => Told::Drained,
+            ToWorker::Backlog(_) => Told::Waits,
+            _ => return,
+        };
+        tells.send(told).unwrap();
+    });
+    let mut client = server.connect();
+    client.open_websocket("/");
+    let id = came.recv_timeout(DEADLINE).unwrap();
+    let mut batches = 0;
+    loop {
+        // It does not read. The worker itself is told at once what is published.
+        let mut batch = Batch::new();
+        (0..20).for_each(|message| batch.write(id, Payload::Binary, &data(0, message, 1000)));
+        batch.publish(b"note", Payload::Text, b"");
+        batch.ask_drained(id);
+        server.send(batch);
+        batches += 1;
+        assert_eq!(told.recv_timeout(DEADLINE), Ok(Told::Noted));
+        match told.recv_timeout(DEADLINE).unwrap() {
+            Told::Drained => {}
+            other => {
+                assert_eq!(other, Told::Waits);
+                break;
+            }
+        }
+    }
+    assert!(batches > 1, "the first one is taken whole");
+    for message in 0..batches * 20 {
+        assert_eq!(client.frame(), (BINARY, data(0, message % 20, 1000)));
+    }
+    // The question of the last batch is answered now.
+    let answer = iter::repeat_with(|| told.recv_timeout(DEADLINE).unwrap()).find(|told| *told != Told::Waits);
+    assert_eq!(answer, Some(Told::Drained));
 }
