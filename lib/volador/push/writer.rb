@@ -23,10 +23,8 @@ module Volador
       # @raise [ClosedError] once the connection is closed
       # @raise [Error] for what is longer than 1 GiB
       def write(object)
-        # nil: it is no mere String, which the connection finds out for less than it costs to ask here.
-        written = @connection.write(object)
-        written = write_other(object) if written.nil?
-        written || raise(ClosedError)
+        # Else it is no mere String, or the connection is closed, which it finds out for less than it costs to ask here.
+        @connection.write(object) || write_other(object)
       end
 
       # Closes the connection once what was written has been sent. Closing twice is fine.
@@ -57,9 +55,11 @@ module Volador
 
       private
 
-      # @return [Boolean]
+      # @return [true]
+      # @raise [ClosedError]
       def write_other(object)
-        object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(String.new(object.to_s))
+        written = object.is_a?(Event) ? @connection.write_event(*object) : @connection.write(String.new(object.to_s))
+        written || raise(ClosedError)
       end
     end
   end
