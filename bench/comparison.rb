@@ -50,9 +50,9 @@ module Bench
     def measure(server)
       memory_before = server.processes.resident_bytes
       @load.run(server.url, seconds: WARM_UP)
-      cpu_before = server.processes.cpu_seconds
+      cpu_before = server.cpu_seconds
       load = @load.run(server.url, seconds: @seconds)
-      cpu = (server.processes.cpu_seconds - cpu_before) * 1000 / load.requests
+      cpu = (server.cpu_seconds - cpu_before) * 1000 / load.requests
       Turn.new(load: load, cpu: cpu, memory_before: memory_before, memory_after: server.processes.resident_bytes)
     end
 

@@ -59,11 +59,11 @@ module Bench
 
     def measure(server, load)
       load.run(server.url, seconds: WARM_UP)
-      cpu_before = server.processes.cpu_seconds
+      cpu_before = server.cpu_seconds
       outcome = load.run(server.url, seconds: @seconds)
       raise Load::Failed, "#{outcome.failed} requests have failed" if outcome.failed.positive?
 
-      Turn.new(load: outcome, cpu: (server.processes.cpu_seconds - cpu_before) * 1000 / outcome.requests)
+      Turn.new(load: outcome, cpu: (server.cpu_seconds - cpu_before) * 1000 / outcome.requests)
     end
 
     def row(contest, product, first)

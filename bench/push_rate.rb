@@ -82,11 +82,11 @@ module Bench
     def measure(product, server)
       PushLoad.open(@mode, server: server, publication: product.publication, **@load) do |load|
         load.run(WARM_UP)
-        cpu_before = server.processes.cpu_seconds
+        cpu_before = server.cpu_seconds
         outcome = load.run(@seconds)
         raise Load::Failed, "no message arrived" if outcome.messages.zero?
 
-        Turn.new(outcome: outcome, cpu: server.processes.cpu_seconds - cpu_before)
+        Turn.new(outcome: outcome, cpu: server.cpu_seconds - cpu_before)
       end
     end
 

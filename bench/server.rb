@@ -5,6 +5,7 @@ require "net/http"
 require "socket"
 require "tmpdir"
 require_relative "process_tree"
+require_relative "soft_interrupts"
 
 module Bench
   # One running server, from its start until it has ended.
@@ -63,6 +64,14 @@ module Bench
                            "taskset", "-c", core.to_s, *product.command(port: @port, app: app, folder: @folder),
                            %i[out err] => @log, in: File::NULL, pgroup: true, chdir: File.dirname(app))
       @processes = ProcessTree.new(@pid)
+      # Of several cores one is the load generator's as well.
+      @soft_interrupts = SoftInterrupts.new(core) if core.is_a?(Integer)
+    end
+
+    # CPU time of its processes so far, and what the kernel has done for them apart.
+    # @return [Float] seconds
+    def cpu_seconds
+      @processes.cpu_seconds + (@soft_interrupts&.cpu_seconds || 0)
     end
 
     # Returns once the application answers.
