@@ -167,7 +167,10 @@ module Volador
         @written = @taken - @entries.size
         @changed.broadcast
         linger
-        @entries.empty? ? @done.call : batch
+        next batch unless @entries.empty?
+
+        @done.call
+        nil
       end
     end
 

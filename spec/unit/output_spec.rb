@@ -126,6 +126,19 @@ RSpec.describe Volador::Output do
     end
   end
 
+  it "has a thread that ends by itself when there is nothing to write for a while, and raises nothing then" do
+    stub_const("#{described_class}::LINGER", 0.01)
+    with_pipe do |reader, writer|
+      fill(writer)
+      others = Thread.list
+      write(writer, "entry\n")
+      thread = (Thread.list - others).find { |one| one.name == "volador output" }
+      read_until(reader, "entry\n")
+      # It raises what has ended the thread, as the whole program would with Thread.abort_on_exception.
+      expect(thread.join(Deadline::DEFAULT_SECONDS)).to be(thread)
+    end
+  end
+
   it "has a thread that ends with the program, whatever its first caller holds off" do
     with_pipe do |_reader, writer|
       fill(writer)
