@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "etc"
 require_relative "integration_helper"
 
 RSpec.describe "config/volador.rb" do
@@ -119,6 +120,26 @@ RSpec.describe "config/volador.rb" do
       serving.kill.join
       database.close
     end
+  end
+
+  if Process.euid.zero?
+    it "has a boot hook that may take another user for its worker, which serves, is replaced by a deploy, and ends" do
+      uid, gid = Etc.getpwnam("nobody").then { |user| [user.uid, user.gid] }
+      cluster = start_cluster("run ->(_) { [200, {}, [[Process.euid, Process.egid].inspect]] }", configuration: <<~RUBY)
+        on_worker_boot do
+          Process::GID.change_privilege(#{gid})
+          Process::UID.change_privilege(#{uid})
+        end
+      RUBY
+
+      expect(cluster.get("/").body).to eq([uid, gid].inspect)
+      expect(cluster.command("restart")).to eq(["generation 2 serves\n", "", 0])
+      expect(cluster.get("/").body).to eq([uid, gid].inspect)
+      expect(cluster.stop.exitstatus).to eq(0)
+    end
+  elsif ENV["VOLADOR_UNTESTED"]
+    # bin/test has these lines in its result.
+    File.write(ENV["VOLADOR_UNTESTED"], "a worker's boot hook that takes another user is tried by root alone\n", mode: "a")
   end
 
   it "has shutdown hooks whose failure does not keep a worker from ending" do

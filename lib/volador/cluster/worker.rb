@@ -100,10 +100,11 @@ module Volador
 
       # @return [Boolean]
       def boot
-        @hooks.run(:worker_boot, @number)
         @native = NativeWorker.make(@configuration, multiprocess: true)
-        @threads = ApplicationThreads.new(@native, @log, development: @configuration.development?)
+        # The link is the gateway's user's alone, and the hook may take another one.
         @native.join(@link, number: @number, generation: @generation, threads: @configuration.threads)
+        @hooks.run(:worker_boot, @number)
+        @threads = ApplicationThreads.new(@native, @log, development: @configuration.development?)
         Server.add(self)
         PubSub.serve(listeners)
         @threads.start(@app, @configuration.threads)
