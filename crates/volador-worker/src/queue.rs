@@ -311,6 +311,12 @@ impl JobQueue {
         self.state.lock().policy.is_brisk(now)
     }
 
+    /// Seats that can be woken.
+    #[cfg(test)]
+    pub(crate) fn parked(&self) -> usize {
+        self.state.lock().parked.len()
+    }
+
     /// The watcher's look: wakes seats when the queue stands still, and tells when to look again.
     pub(crate) fn wake_overdue(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state.lock();

@@ -56,6 +56,12 @@ impl Watcher {
         }
     }
 
+    /// Whether it looks after nothing until it is called.
+    #[cfg(test)]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn stop(&self) {
         *self.stopped.lock() = true;
         self.called.notify_one();
@@ -124,7 +130,7 @@ mod tests {
             });
             let deadline = Instant::now() + Duration::from_secs(20);
             for n in 1..=3 {
-                while !watcher.asleep.load(Ordering::SeqCst) {
+                while !watcher.is_asleep() {
                     assert!(Instant::now() < deadline);
                     std::thread::yield_now();
                 }

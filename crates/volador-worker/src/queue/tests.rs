@@ -13,10 +13,6 @@ fn open() -> JobQueue {
     queue
 }
 
-fn parked(queue: &JobQueue) -> usize {
-    queue.state.lock().parked.len()
-}
-
 fn within_deadline(what: &str, mut fact: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !fact() {
@@ -71,11 +67,11 @@ fn last_parked_seat_is_woken_first() {
     std::thread::scope(|scope| {
         for (n, seat) in seats.iter().enumerate() {
             scope.spawn(|| queue.park(seat));
-            within_deadline("it parks", || parked(&queue) == n + 1);
+            within_deadline("it parks", || queue.parked() == n + 1);
         }
         queue.deliver([event()]);
         assert_eq!(seats[1].role.load(Ordering::Relaxed), COMING);
-        assert_eq!(parked(&queue), 1);
+        assert_eq!(queue.parked(), 1);
         queue.stop();
     });
 }
@@ -88,13 +84,13 @@ fn burst_of_deliveries_wakes_one_seat_and_the_watcher_another() {
         for seat in &seats {
             scope.spawn(|| queue.park(seat));
         }
-        within_deadline("all park", || parked(&queue) == 3);
+        within_deadline("all park", || queue.parked() == 3);
         for _ in 0..10 {
             queue.deliver([event()]);
         }
-        assert_eq!(parked(&queue), 2);
+        assert_eq!(queue.parked(), 2);
         assert!(queue.wake_overdue(Instant::now() + crate::wake::PATIENCE).is_some());
-        assert_eq!(parked(&queue), 1);
+        assert_eq!(queue.parked(), 1);
         queue.stop();
     });
 }
@@ -105,9 +101,9 @@ fn interrupted_seat_passes_its_wake_up_on() {
     let (first, second) = (SeatState::new(), SeatState::new());
     std::thread::scope(|scope| {
         scope.spawn(|| queue.park(&first));
-        within_deadline("first parks", || parked(&queue) == 1);
+        within_deadline("first parks", || queue.parked() == 1);
         scope.spawn(|| queue.park(&second));
-        within_deadline("second parks", || parked(&queue) == 2);
+        within_deadline("second parks", || queue.parked() == 2);
         queue.deliver([event()]);
         queue.leave(&second);
         assert_eq!(first.role.load(Ordering::Relaxed), COMING);
@@ -120,10 +116,10 @@ fn interrupt_ends_the_park_and_takes_the_seat_out() {
     let seat = SeatState::new();
     std::thread::scope(|scope| {
         scope.spawn(|| queue.park(&seat));
-        within_deadline("it parks", || parked(&queue) == 1);
+        within_deadline("it parks", || queue.parked() == 1);
         seat.signal.raise();
     });
-    assert_eq!(parked(&queue), 0);
+    assert_eq!(queue.parked(), 0);
     assert_eq!(seat.role.load(Ordering::Relaxed), IDLE);
 }
 

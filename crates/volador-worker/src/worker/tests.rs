@@ -2,6 +2,7 @@
 
 mod channels;
 mod handover;
+mod left_behind;
 mod push;
 mod requests;
 
