@@ -83,7 +83,35 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::sync::Mutex;
+
+    /// Keeps what is noted.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<(u32, u64)>>>);
+
+    impl Notes for Kept {
+        fn note(&self, slot: u32, note: u64) {
+            self.0.lock().push((slot, note));
+        }
+
+        fn is_open(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_note_is_for_the_link_of_its_stream_and_tells_the_streams_of_a_slot_apart() {
+        let links = [Kept::default(), Kept::default()];
+        let journal = Journal::new(links.iter().map(|kept| Box::new(kept.clone()) as Box<dyn Notes>).collect());
+        for (generation, begun) in [(0, 1), (7, 1), (7, 2), (0xabcdef, u32::MAX)] {
+            assert!(journal.note(StreamId::new(1, generation, 3), begun));
+        }
+        assert_eq!(*links[1].0.lock(), [1, 0x7_0000_0001, 0x7_0000_0002, 0xabcdef_ffffffff].map(|note| (3, note)));
+        assert!(links[0].0.lock().is_empty());
+    }
 
     #[test]
     fn a_file_has_the_notes_and_says_when_it_is_shut() {
