@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn delivery_wakes_nobody_without_jobs_or_without_parked_seats() {
+        let (mut policy, now) = (WakePolicy::new(), Instant::now());
+        for view in [View { queued: 0, ..IDLE }, View { parked: 0, ..IDLE }] {
+            assert_eq!(policy.delivered(view, now), 0, "{view:?}");
+        }
+        assert_eq!(policy.overdue(IDLE, now), Overdue::Wake(1), "nor does the watcher wait for one that was woken");
+    }
+
+    #[test]
     fn delivery_wakes_nobody_while_a_seat_is_on_its_way() {
         assert_eq!(WakePolicy::new().delivered(View { coming: 1, ..IDLE }, Instant::now()), 0);
     }
