@@ -326,6 +326,22 @@ fn requests_that_no_seat_has_begun_are_given_back_the_latest_first() {
 }
 
 #[test]
+fn no_more_requests_are_given_back_than_are_wanted_whether_they_came_before_or_with_that() {
+    for before in 0..=3 {
+        let s = Setup::new();
+        let mut seat = s.worker.seat();
+        s.deliver(|batch| (1..=before).for_each(|n| request(batch, id(n), None)));
+        s.deliver(|batch| {
+            (before + 1..=3).for_each(|n| request(batch, id(n), None));
+            batch.recall(2);
+        });
+        let returned: Vec<_> = s.kept.frames().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(returned, [id(3), id(2)], "{before} came before");
+        assert!(matches!(seat.take(), Taken::Request(_)) && matches!(seat.take(), Taken::Empty));
+    }
+}
+
+#[test]
 fn a_cancelled_request_is_given_back_unless_a_seat_has_it() {
     let s = Setup::new();
     let mut seat = s.worker.seat();
