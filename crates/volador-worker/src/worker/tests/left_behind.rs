@@ -58,6 +58,31 @@ fn frames_that_wait_for_an_answer_are_handed_over_although_the_watcher_sleeps() 
 }
 
 #[test]
+fn a_seat_that_goes_after_it_was_woken_wakes_another() {
+    let s = Setup::new();
+    let (mut first, second) = (s.worker.seat(), s.worker.seat());
+    let (waiter, late) = (first.waiter(), second.waiter());
+    let parked = |seats| assert!(in_time(|| s.worker.core.queue.parked() == seats));
+    std::thread::scope(|scope| {
+        let takes = scope.spawn(|| {
+            waiter.park();
+            first.take()
+        });
+        parked(1);
+        let goes = scope.spawn(|| {
+            late.park();
+            drop(second);
+            // Not only when the watcher looks: each delivery would wait for that.
+            s.worker.core.queue.parked()
+        });
+        parked(2);
+        s.deliver(|batch| request(batch, id(1), None));
+        assert_eq!(goes.join().unwrap(), 0);
+        assert!(matches!(takes.join(), Ok(Taken::Request(_))));
+    });
+}
+
+#[test]
 fn a_job_whose_seat_does_not_come_is_taken_by_another_although_the_watcher_sleeps() {
     let s = Setup::new();
     let (mut first, second) = (s.worker.seat(), s.worker.seat());
