@@ -28,10 +28,10 @@ pub(crate) fn request_with_file(batch: &mut Batch, id: StreamId, fd: OwnedFd) {
     batch.request(id, &head(None), [], RequestBody::File { fd, len: 1 });
 }
 
-/// Appends the request of a push connection that goes on here.
-pub(crate) fn replay(batch: &mut Batch, id: StreamId) {
+/// Appends the request of a push connection that goes on here, with so many milliseconds between two pings.
+pub(crate) fn replay(batch: &mut Batch, id: StreamId, timeout_ms: u32) {
     let request = SealedRequest::new(&head(Some(Transport::WebSocket)), [], RequestBody::None);
-    batch.replay(id, &request, None, 0);
+    batch.replay(id, &request, None, timeout_ms);
 }
 
 fn head(transport: Option<Transport>) -> RequestHead<'static> {

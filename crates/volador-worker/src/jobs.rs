@@ -122,7 +122,7 @@ mod tests {
             match n {
                 0 => batch.drained(StreamId::NONE),
                 1..100 => fixtures::request(&mut batch, id(n), None),
-                _ => fixtures::replay(&mut batch, id(n)),
+                _ => fixtures::replay(&mut batch, id(n), 0),
             }
         }
         let mut frames = batch.into_frames();

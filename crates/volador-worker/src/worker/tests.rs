@@ -16,7 +16,7 @@ use volador_proto::link::{Interest, Payload, StreamId, ToGateway, Transport, Wor
 use super::*;
 use crate::{
     error::WriteError,
-    fixtures::{options, request},
+    fixtures::{options, replay, request},
     mailbox::Event,
     outbox::tests::Kept,
     seat::Taken,

@@ -18,6 +18,7 @@ fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_her
     s.deliver(|batch| batch.published(listener, b"news", Payload::Text, b"for nobody"));
     s.worker.hand_over(&push, Some(b"state"));
     s.deliver(|batch| batch.published(listener, b"news", Payload::Text, b"nor this"));
+    assert_eq!(s.worker.dropped_block(), 1, "the block that waited for it is not called");
     assert!(!push.is_open() && !s.worker.write(&push, Payload::Text, b"late"));
     assert!(s.worker.listen_for(&push, Match::Exact, b"more").is_none());
     assert!(matches!(seat.take(), Taken::Empty));
@@ -27,6 +28,17 @@ fn a_handler_is_asked_after_all_that_came_before_and_then_nothing_is_written_her
     assert!(s.worker.core.streams.lock().is_empty() && s.worker.core.listeners.lock().is_empty());
     s.deliver(|batch| batch.closed(id(1), 1000));
     assert!(matches!(seat.take(), Taken::Empty));
+}
+
+#[test]
+fn a_connection_that_comes_here_keeps_the_time_between_its_pings() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    for (timeout_ms, timeout) in [(1500, Duration::from_millis(1500)), (0, options().ping_interval)] {
+        s.deliver(|batch| replay(batch, id(1), timeout_ms));
+        assert!(matches!(seat.take(), Taken::Request(_)));
+        assert_eq!(s.worker.timeout(seat.push_stream().unwrap()), timeout);
+    }
 }
 
 #[test]

@@ -198,6 +198,18 @@ fn pending_is_what_the_gateway_told_last() {
 }
 
 #[test]
+fn a_connection_that_the_gateway_closes_takes_nothing_more_before_its_end_is_told() {
+    let s = Setup::new();
+    let mut seat = s.worker.seat();
+    let push = s.upgraded(&mut seat, 1);
+    s.deliver(|batch| batch.closing(id(1)));
+    assert!(!push.is_open() && !s.worker.write(&push, Payload::Text, b"late"));
+    assert!(matches!(seat.take(), Taken::Empty));
+    s.deliver(|batch| batch.closed(id(1), 1000));
+    assert!(matches!(seat.take(), Taken::Event(_, Event::Close(1000))));
+}
+
+#[test]
 fn timeout_is_the_gateways_until_one_is_set_and_goes_to_the_shard_of_the_connection() {
     let s = Setup::new();
     let mut seat = s.worker.seat();

@@ -288,7 +288,7 @@ fn frame_that_is_none_is_an_error_after_those_before_it() {
 }
 
 #[test]
-fn waits_of_requests_are_measured_and_those_of_events_are_not() {
+fn waits_of_requests_are_measured_and_those_of_events_and_replays_are_not() {
     let s = Setup::new();
     let mut seat = s.worker.seat();
     let push = s.upgraded(&mut seat, 1);
@@ -296,8 +296,10 @@ fn waits_of_requests_are_measured_and_those_of_events_are_not() {
     s.deliver(|batch| {
         request(batch, id(2), None);
         batch.message(push.id(), Payload::Text, b"hi");
+        replay(batch, id(3), 0);
     });
     std::thread::sleep(Duration::from_millis(2));
+    assert!(matches!(seat.take(), Taken::Request(request) if request.resumed.is_some()));
     assert!(matches!(seat.take(), Taken::Request(_)));
     assert!(matches!(seat.take(), Taken::Event(..)));
     let waits = s.worker.waits();
