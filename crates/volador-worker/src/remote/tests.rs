@@ -133,3 +133,45 @@ fn a_link_that_can_not_be_sent_over_ends_for_both_sides() {
         remote.leave(Duration::ZERO);
     }
 }
+
+#[test]
+fn figures_are_those_that_were_asked_for_last_and_none_come_when_the_gateway_is_gone() {
+    let (worker, remote, gateway) = joined(welcome_and_request());
+    let (mut seat, mut outgoing) = (worker.seat(), Outgoing::new());
+    let asked = || {
+        remote.ask_figures();
+        // Beside what is said of the requests.
+        let token = |(_, frame)| if let ToGateway::AskStats(token) = frame { Some(token) } else { None };
+        loop {
+            if let Some(token) = said(&gateway, 1).into_iter().find_map(token) {
+                return token;
+            }
+        }
+    };
+    let mut answer = |token, figures: &str| {
+        let mut batch = Batch::new();
+        batch.stats(token, figures.as_bytes());
+        request(&mut batch, stream(), None);
+        outgoing.push(batch);
+        assert_eq!(outgoing.send(&gateway).unwrap(), Sent::All);
+    };
+    let mut take = || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !matches!(seat.take(), Taken::Request(_)) {
+            assert!(Instant::now() < deadline, "the request never comes");
+            thread::yield_now();
+        }
+    };
+    take();
+    let (early, late) = (asked(), asked());
+    answer(early, "early");
+    // What came with it is here.
+    take();
+    assert!(remote.wait_figures(Instant::now()).is_none());
+    answer(late, "late");
+    let in_time = Instant::now() + Duration::from_secs(20);
+    assert!(matches!(remote.wait_figures(in_time), Some(Ok(figures)) if figures == "late"));
+    asked();
+    remote.leave(Duration::ZERO);
+    assert!(matches!(remote.wait_figures(in_time), Some(Err(_))));
+}
