@@ -102,7 +102,7 @@ mod tests {
         os::{fd::OwnedFd, unix::net::UnixStream},
     };
 
-    use rustix::io::Errno;
+    use rustix::io::{Errno, FdFlags, fcntl_getfd};
     use volador_proto::link::{Batch, ResponseBody, StreamId, ToGateway, WorkerFigures};
 
     use super::*;
@@ -153,6 +153,29 @@ mod tests {
         }
         sender.join().unwrap();
         assert_eq!(seen, COUNT);
+    }
+
+    #[test]
+    fn no_child_process_inherits_a_descriptor_that_arrives() {
+        for wait in [false, true] {
+            let (here, there) = UnixStream::pair().unwrap();
+            let (mut incoming, mut outgoing, mut batch) = (Incoming::new(), Outgoing::new(), Batch::new());
+            let body = ResponseBody::File { fd: file(2000), offset: 0, len: 4 };
+            batch.response(StreamId::NONE, 200, [], body);
+            outgoing.push(batch);
+            assert_eq!(outgoing.send(&here).unwrap(), Sent::All);
+            assert_eq!(incoming.receive(&there, wait).unwrap(), Received::Some);
+            let mut flags = None;
+            let each = |frames: &mut Frames| {
+                let Some(frame) = ToGateway::next(frames) else { return Ok(()) };
+                let (_, ToGateway::Response(response)) = frame? else { panic!("another frame") };
+                let ResponseBody::File { fd, .. } = response.body else { panic!("not a file") };
+                flags = Some(fcntl_getfd(fd).unwrap());
+                Ok(())
+            };
+            incoming.take(each).unwrap();
+            assert_eq!(flags, Some(FdFlags::CLOEXEC), "{wait}");
+        }
     }
 
     #[test]
