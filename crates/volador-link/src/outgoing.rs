@@ -176,7 +176,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use rustix::io::Errno;
-    use volador_proto::link::{Frames, StreamId, ToWorker};
+    use volador_proto::link::{Frames, ListenerId, Payload, StreamId, ToWorker};
 
     use super::*;
     use crate::{Incoming, Received};
@@ -222,6 +222,34 @@ mod tests {
             assert!(seen[0].starts_with("Welcome") && seen[2].starts_with("Welcome"), "{seen:?}");
             assert_eq!([&seen[1], &seen[3]], ["Credit(1)", "Credit(2)"]);
         }
+    }
+
+    #[test]
+    fn what_is_published_counts_until_the_last_byte_of_its_batch_is_sent() {
+        let (mut outgoing, mut published) = (Outgoing::new(), Vec::new());
+        for message in [&b"hello"[..], b"", b"a longer one"] {
+            let mut batch = Batch::new();
+            batch.credit(StreamId::NONE, 1);
+            batch.published(ListenerId(1), b"news", Payload::Text, message);
+            batch.credit(StreamId::NONE, 1);
+            published.push((batch.published_len(), batch.len()));
+            outgoing.push(batch);
+        }
+        let mut left: usize = published.iter().map(|(published, _)| published).sum();
+        for (published, len) in published {
+            assert!(published > 0);
+            // All but one of its bytes, and then that.
+            for sent in [len - 1, 1] {
+                assert_eq!(outgoing.published_len(), left);
+                let before = outgoing.len();
+                let mut bytes = Some(sent);
+                let once = |_: &mut Outgoing| bytes.take().ok_or_else(|| Errno::AGAIN.into());
+                outgoing.send_by(once).unwrap();
+                assert_eq!(outgoing.len(), before - sent);
+            }
+            left -= published;
+        }
+        assert_eq!((outgoing.published_len(), outgoing.len(), outgoing.is_empty()), (0, 0, true));
     }
 
     #[test]
