@@ -173,7 +173,7 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
+    use std::{os::unix::net::UnixStream, sync::mpsc, time::Duration};
 
     use rustix::io::Errno;
     use volador_proto::link::{Frames, ListenerId, Payload, StreamId, ToWorker};
@@ -250,6 +250,21 @@ mod tests {
             left -= published;
         }
         assert_eq!((outgoing.published_len(), outgoing.len(), outgoing.is_empty()), (0, 0, true));
+    }
+
+    #[test]
+    fn a_full_socket_is_not_waited_for() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let mut outgoing = Outgoing::new();
+        for _ in 0..1000 {
+            let mut batch = Batch::new();
+            batch.message(StreamId::NONE, Payload::Binary, &[0; 10_000]);
+            outgoing.push(batch);
+        }
+        let (sender, sent) = mpsc::channel();
+        std::thread::spawn(move || sender.send((outgoing.send(&here).unwrap(), outgoing.is_empty())));
+        assert_eq!(sent.recv_timeout(Duration::from_secs(20)), Ok((Sent::Full, false)));
+        drop(there);
     }
 
     #[test]
