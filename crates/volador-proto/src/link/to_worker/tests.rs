@@ -35,15 +35,20 @@ proptest! {
         path: Vec<u8>,
         fields in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..40), any::<Vec<u8>>()), 0..20),
         body: Vec<u8>,
+        transport in prop::sample::select(vec![None, Some(Transport::WebSocket), Some(Transport::Sse)]),
+        tls: bool,
+        http_10: bool,
     ) {
         let mut batch = Batch::new();
+        let head = RequestHead { transport, tls, http_10, ..head(&path) };
         let pairs = fields.iter().map(|(n, v)| (&n[..], &v[..]));
-        batch.request(ID, &head(&path), pairs, RequestBody::Inline(body.clone().into()));
+        batch.request(ID, &head, pairs, RequestBody::Inline(body.clone().into()));
         let ToWorker::Request(request) = only(batch) else { panic!("not a request") };
-        prop_assert_eq!(request.transport, Some(Transport::Sse));
-        prop_assert!(request.tls && request.http_10);
-        prop_assert_eq!(request.path(), &path[..]);
-        prop_assert_eq!(request.server_port(), b"80");
+        prop_assert_eq!((request.transport, request.tls, request.http_10), (transport, tls, http_10));
+        let target = [request.method(), request.path(), request.query()];
+        prop_assert_eq!(target, [head.method, &path, head.query]);
+        let addresses = [request.remote_addr(), request.server_name(), request.server_port()];
+        prop_assert_eq!(addresses, [head.remote_addr, head.server_name, head.server_port]);
         let got: Vec<_> = request.fields.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
         prop_assert_eq!(got, fields);
         let RequestBody::Inline(got) = request.body else { panic!("not inline") };
