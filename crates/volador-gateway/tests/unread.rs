@@ -1,7 +1,7 @@
-//! What waits for a client that takes nothing, of channels of which it gets the newest message only.
+//! What waits for a client that reads nothing.
 //!
-//! Over a Unix socket: it takes the whole of a short send or nothing, so that what waits first has not begun and can be
-//! replaced. A TCP socket takes a part, as a rule.
+//! Over a Unix socket: it takes the whole of a short send or nothing, so that what waits first has not begun, and can be
+//! replaced or dropped. A TCP socket takes a part, as a rule.
 
 mod support;
 
@@ -15,6 +15,9 @@ use support::{Client, DEADLINE, Server, config, eventually};
 use volador_gateway::Config;
 use volador_proto::link::{Batch, Interest, Match, Payload, ToWorker};
 
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 
 /// Zeros behind each message, so that a socket is full soon.
@@ -24,18 +27,8 @@ const PADDING: usize = 2000;
 fn the_newest_of_each_channel_waits_at_its_place_from_the_first_that_is_not_taken() {
     // So many messages in a batch: by itself, or with others. By one call for each client, and by one for many.
     for (together, clients) in [(1, 1), (1, 8), (3, 1), (3, 8)] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("volador.sock");
-        let bind = vec![format!("unix://{}", path.display()).parse().unwrap()];
-        let server = Server::start(Config { bind, conflate: vec!["*".into()], ..config() }, |id, frame, answers| {
-            if let ToWorker::Request(_) = frame {
-                answers.upgrade(id, Interest::NONE, []);
-                CHANNELS.iter().for_each(|channel| answers.subscribe(id, Match::Exact, channel.as_bytes()));
-            }
-        });
-        let mut clients: Vec<_> = (0..clients).map(|_| open(&path)).collect();
+        let (server, mut clients) = opened(Config { conflate: vec!["*".into()], ..config() }, clients);
         let stats = || server.gateway.stats();
-        eventually("all are push connections", || stats().websocket_connections == clients.len() as u64);
 
         let messages_of = |round: usize| CHANNELS.map(|channel| format!("{channel} {round}"));
         let (mut rounds, mut sent) = (0, 0);
@@ -83,7 +76,51 @@ fn the_newest_of_each_channel_waits_at_its_place_from_the_first_that_is_not_take
     }
 }
 
-/// With the length of the answer's head.
+#[test]
+fn a_client_that_is_too_slow_gets_its_close_frame_behind_what_its_socket_has_taken() {
+    // One by one, and in bursts.
+    for together in [1, 3] {
+        let (server, mut clients) = opened(Config { send_queue_max_bytes: 10_000, ..config() }, 1);
+        let stats = || server.gateway.stats();
+        let mut sent = 0;
+        while stats().closed_slow == 0 {
+            assert!(sent < 10_000, "everything was taken");
+            let mut batch = Batch::new();
+            (0..together).for_each(|_| batch.publish(b"a", Payload::Binary, &[0; PADDING]));
+            server.send(batch);
+            sent += together;
+            eventually("all is published", || stats().published == sent as u64);
+        }
+        let sent_bytes = stats().sent_bytes;
+        let [(client, head_bytes)] = &mut clients[..] else { panic!("one client") };
+        let mut taken_bytes = *head_bytes;
+        let close = loop {
+            match client.frame() {
+                (BINARY, data) => taken_bytes += 4 + data.len(),
+                other => break other,
+            }
+        };
+        assert_eq!((close.0, &close.1[..2]), (CLOSE, &1013u16.to_be_bytes()[..]));
+        assert_eq!(taken_bytes as u64, sent_bytes, "what has waited is dropped");
+    }
+}
+
+/// So many WebSockets that are subscribed to all channels, with the lengths of the heads that have opened them.
+fn opened(config: Config, clients: usize) -> (Server, Vec<(Client, usize)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volador.sock");
+    let bind = vec![format!("unix://{}", path.display()).parse().unwrap()];
+    let server = Server::start(Config { bind, ..config }, |id, frame, answers| {
+        if let ToWorker::Request(_) = frame {
+            answers.upgrade(id, Interest::NONE, []);
+            CHANNELS.iter().for_each(|channel| answers.subscribe(id, Match::Exact, channel.as_bytes()));
+        }
+    });
+    let clients: Vec<_> = (0..clients).map(|_| open(&path)).collect();
+    eventually("all are push connections", || server.gateway.stats().websocket_connections == clients.len() as u64);
+    (server, clients)
+}
+
 fn open(path: &Path) -> (Client, usize) {
     // For what the tests do with it, a stream socket is like another.
     let socket = TcpStream::from(OwnedFd::from(UnixStream::connect(path).unwrap()));
