@@ -169,6 +169,19 @@ mod tests {
         assert_eq!(len(&queue), 0);
     }
 
+    /// It needs no room: a client that asks for a sign of life gets it, however slow it is.
+    #[test]
+    fn a_pong_that_waits_is_not_dropped_for_newer_messages() {
+        let mut queue = SendQueue::default();
+        queue.push("pong".into(), Some(Tag::Pong), false);
+        queue.push("older".into(), None, false);
+        queue.push("newer".into(), Some(Tag::Channel(1)), false);
+        assert!(queue.drop_oldest());
+        assert_eq!(len(&queue), 9);
+        assert!(queue.drop_oldest() && !queue.drop_oldest());
+        assert_eq!((len(&queue), queue.first().unwrap().as_ref()), (4, &b"pong"[..]));
+    }
+
     #[test]
     fn only_what_has_not_begun_is_replaced_or_dropped() {
         let mut queue = SendQueue::default();
