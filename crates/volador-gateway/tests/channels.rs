@@ -106,11 +106,12 @@ fn the_worker_is_told_what_it_listens_to_in_order() {
 
 #[test]
 fn a_queue_is_told_while_it_grows_and_when_it_is_empty_again() {
-    let (events, happened) = channel();
-    let server =
-        Server::start(Config { send_queue_max_bytes: 64 << 20, ..config() }, move |id, frame, answers| match frame {
+    for interest in [Interest::ALL, Interest { drained: true, ..Interest::NONE }] {
+        let (events, happened) = channel();
+        let config = Config { send_queue_max_bytes: 64 << 20, ..config() };
+        let server = Server::start(config, move |id, frame, answers| match frame {
             ToWorker::Request(_) => {
-                answers.upgrade(id, Interest::ALL, []);
+                answers.upgrade(id, interest, []);
                 for _ in 0..400 {
                     answers.write(id, Payload::Binary, &[0; 50_000]);
                 }
@@ -119,17 +120,21 @@ fn a_queue_is_told_while_it_grows_and_when_it_is_empty_again() {
             ToWorker::Drained => events.send(None).unwrap(),
             _ => {}
         });
-    let mut client = open(&server, "/");
-    assert_eq!(happened.recv_timeout(DEADLINE), Ok(Some(1)));
-    for _ in 0..400 {
-        assert_eq!(client.frame().1.len(), 50_000);
+        let mut client = open(&server, "/");
+        // Each time that there are twice as many.
+        for messages in [1, 2, 4, 8, 16, 32] {
+            assert_eq!(happened.recv_timeout(DEADLINE), Ok(Some(messages)));
+        }
+        for _ in 0..400 {
+            assert_eq!(client.frame().1.len(), 50_000);
+        }
+        let mut told = Vec::new();
+        while let Some(messages) = happened.recv_timeout(DEADLINE).unwrap() {
+            told.push(messages);
+        }
+        assert_eq!(told.pop(), Some(0));
+        assert!(told.iter().all(|messages| messages.is_power_of_two()), "{told:?}");
     }
-    let mut told = Vec::new();
-    while let Some(messages) = happened.recv_timeout(DEADLINE).unwrap() {
-        told.push(messages);
-    }
-    assert_eq!(told.pop(), Some(0));
-    assert!(told.iter().all(|messages| messages.is_power_of_two()), "{told:?}");
 }
 
 #[test]
