@@ -89,6 +89,15 @@ fn limits_are_kept_at_every_split() {
 }
 
 #[test]
+fn what_overflows_is_a_limit_or_http_2_and_no_other_fault() {
+    let http_2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (head, fault) in [(FAULTY, None), (GET, None), (http_2, Some(HeadFault::Http2))] {
+        assert_eq!(fed(&[head.as_bytes()]).overflow(&LIMITS), fault, "{head:?}");
+    }
+    assert_eq!(HeadFault::Http2.status(), 505);
+}
+
+#[test]
 fn limits_have_their_own_status() {
     assert_eq!(HeadFault::TargetTooLong { max: 100 }.status(), 414);
     assert_eq!(HeadFault::HeadTooLarge { max: 400 }.status(), 431);
