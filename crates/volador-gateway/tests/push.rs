@@ -221,39 +221,6 @@ fn a_peer_that_does_not_read_is_disconnected_and_delays_nobody() {
 }
 
 #[test]
-fn many_short_messages_fill_a_queue_by_what_they_take_in_memory() {
-    let (events, happened) = std::sync::mpsc::channel();
-    let server =
-        Server::start(Config { send_queue_max_bytes: 600_000, ..config() }, move |id, frame, answers| match frame {
-            ToWorker::Request(_) => {
-                answers.upgrade(id, Interest::ALL, []);
-                events.send(id).unwrap();
-            }
-            ToWorker::Backlog(1) => events.send(id).unwrap(),
-            _ => {}
-        });
-    let mut client = server.connect();
-    client.open_websocket("/");
-    let id = happened.recv_timeout(DEADLINE).unwrap();
-    // Until the system takes no more.
-    for sent in 1.. {
-        let mut batch = Batch::new();
-        batch.write(id, Payload::Binary, &[0; 50_000]);
-        server.send(batch);
-        eventually("it is written", || server.gateway.stats().delivered == sent);
-        if happened.try_recv().is_ok() {
-            break;
-        }
-    }
-    assert_eq!(server.gateway.stats().closed_slow, 0);
-    // These frames have 15 kB together, and take more than 600.
-    let mut batch = Batch::new();
-    (0..5000).for_each(|_| batch.write(id, Payload::Binary, b"x"));
-    server.send(batch);
-    eventually("it is too slow", || server.gateway.stats().closed_slow == 1);
-}
-
-#[test]
 fn a_client_that_sends_faster_than_the_worker_handles_is_not_read_from() {
     let server = Server::start(config(), |id, frame, answers| {
         if let ToWorker::Request(_) = frame {

@@ -105,6 +105,32 @@ fn a_client_that_is_too_slow_gets_its_close_frame_behind_what_its_socket_has_tak
     }
 }
 
+#[test]
+fn many_short_messages_fill_a_queue_by_what_they_take_in_memory() {
+    let (server, clients) = opened(Config { send_queue_max_bytes: 600_000, ..config() }, 1);
+    let stats = || server.gateway.stats();
+    let publish = |count, data: &[u8]| {
+        let mut batch = Batch::new();
+        (0..count).for_each(|_| batch.publish(b"a", Payload::Binary, data));
+        server.send(batch);
+    };
+    // Until the system takes no more: of the one before, all that was taken is counted by then.
+    let (mut sent, mut before) = (0, clients[0].1 as u64);
+    loop {
+        publish(1, &[0; PADDING]);
+        sent += 1;
+        eventually("it is sent", || stats().delivered == sent);
+        if stats().sent_bytes < before {
+            break;
+        }
+        before += 4 + PADDING as u64;
+    }
+    assert_eq!(stats().closed_slow, 0);
+    // These frames have 15 kB together, and take more than 600.
+    publish(5000, b"x");
+    eventually("it is too slow", || stats().closed_slow == 1);
+}
+
 /// So many WebSockets that are subscribed to all channels, with the lengths of the heads that have opened them.
 fn opened(config: Config, clients: usize) -> (Server, Vec<(Client, usize)>) {
     let folder = tempfile::tempdir().unwrap();
