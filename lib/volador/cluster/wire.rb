@@ -20,6 +20,8 @@ module Volador
         @line_max = line_max
         # What has been read and is no message yet.
         @buffer = String.new(encoding: Encoding::BINARY)
+        # What a read brings. A new one for each read would be 64 KiB that stay until the collector comes.
+        @chunk = String.new(encoding: Encoding::BINARY, capacity: READ_BYTES)
         @ended = false
       end
 
@@ -117,7 +119,7 @@ module Volador
       def fill
         return false if @ended
 
-        bytes = @io.read_nonblock(READ_BYTES, exception: false)
+        bytes = @io.read_nonblock(READ_BYTES, @chunk, exception: false)
         return false if bytes == :wait_readable
 
         @buffer << bytes if bytes

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "objspace"
 require "socket"
 require "volador/cluster/wire"
 
@@ -36,6 +37,17 @@ RSpec.describe Volador::Cluster::Wire do
     reader = described_class.new(ends[1])
     written = ends[0].write_nonblock("x" * 100_000)
     expect([reader.take_one, ends[1].read_nonblock(written).bytesize]).to eq [nil, written - 65_536]
+  end
+
+  it "leaves no memory behind for the collector, whether there is something to read or not" do
+    read = -> { here.write(a: 1) && [there.take_one, there.take_one] }
+    expect(read.call).to eq [{ a: 1 }, nil]
+    GC.disable
+    before = ObjectSpace.memsize_of_all(String)
+    100.times { read.call }
+    expect(ObjectSpace.memsize_of_all(String) - before).to be < 100_000
+  ensure
+    GC.enable
   end
 
   it "gives what has arrived before it ends" do
