@@ -413,6 +413,7 @@ RSpec.describe "Applications written for Agoo" do
       server = start_ruby("require 'volador/compat/agoo'\n#{program}\n")
       expect(server.wait.exitstatus).to eq 1
       expect(server.output).to include message
+      expect(server.output).not_to include "may be ignored"
     end
   end
 

@@ -6,8 +6,9 @@ module Volador
       # Not there: says so, and what to use instead.
       class GraphQL
         class << self
+          # @yield never. The block is declared, or Ruby 3.4 and later warn that it may be ignored
           # @raise [NotImplementedError]
-          def schema(*)
+          def schema(*, &)
             raise NotImplementedError, "Volador has no GraphQL: use the gem graphql behind a handler, and publish its " \
                                        "subscriptions' results to channels (docs/pubsub.md)"
           end
