@@ -10,6 +10,8 @@ RSpec.describe "env" do
     PICTURE = lambda do |env|
       body = env["rack.input"]&.read
       strings = env.select { |_, value| value.is_a?(String) || value == true || value == false }
+      # JSON takes no binary ones from its version 3 on.
+      strings = strings.transform_values { |value| value.is_a?(String) ? value.dup.force_encoding("UTF-8") : value }
       JSON.generate(strings.merge("body.bytes" => body.to_s.bytesize, "body.encoding" => body&.encoding.to_s,
                                   "body.sum" => body.to_s.sum(32)))
     end
