@@ -57,11 +57,11 @@ fn frames_that_wait_for_an_answer_are_handed_over_although_the_watcher_sleeps() 
     }
 }
 
-#[test]
-fn a_seat_that_goes_after_it_was_woken_wakes_another() {
-    let s = Setup::new();
+/// Two seats have parked when a request comes. The last one is woken: `late` says what it does, beginning with its park.
+/// Returns that, and whether the other one takes the request.
+fn woken_last<T: Send>(s: &Setup, late: impl FnOnce(Seat) -> T + Send, before: impl FnOnce()) -> (T, bool) {
     let (mut first, second) = (s.worker.seat(), s.worker.seat());
-    let (waiter, late) = (first.waiter(), second.waiter());
+    let waiter = first.waiter();
     let parked = |seats| assert!(in_time(|| s.worker.core.queue.parked() == seats));
     std::thread::scope(|scope| {
         let takes = scope.spawn(|| {
@@ -69,38 +69,37 @@ fn a_seat_that_goes_after_it_was_woken_wakes_another() {
             first.take()
         });
         parked(1);
-        let goes = scope.spawn(|| {
-            late.park();
-            drop(second);
-            // Not only when the watcher looks: each delivery would wait for that.
-            s.worker.core.queue.parked()
-        });
+        let late = scope.spawn(|| late(second));
         parked(2);
+        before();
         s.deliver(|batch| request(batch, id(1), None));
-        assert_eq!(goes.join().unwrap(), 0);
-        assert!(matches!(takes.join(), Ok(Taken::Request(_))));
-    });
+        let is_over = in_time(|| takes.is_finished());
+        waiter.interrupt();
+        let is_taken = is_over && matches!(takes.join(), Ok(Taken::Request(_)));
+        (late.join().unwrap(), is_taken)
+    })
+}
+
+#[test]
+fn a_seat_that_goes_after_it_was_woken_wakes_another() {
+    let s = Setup::new();
+    let goes = |seat: Seat| {
+        seat.waiter().park();
+        drop(seat);
+        // Not only when the watcher looks: each delivery would wait for that.
+        s.worker.core.queue.parked()
+    };
+    assert_eq!(woken_last(&s, goes, || {}), (0, true));
 }
 
 #[test]
 fn a_job_whose_seat_does_not_come_is_taken_by_another_although_the_watcher_sleeps() {
     let s = Setup::new();
-    let (mut first, second) = (s.worker.seat(), s.worker.seat());
-    let (waiter, late) = (first.waiter(), second.waiter());
-    let parked = |seats| assert!(in_time(|| s.worker.core.queue.parked() == seats));
-    std::thread::scope(|scope| {
-        let takes = scope.spawn(|| {
-            waiter.park();
-            first.take()
-        });
-        parked(1);
-        // The last one that has parked is woken, and takes nothing: it waits to be allowed to run Ruby.
-        scope.spawn(|| late.park());
-        parked(2);
-        s.await_sleep();
-        s.deliver(|batch| request(batch, id(1), None));
-        let is_taken = in_time(|| takes.is_finished());
-        waiter.interrupt();
-        assert!(is_taken && matches!(takes.join(), Ok(Taken::Request(_))));
-    });
+    // It takes nothing: it waits to be allowed to run Ruby.
+    let stays = |seat: Seat| {
+        seat.waiter().park();
+        seat
+    };
+    let (_seat, is_taken) = woken_last(&s, stays, || s.await_sleep());
+    assert!(is_taken);
 }
